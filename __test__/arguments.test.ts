@@ -1,0 +1,381 @@
+import { createContext, runInContext } from 'node:vm';
+import fc from 'fast-check';
+import { Client, Pool } from 'pg';
+import { describe, expect, test, vi } from 'vitest';
+import {
+  parseDrainTimeout,
+  parseHandlers,
+  parseProcessorOptions,
+} from '../ts/arguments/processor.js';
+import {
+  isDatabaseClient,
+  parseDatabaseOptions,
+  parseDays,
+  parseFilters,
+  parseJob,
+  parseJobId,
+  parseMinutes,
+  parsePage,
+  parseStatus,
+} from '../ts/arguments/queue.js';
+import { suggest } from '../ts/arguments/spelling.js';
+import { JobQueueError } from '../ts/errors.js';
+
+const INT4 = 'an integer between -2147483648 and 2147483647';
+const NAME = 'a string of 1 to 255 characters';
+
+function refusal(attempt: () => unknown): string {
+  try {
+    attempt();
+  } catch (error) {
+    expect(error).toBeInstanceOf(JobQueueError);
+    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT' });
+    return (error as JobQueueError).message;
+  }
+  throw new Error('the argument was accepted');
+}
+
+/** A table of refused values beside the messages that refuse them. */
+type Refusals = [given: unknown, message: string][];
+
+describe('addJob', () => {
+  const job = (fields: object) => parseJob('addJob', { job_type: 'a', payload: 1, ...fields });
+
+  test('fills in the defaults', () => {
+    expect(parseJob('addJob', { job_type: 'email', payload: { to: 'x' } })).toEqual({
+      jobType: 'email',
+      payload: '{"to":"x"}',
+      maxAttempts: 3,
+      priority: 0,
+      runAt: null,
+    });
+  });
+
+  test('takes undefined for an absent option', () => {
+    const absent = { max_attempts: undefined, priority: undefined, run_at: undefined };
+    expect(job(absent)).toEqual(job({}));
+  });
+
+  test('keeps what it is given', () => {
+    const runAt = new Date('2030-01-02T03:04:05.678Z');
+    expect(job({ max_attempts: 1, priority: -5, run_at: runAt })).toMatchObject({
+      maxAttempts: 1,
+      priority: -5,
+      runAt: runAt.getTime(),
+    });
+    expect(job({ run_at: null }).runAt).toBeNull();
+  });
+
+  test.each<[string, object]>([
+    ['the least', { max_attempts: 1, priority: -2147483648, run_at: new Date('-004713-11-24') }],
+    ['the most', { max_attempts: 2147483647, priority: 2147483647, run_at: new Date(8.64e15) }],
+    ['255 characters, of two code units each', { job_type: '😀'.repeat(255) }],
+    ['a Date of another realm', { run_at: runInContext('new Date(0)', createContext()) }],
+  ])('accepts %s', (_, fields) => {
+    expect(() => job(fields)).not.toThrow();
+  });
+
+  test.each<Refusals[number]>([
+    [{ priority: 1.5 }, `addJob: priority must be ${INT4}, got 1.5`],
+    [{ priority: 2147483648 }, `addJob: priority must be ${INT4}, got 2147483648`],
+    [{ priority: Number.NaN }, `addJob: priority must be ${INT4}, got NaN`],
+    [{ priority: '10' }, `addJob: priority must be ${INT4}, got a string`],
+    [{ priority: 1n }, `addJob: priority must be ${INT4}, got a BigInt`],
+    [{ priority: null }, `addJob: priority must be ${INT4}, got null`],
+    [{ max_attempts: 0 }, 'max_attempts must be an integer between 1 and 2147483647, got 0'],
+    [{ max_attempts: null }, 'max_attempts must be an integer between 1 and 2147483647, got null'],
+    [{ job_type: undefined }, `addJob: job_type must be ${NAME}, got undefined`],
+    [{ job_type: '' }, `addJob: job_type must be ${NAME}, got an empty string`],
+    [{ job_type: 'x'.repeat(256) }, `addJob: job_type must be ${NAME}, got a longer one`],
+    [{ job_type: '😀'.repeat(256) }, `addJob: job_type must be ${NAME}, got a longer one`],
+    [
+      { job_type: 'a\0' },
+      'job_type holds \\u0000 or a lone surrogate, which Postgres cannot store',
+    ],
+    [{ job_type: '\ud800' }, 'job_type holds \\u0000 or a lone surrogate'],
+    [{ run_at: '2030-01-01' }, 'addJob: run_at must be a valid Date, got a string'],
+    [{ run_at: 1e12 }, 'addJob: run_at must be a valid Date, got 1000000000000'],
+    [{ run_at: new Date(Number.NaN) }, 'run_at must be a valid Date, got an invalid Date'],
+    [{ run_at: new Date('-004713-11-23') }, 'run_at must not be before 24 November 4714 BC'],
+    [{ prioritty: 1 }, 'addJob: unknown option "prioritty" (did you mean priority?)'],
+    [{ runAt: null }, 'addJob: unknown option "runAt" (did you mean run_at?)'],
+    [{ 'x\n': 1 }, 'addJob: unknown option "x\\n"'],
+    [{ ['k'.repeat(99)]: 1 }, `addJob: unknown option "${'k'.repeat(39)}…"`],
+  ])('refuses %o', (fields, message) => {
+    expect(refusal(() => job(fields as object))).toContain(message);
+  });
+
+  test.each<Refusals[number]>([
+    [undefined, 'addJob: job must be an object, got undefined'],
+    [null, 'addJob: job must be an object, got null'],
+    ['email', 'addJob: job must be an object, got a string'],
+    [[], 'addJob: job must be an object, got an array'],
+    [new Date(), 'addJob: job must be an object, got a Date'],
+    [() => 1, 'addJob: job must be an object, got a function'],
+  ])('refuses %o in place of a job', (given, message) => {
+    expect(refusal(() => parseJob('addJob', given))).toBe(message);
+  });
+
+  test('refuses a payload with a code of its own', () => {
+    expect(() => parseJob('addJob', { job_type: 'a' })).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_PAYLOAD',
+        message: expect.stringContaining('addJob: payload must be a JSON value, got undefined'),
+      }),
+    );
+  });
+});
+
+describe("the caller's own database client", () => {
+  const client = { query: async () => ({ rows: [], rowCount: 0 }) };
+
+  test.each<[string, unknown, boolean]>([
+    ['a Pool', new Pool(), true],
+    ['a Client', new Client(), true],
+    ['an object with query', client, true],
+    ['a function with query', Object.assign(() => 1, client), true],
+    ['an object without', {}, false],
+    ['query that is no function', { query: 'select 1' }, false],
+    ['a job', { job_type: 'a', payload: {} }, false],
+    ['an id', 1, false],
+    ['null', null, false],
+    ['undefined', undefined, false],
+  ])('is recognised: %s', (_, value, expected) => {
+    expect(isDatabaseClient(value)).toBe(expected);
+  });
+
+  test('is taken from the options', () => {
+    expect(parseDatabaseOptions('addJob', { db: client })).toBe(client);
+    expect(parseDatabaseOptions('addJob', { db: undefined })).toBeNull();
+    expect(parseDatabaseOptions('addJob', {})).toBeNull();
+    expect(parseDatabaseOptions('addJob', undefined)).toBeNull();
+  });
+
+  test.each<Refusals[number]>([
+    [{ db: null }, 'addJob: db must be a node-postgres Pool, PoolClient or Client, got null'],
+    [{ db: {} }, 'addJob: db must be a node-postgres Pool, PoolClient or Client, got an object'],
+    [{ DB: client }, 'addJob: unknown option "DB" (did you mean db?)'],
+    [null, 'addJob: options must be an object, got null'],
+  ])('is refused as %o', (given, message) => {
+    expect(refusal(() => parseDatabaseOptions('addJob', given))).toBe(message);
+  });
+});
+
+describe('ids', () => {
+  test('are numbers, or the digits of one', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), (id) => {
+        expect(parseJobId('getJob', id)).toBe(id);
+        expect(parseJobId('getJob', String(id))).toBe(id);
+      }),
+    );
+  });
+
+  const rule = 'getJob: id must be a positive integer, or a string of its decimal digits, got';
+  test.each<Refusals[number]>([
+    [0, `${rule} 0`],
+    [-1, `${rule} -1`],
+    [1.5, `${rule} 1.5`],
+    [Number.NaN, `${rule} NaN`],
+    [2 ** 53, `${rule} 9007199254740992`],
+    [1n, `${rule} a BigInt`],
+    [undefined, `${rule} undefined`],
+    [null, `${rule} null`],
+    [['1'], `${rule} an array`],
+    ...['', '0', '01', '-1', '+1', ' 1', '1\n', '1.0', '1e3', '0x1', '9007199254740992', '١'].map(
+      (text): Refusals[number] => [text, `${rule} a string`],
+    ),
+  ])('are not %o', (value, message) => {
+    expect(refusal(() => parseJobId('getJob', value))).toBe(message);
+  });
+});
+
+describe('listings', () => {
+  test.each(['pending', 'processing', 'completed', 'failed', 'cancelled'])('of %s', (status) => {
+    expect(parseStatus('getJobsByStatus', status)).toBe(status);
+  });
+
+  const rule =
+    'getJobsByStatus: status must be one of pending, processing, completed, failed, cancelled, got';
+  test.each<Refusals[number]>([
+    ['canceled', `${rule} a string (did you mean cancelled?)`],
+    ['Pending', `${rule} a string (did you mean pending?)`],
+    ['toString', `${rule} a string`],
+    [undefined, `${rule} undefined`],
+    [1, `${rule} a number`],
+  ])('of no other status: %o', (status, message) => {
+    expect(refusal(() => parseStatus('getJobsByStatus', status))).toBe(message);
+  });
+
+  test('have a hundred jobs from the start, unless told otherwise', () => {
+    expect(parsePage('getAllJobs', undefined, undefined)).toEqual({ limit: 100, offset: 0 });
+    expect(parsePage('getAllJobs', 0, 2147483647)).toEqual({ limit: 0, offset: 2147483647 });
+  });
+
+  const range = 'an integer between 0 and 2147483647';
+  test.each<[unknown, unknown, string]>([
+    [-1, 0, `getAllJobs: limit must be ${range}, got -1`],
+    [null, 0, `getAllJobs: limit must be ${range}, got null`],
+    ['10', 0, `getAllJobs: limit must be ${range}, got a string`],
+    [10, 0.5, `getAllJobs: offset must be ${range}, got 0.5`],
+    [10, Number.POSITIVE_INFINITY, `getAllJobs: offset must be ${range}, got Infinity`],
+  ])('do not have limit %o and offset %o', (limit, offset, message) => {
+    expect(refusal(() => parsePage('getAllJobs', limit, offset))).toBe(message);
+  });
+});
+
+describe('cancelAllUpcomingJobs', () => {
+  const parse = (filters?: unknown) => parseFilters('cancelAllUpcomingJobs', filters);
+  const all = { jobType: null, priority: null, runAt: null };
+
+  test.each<[unknown, object]>([
+    [undefined, all],
+    [{}, all],
+    [{ job_type: undefined, priority: undefined, run_at: undefined }, all],
+    [{ job_type: 'email' }, { ...all, jobType: 'email' }],
+    [{ priority: 0 }, { ...all, priority: 0 }],
+    [{ run_at: new Date(0) }, { ...all, runAt: 0 }],
+  ])('takes the filters %o', (filters, expected) => {
+    expect(parse(filters)).toEqual(expected);
+  });
+
+  test.each<Refusals[number]>([
+    [null, 'filters must be an object, got null'],
+    ['email', 'filters must be an object, got a string'],
+    [[], 'filters must be an object, got an array'],
+    [{ jobType: 'email' }, 'unknown filter "jobType" (did you mean job_type?)'],
+    [{ status: 'pending' }, 'unknown filter "status"'],
+    [{ job_type: null }, `job_type must be ${NAME}, got null`],
+    [{ job_type: '' }, `job_type must be ${NAME}, got an empty string`],
+    [{ job_type: ['a'] }, `job_type must be ${NAME}, got an array`],
+    [{ priority: null }, `priority must be ${INT4}, got null`],
+    [{ run_at: null }, 'run_at must be a valid Date, got null'],
+    [{ run_at: 'tomorrow' }, 'run_at must be a valid Date, got a string'],
+  ])('refuses %o, since to ignore it would cancel more', (filters, message) => {
+    expect(refusal(() => parse(filters))).toBe(`cancelAllUpcomingJobs: ${message}`);
+  });
+});
+
+describe('spans of time', () => {
+  test('have defaults, and may be fractions', () => {
+    expect(parseMinutes('reclaimStuckJobs')).toBe(10);
+    expect(parseDays('cleanupOldJobs')).toBe(30);
+    expect(parseMinutes('reclaimStuckJobs', 0.5)).toBe(0.5);
+    expect(parseDays('cleanupOldJobs', 0)).toBe(0);
+  });
+
+  test.each([-1, Number.NaN, Number.POSITIVE_INFINITY, 1e10, '10', null])('are not %o', (value) => {
+    expect(refusal(() => parseMinutes('reclaimStuckJobs', value))).toMatch(
+      /^reclaimStuckJobs: maxProcessingTimeMinutes must be a number between 0 and 1000000000, got /,
+    );
+    expect(refusal(() => parseDays('cleanupOldJobs', value))).toMatch(
+      /^cleanupOldJobs: daysToKeep must be a number between 0 and 1000000, got /,
+    );
+  });
+
+  test('bound the wait of stopAndDrain, in whole milliseconds', () => {
+    expect(parseDrainTimeout()).toBe(30_000);
+    expect(parseDrainTimeout(0)).toBe(0);
+    expect(refusal(() => parseDrainTimeout(2 ** 31))).toBe(
+      'stopAndDrain: timeoutMs must be an integer between 0 and 2147483647, got 2147483648',
+    );
+  });
+});
+
+describe('createProcessor', () => {
+  const parse = (options?: unknown) => parseProcessorOptions(options, { verbose: false });
+
+  test('fills in the defaults', () => {
+    const parsed = parse();
+    expect(parsed).toMatchObject({ batchSize: 10, concurrency: 3, pollInterval: 5000 });
+    expect(parsed).toMatchObject({ verbose: false, jobTypes: null });
+    expect(parsed.workerId).toMatch(/^worker-[\da-f-]{8,}$/);
+    expect(parse().workerId).not.toBe(parsed.workerId);
+    expect(parseProcessorOptions({}, { verbose: true }).verbose).toBe(true);
+  });
+
+  test('keeps what it is given', () => {
+    const options = { workerId: 'w', batchSize: 1, concurrency: 10_000, pollInterval: 86_400_000 };
+    const onError = () => {};
+    expect(parse({ ...options, onError, verbose: true })).toEqual({
+      ...options,
+      onError,
+      verbose: true,
+      jobTypes: null,
+    });
+    expect(parse({ jobType: 'a' }).jobTypes).toEqual(['a']);
+    expect(parse({ jobType: ['b', 'a', 'b'] }).jobTypes).toEqual(['b', 'a']);
+  });
+
+  test('reports errors to the console unless told otherwise', () => {
+    const error = new JobQueueError('CONNECTION_FAILED', 'down');
+    const { onError } = parse();
+    const log = vi.spyOn(console, 'error').mockImplementation(() => {});
+    onError(error);
+    expect(log).toHaveBeenCalledWith(error);
+    log.mockRestore();
+  });
+
+  test.each<Refusals[number]>([
+    [null, 'options must be an object, got null'],
+    [{ batchsize: 1 }, 'unknown option "batchsize" (did you mean batchSize?)'],
+    [{ job_type: 'a' }, 'unknown option "job_type" (did you mean jobType?)'],
+    [{ batchSize: 0 }, 'batchSize must be an integer between 1 and 10000, got 0'],
+    [{ concurrency: 10_001 }, 'concurrency must be an integer between 1 and 10000, got 10001'],
+    [{ concurrency: '3' }, 'concurrency must be an integer between 1 and 10000, got a string'],
+    [{ pollInterval: 0 }, 'pollInterval must be an integer between 1 and 86400000, got 0'],
+    [{ workerId: '' }, `workerId must be ${NAME}, got an empty string`],
+    [
+      { workerId: 'a\0' },
+      'workerId holds \\u0000 or a lone surrogate, which Postgres cannot store',
+    ],
+    [{ onError: 'log' }, 'onError must be a function, got a string'],
+    [{ onError: null }, 'onError must be a function, got null'],
+    [{ verbose: 1 }, 'verbose must be a boolean, got 1'],
+    [{ jobType: null }, `jobType must be ${NAME}, got null`],
+    [{ jobType: [] }, 'jobType must have at least one type, got an empty array'],
+    [{ jobType: ['a', 2] }, `jobType[1] must be ${NAME}, got 2`],
+  ])('refuses the options %o', (options, message) => {
+    expect(refusal(() => parse(options))).toBe(`createProcessor: ${message}`);
+  });
+
+  test('takes the own functions of an object as handlers', () => {
+    const email = async () => {};
+    expect([...parseHandlers({ email })]).toEqual([['email', email]]);
+    expect(parseHandlers(Object.assign(Object.create(null), { email })).get('email')).toBe(email);
+    expect(parseHandlers({}).has('constructor')).toBe(false);
+  });
+
+  test.each<[string, unknown, string]>([
+    ['nothing', undefined, 'handlers must be an object, got undefined'],
+    ['an array', [() => 1], 'handlers must be an object, got an array'],
+    ['a value', { email: 'x' }, 'handlers["email"] must be a function, got a string'],
+    ['undefined', { email: undefined }, 'handlers["email"] must be a function, got undefined'],
+    ['a Map', new Map([['a', () => 1]]), 'by job type, got an instance of a class'],
+    [
+      'methods of a class',
+      new (class {
+        async email() {}
+      })(),
+      'got an instance of a class',
+    ],
+  ])('refuses %s for handlers', (_, handlers, message) => {
+    expect(refusal(() => parseHandlers(handlers))).toContain(message);
+  });
+});
+
+describe('suggestions', () => {
+  const known = ['max_attempts', 'priority', 'run_at'];
+
+  test.each([
+    ['maxAttempts', ' (did you mean max_attempts?)'],
+    ['MAX_ATTEMPT', ' (did you mean max_attempts?)'],
+    ['piority', ' (did you mean priority?)'],
+    ['runat', ' (did you mean run_at?)'],
+    ['delay', ''],
+    ['', ''],
+    ['p'.repeat(1_000_000), ''],
+  ])('for %.20s', (word, suggestion) => {
+    expect(suggest(word, known)).toBe(suggestion);
+  });
+});

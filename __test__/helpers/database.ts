@@ -1,0 +1,107 @@
+/** Databases of a test's own, on the server that the run shares. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Client, Pool, type QueryResultRow } from 'pg';
+import { afterAll, beforeAll, inject } from 'vitest';
+
+/** The database that the global setup migrates and that the others are copies of. */
+export const templateName = 'template_migrated';
+
+/** Runs statements, each on its own, in the database that `url` names. */
+export async function administer(url: string, ...statements: string[]): Promise<void> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    for (const statement of statements) await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}
+
+/** The connection string `url` with another database. */
+export function withDatabase(url: string, name: string): string {
+  return Object.assign(new URL(url), { pathname: name }).href;
+}
+
+export interface DatabaseOptions {
+  /** Default true: with the tables of the package in it. */
+  migrated?: boolean;
+}
+
+/** A new database, to be dropped by the caller: `await using database = await createDatabase()`. */
+export async function createDatabase(options?: DatabaseOptions): Promise<TestDatabase> {
+  const database = new TestDatabase(options);
+  await database.create();
+  return database;
+}
+
+/** A database for the tests of a file. The handle may be read at once, the database used in tests. */
+export function useDatabase(options?: DatabaseOptions): TestDatabase {
+  const database = new TestDatabase(options);
+  beforeAll(() => database.create());
+  afterAll(() => database.drop());
+  return database;
+}
+
+export class TestDatabase implements AsyncDisposable {
+  readonly name = `test_${randomUUID().replaceAll('-', '')}`;
+  readonly url: string;
+  /** The same place as `url`, as fields of a `databaseConfig`. */
+  readonly config: { host: string; port: number; user: string; password: string; database: string };
+
+  readonly #server = inject('serverUrl');
+  readonly #template: string;
+  #pool: Pool | undefined;
+
+  constructor({ migrated = true }: DatabaseOptions = {}) {
+    this.url = withDatabase(this.#server, this.name);
+    const { hostname, port, username, password } = new URL(this.url);
+    this.config = {
+      host: hostname,
+      port: Number(port || 5432),
+      user: decodeURIComponent(username),
+      password: decodeURIComponent(password),
+      database: this.name,
+    };
+    this.#template = migrated ? templateName : 'template0';
+  }
+
+  /** A node-postgres pool, made when it is first asked for and ended by `drop`. */
+  get pool(): Pool {
+    if (!this.#pool) {
+      this.#pool = new Pool({ connectionString: this.url });
+      // An idle connection that a test kills would otherwise end the process.
+      this.#pool.on('error', () => {});
+    }
+    return this.#pool;
+  }
+
+  /** The rows of a statement. */
+  async query<Row extends QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]> {
+    return (await this.pool.query<Row>(text, values)).rows;
+  }
+
+  async create(): Promise<void> {
+    const deadline = performance.now() + 10_000;
+    for (;;) {
+      try {
+        const statement = `create database ${this.name} template ${this.#template}`;
+        return await administer(this.#server, statement);
+      } catch (error) {
+        // Somebody is connected to the template: at times the autovacuum is.
+        const isBusy = (error as { code?: string }).code === '55006';
+        if (!isBusy || performance.now() > deadline) throw error;
+        await delay(50);
+      }
+    }
+  }
+
+  async drop(): Promise<void> {
+    await this.#pool?.end();
+    await administer(this.#server, `drop database if exists ${this.name} with (force)`);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.drop();
+  }
+}

@@ -1,0 +1,198 @@
+/** What must compile, and what must be inferred. Nothing here runs. */
+
+import { Client, Pool, type PoolClient } from 'pg';
+import {
+  currentJob,
+  initJobQueue,
+  type JobContext,
+  type JobHandler,
+  type JobHandlers,
+  type JobOptions,
+  type JobQueue,
+  type JobQueueConfig,
+  JobQueueError,
+  type JobQueueErrorCode,
+  type JobRecord,
+  type JobStatus,
+  type JobType,
+  type Processor,
+  type ProcessorOptions,
+} from 'pg-bg-job-queue';
+
+interface Email {
+  to: string;
+  subject: string;
+}
+interface Report {
+  reportId: number;
+}
+// An interface on purpose: unlike a type alias, it has no implicit index signature.
+interface Jobs {
+  email: Email;
+  report: Report;
+}
+
+type Same<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+function isTrue<_Claim extends true>(): void {}
+
+isTrue<Same<JobType<Jobs>, 'email' | 'report'>>();
+
+const handlers: JobHandlers<Jobs> = {
+  email: async ({ to, subject }) => console.log(to, subject),
+  report: async ({ reportId }) => console.log(reportId),
+};
+
+export async function adding(queue: JobQueue<Jobs>): Promise<number> {
+  await queue.addJob({ job_type: 'email', payload: { to: 'a', subject: 'b' } });
+  const stored: JobOptions<Jobs, 'report'> = { job_type: 'report', payload: { reportId: 1 } };
+  await queue.addJob(stored);
+  return queue.addJob({
+    job_type: 'report',
+    payload: { reportId: 1 },
+    max_attempts: 5,
+    priority: -1,
+    run_at: new Date(),
+  });
+}
+
+/** An application's own wrapper keeps the tie between the type and its payload. */
+export function enqueue<T extends JobType<Jobs>>(
+  queue: JobQueue<Jobs>,
+  job_type: T,
+  payload: Jobs[T],
+): Promise<number> {
+  return queue.addJob({ job_type, payload, run_at: null });
+}
+
+export async function reading(queue: JobQueue<Jobs>, status: JobStatus): Promise<void> {
+  const job = await queue.getJob(1);
+  isTrue<Same<typeof job, JobRecord<Jobs> | null>>();
+  if (job === null) return;
+  isTrue<Same<typeof job.payload, Email | Report>>();
+  if (job.job_type === 'email') isTrue<Same<typeof job.payload, Email>>();
+  else isTrue<Same<typeof job.payload, Report>>();
+  isTrue<Same<typeof job.created_at, Date>>();
+  isTrue<Same<typeof job.next_attempt_at, Date | null>>();
+  isTrue<Same<(typeof job.error_history)[number]['message'], string>>();
+
+  const report = await queue.getJob<'report'>('12');
+  if (report !== null) isTrue<Same<typeof report.payload, Report>>();
+
+  for (const each of await queue.getJobsByStatus(status)) {
+    switch (each.job_type) {
+      case 'email':
+        console.log(each.payload.to);
+        break;
+      case 'report':
+        console.log(each.payload.reportId);
+    }
+  }
+  const emails: JobRecord<Jobs, 'email'>[] = await queue.getAllJobs<'email'>(10, 20);
+  console.log(emails.map(({ payload }) => payload.subject));
+}
+
+export async function withOwnClient(queue: JobQueue<Jobs>): Promise<void> {
+  const pool = new Pool();
+  const clients: (Pool | PoolClient | Client)[] = [pool, await pool.connect(), new Client()];
+  for (const db of clients) {
+    await queue.addJob({ job_type: 'report', payload: { reportId: 1 } }, { db });
+    await queue.addJob(db, { job_type: 'email', payload: { to: 'a', subject: 'b' } });
+    const job = await queue.getJob(db, '1');
+    if (job?.job_type === 'email') isTrue<Same<typeof job.payload, Email>>();
+    await queue.getJobsByStatus(db, 'failed', 10, 20);
+    await queue.getAllJobs(db, 10, 20);
+    await queue.retryJob(db, 1);
+    await queue.cancelJob(db, 1);
+    isTrue<Same<Awaited<ReturnType<typeof queue.cancelJob>>, void>>();
+    const counts: number[] = [
+      await queue.cancelAllUpcomingJobs(db),
+      await queue.cancelAllUpcomingJobs(db, { job_type: 'email' }),
+      await queue.reclaimStuckJobs(db),
+      await queue.reclaimStuckJobs(db, 10),
+      await queue.cleanupOldJobs(db),
+      await queue.cleanupOldJobs(db, 30),
+    ];
+    console.log(counts);
+  }
+  // Each class by itself too: an overload may accept a union for the sake of one of its members.
+  await queue.getJob(pool, 1);
+  await queue.getJob(await pool.connect(), 1);
+  await queue.getJob(new Client(), 1);
+}
+
+export async function onTheQueuesOwnPool(queue: JobQueue<Jobs>): Promise<void> {
+  await queue.retryJob(1);
+  await queue.cancelJob('1');
+  await queue.cancelAllUpcomingJobs();
+  await queue.cancelAllUpcomingJobs({});
+  await queue.cancelAllUpcomingJobs({ job_type: 'email', priority: 2, run_at: new Date() });
+  await queue.reclaimStuckJobs();
+  await queue.reclaimStuckJobs(0.5);
+  await queue.cleanupOldJobs();
+  await queue.cleanupOldJobs(0);
+  const pool: Pool = queue.getPool();
+  await pool.query('select 1');
+}
+
+export async function processing(queue: JobQueue<Jobs>): Promise<void> {
+  const onError = (error: JobQueueError) => console.error(error.code);
+  const options: ProcessorOptions = { workerId: 'w', batchSize: 5, concurrency: 2, verbose: true };
+  const types = ['email', 'report'] as const;
+  const processor: Processor = queue.createProcessor(handlers, {
+    ...options,
+    pollInterval: 1000,
+    onError,
+    jobType: types,
+  });
+  const processed: number = await processor.start();
+  processor.startInBackground();
+  const running: boolean = processor.isRunning();
+  processor.stop();
+  await processor.stopAndDrain();
+  await processor.stopAndDrain(1000);
+  console.log(processed, running);
+
+  queue.createProcessor({
+    email: async (payload) => {
+      isTrue<Same<typeof payload, Email>>();
+      const job: JobContext = currentJob();
+      await fetch('https://example.com', { signal: job.signal });
+    },
+    // A handler may ignore its payload.
+    report: async () => {},
+  });
+}
+
+/** One handler, written apart from the others. */
+export const report: JobHandler<Jobs, 'report'> = async ({ reportId }) => console.log(reportId);
+
+export async function withoutAMap(config: JobQueueConfig): Promise<void> {
+  const queue = await initJobQueue(config);
+  await queue.addJob({ job_type: 'anything', payload: { at: ['all'] } });
+  await queue.addJob({ job_type: 'anything', payload: null });
+  const job = await queue.getJob(1);
+  if (job !== null) {
+    isTrue<Same<typeof job.job_type, string>>();
+    console.log(job.payload.at[0]);
+  }
+  queue.createProcessor({ anything: async (payload) => console.log(payload.at) });
+  const typed: JobQueue<Jobs> = queue;
+  const untyped: JobQueue = typed;
+  await untyped.close();
+}
+
+export async function disposing(): Promise<void> {
+  await using queue = await initJobQueue<Jobs>({
+    databaseConfig: { connectionString: process.env.DATABASE_URL, ssl: true, max: 1 },
+    verbose: false,
+    schema: 'jobs',
+  });
+  try {
+    await queue.addJob({ job_type: 'report', payload: { reportId: 1 } });
+  } catch (error) {
+    if (!(error instanceof JobQueueError)) throw error;
+    const code: JobQueueErrorCode = error.code;
+    console.log(code, error.sqlState, error.cause);
+  }
+}

@@ -1,0 +1,11 @@
+import type { Pool } from 'pg';
+import type { JobQueue, JobStatus } from 'pg-bg-job-queue';
+import type { JobPayloadMap } from '../lib/queue.js';
+
+declare const jobQueue: JobQueue<JobPayloadMap>;
+declare const pool: Pool;
+declare const status: JobStatus;
+declare const limit: number;
+declare const offset: number;
+
+const jobs = await jobQueue.getJobsByStatus(pool, status, limit, offset);

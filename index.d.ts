@@ -1,0 +1,273 @@
+import { Pool } from "pg";
+
+//#region ts/errors.d.ts
+/** What went wrong, as a stable string to compare with. */
+type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'CLOSED' | 'DATABASE_ERROR';
+/**
+ * The one class of every error that this package rejects with or throws.
+ *
+ * Never holds a payload, a password or a connection string.
+ */
+declare class JobQueueError extends Error {
+  readonly name = "JobQueueError";
+  /** What went wrong, to compare with. The message may change between releases, the code does not. */
+  readonly code: JobQueueErrorCode;
+  /** Postgres's five-character `SQLSTATE`, where the server refused a statement. */
+  readonly sqlState?: string;
+  constructor(code: JobQueueErrorCode, message: string, details?: {
+    sqlState?: string | undefined;
+    cause?: unknown;
+  });
+}
+//#endregion
+//#region ts/types.d.ts
+/** Where a job stands. */
+type JobStatus = 'pending' | 'processing' | 'completed' | 'failed' | 'cancelled';
+/** The names of the jobs in a payload map. */
+type JobType<PayloadMap> = keyof PayloadMap & string;
+/** How to reach Postgres: node-postgres's `PoolConfig`, with node-postgres's meaning and precedence. */
+interface DatabaseConfig {
+  /**
+   * `postgresql://user:password@host:port/database?sslmode=...`. What it says wins over the fields below.
+   * A key that is present but `undefined` or empty, with no `host` beside it, is refused as a missing
+   * environment variable.
+   */
+  connectionString?: string | undefined;
+  /** Host name, address, or the directory of a Unix socket. Default: `PGHOST`, then `localhost`. */
+  host?: string | undefined;
+  /** Default: `PGPORT`, then 5432. */
+  port?: number | undefined;
+  /** Default: `PGDATABASE`, then the user's name. */
+  database?: string | undefined;
+  /** Default: `PGUSER`, then the name of the operating system's user. */
+  user?: string | undefined;
+  /** The password, or a function that is asked for it at each new connection. Default: `PGPASSWORD`. */
+  password?: string | (() => string | Promise<string>) | undefined;
+  /**
+   * `true`: TLS, everything verified. `{ rejectUnauthorized: false }`: TLS, nothing verified.
+   * `false` or absent: no TLS unless `sslmode` in the connection string, or `PGSSLMODE`, says so.
+   */
+  ssl?: boolean | SslConfig | undefined;
+  /** The most connections that this queue opens. Default 10. */
+  max?: number | undefined;
+  /** An idle connection is closed after this many milliseconds; 0 = never. Default 10,000. */
+  idleTimeoutMillis?: number | undefined;
+  /** The longest wait for a connection, in milliseconds; 0 = no limit but the operating system's. Default 0. */
+  connectionTimeoutMillis?: number | undefined;
+  /** A connection is replaced when it is this many seconds old; 0 = never. Default 0. */
+  maxLifetimeSeconds?: number | undefined;
+  /** Postgres's `statement_timeout` in milliseconds; 0 or `false` = the server's setting. */
+  statement_timeout?: number | false | undefined;
+  /** Shown in `pg_stat_activity`. Default: `PGAPPNAME`. */
+  application_name?: string | undefined;
+}
+/** TLS with a certificate authority or a client certificate of one's own, as PEM text. */
+interface SslConfig {
+  /** `false` encrypts without verifying who answers. Default `true`. */
+  rejectUnauthorized?: boolean | undefined;
+  /** The certificate authority, or several, that must have signed the server's certificate. */
+  ca?: string | Buffer | (string | Buffer)[] | undefined;
+  /** The client's certificate; needs `key`. */
+  cert?: string | Buffer | undefined;
+  /** The client's private key; needs `cert`. */
+  key?: string | Buffer | undefined;
+}
+interface JobQueueConfig {
+  databaseConfig: DatabaseConfig;
+  /** Log what happens to the console: ids, types, counts and durations, never a payload. Default `false`. */
+  verbose?: boolean | undefined;
+  /** The Postgres schema that holds the tables. Default `public`. */
+  schema?: string | undefined;
+}
+/** What `addJob` takes. */
+interface JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> {
+  /** 1 to 255 characters. */
+  job_type: T;
+  /** Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would. */
+  payload: PayloadMap[T];
+  /** How often the job is tried before it stays `failed`: 1 to 2,147,483,647. Default 3. */
+  max_attempts?: number | undefined;
+  /** Higher runs first: -2,147,483,648 to 2,147,483,647. Default 0. */
+  priority?: number | undefined;
+  /** The earliest time to run. `null` or absent: now, by the database's clock. */
+  run_at?: Date | null | undefined;
+}
+/** One failed attempt, or one worker that was lost. */
+interface JobErrorEntry {
+  message: string;
+  /** ISO 8601, UTC, by the database's clock. */
+  timestamp: string;
+  /** The error's class. */
+  name?: string;
+  stack?: string;
+  /** Which attempt it was, from 1. */
+  attempt?: number;
+}
+/**
+ * A row of `job_queue`. Fields are named as the columns are. Comparing `job_type` narrows `payload`.
+ */
+type JobRecord<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> = T extends unknown ? JobRow<PayloadMap, T> : never;
+/** A row of `job_queue` of one job type. */
+interface JobRow<PayloadMap, T extends JobType<PayloadMap>> {
+  id: number;
+  job_type: T;
+  payload: PayloadMap[T];
+  status: JobStatus;
+  created_at: Date;
+  updated_at: Date;
+  /** When the job was last claimed; `null` if it never was, or was put back. */
+  locked_at: Date | null;
+  /** The `workerId` of the processor that last claimed the job. */
+  locked_by: string | null;
+  /** How many attempts were begun. */
+  attempts: number;
+  max_attempts: number;
+  /** When a failed job is tried again; `null` if it is not. */
+  next_attempt_at: Date | null;
+  priority: number;
+  run_at: Date | null;
+  /** Why the job could not be run, where no handler was registered for its type. */
+  pending_reason: string | null;
+  /** Oldest first; the last 100 are kept. */
+  error_history: JobErrorEntry[];
+}
+/** Which pending jobs to cancel; what is absent does not restrict. */
+interface CancelFilters<PayloadMap> {
+  job_type?: JobType<PayloadMap> | undefined;
+  priority?: number | undefined;
+  /** Exactly this time, to the millisecond. */
+  run_at?: Date | undefined;
+}
+type JobHandler<PayloadMap, T extends keyof PayloadMap> = (payload: PayloadMap[T]) => Promise<void>;
+type JobHandlers<PayloadMap> = { [T in keyof PayloadMap]: JobHandler<PayloadMap, T> };
+/** The caller's own node-postgres `Pool`, `PoolClient` or `Client`, or what is queried like one. */
+interface DatabaseClient {
+  query(text: string, values: unknown[]): Promise<{
+    rows: unknown[];
+    rowCount: number | null;
+  }>;
+}
+interface ProcessorOptions {
+  /** Stored in `locked_by`: 1 to 255 characters. Default `worker-` and random characters. */
+  workerId?: string | undefined;
+  /** The most jobs claimed at a time: 1 to 10,000. Default 10. */
+  batchSize?: number | undefined;
+  /** The most handlers running at a time, whatever `batchSize` is: 1 to 10,000. Default 3. */
+  concurrency?: number | undefined;
+  /** Background only: how long an idle processor waits before it looks again, in milliseconds: 1 to 86,400,000. Default 5,000. */
+  pollInterval?: number | undefined;
+  /** Told of what fails outside a handler: claiming, settling, connecting. Default `console.error`. */
+  onError?: ((error: JobQueueError) => void) | undefined;
+  /** Log what happens to the console. Default: the queue's `verbose`. */
+  verbose?: boolean | undefined;
+  /** Take only jobs of this type, or of these. Default: all types, also those without a handler, which fail. */
+  jobType?: string | readonly string[] | undefined;
+}
+interface Processor {
+  /**
+   * Claims one batch of due jobs, runs it, and waits until every outcome is written.
+   * Resolves to the number of jobs run, failed ones included. Rejects if the jobs cannot be claimed.
+   */
+  start(): Promise<number>;
+  /** Runs jobs until stopped. Called while it runs, it changes nothing. */
+  startInBackground(): void;
+  /** Claims no more. What runs goes on to its end. */
+  stop(): void;
+  /** Stops and waits until what runs has ended and is settled, for `timeoutMs` milliseconds at the most. Default 30,000. */
+  stopAndDrain(timeoutMs?: number): Promise<void>;
+  /** Whether jobs are being claimed or still run. */
+  isRunning(): boolean;
+}
+/** What a handler can ask of the job it runs: see `currentJob`. */
+interface JobContext {
+  readonly id: number;
+  readonly job_type: string;
+  /** Which attempt this is, from 1. */
+  readonly attempts: number;
+  readonly max_attempts: number;
+  readonly priority: number;
+  readonly run_at: Date | null;
+  /** Aborts, with a `JobQueueError` as its reason, when this run no longer owns the job. */
+  readonly signal: AbortSignal;
+}
+/** Where a method runs its statement when it is not to be the queue's own pool. */
+interface DatabaseOptions {
+  /** The caller's own connection: what is done commits and rolls back with the caller's transaction. */
+  db?: DatabaseClient | undefined;
+}
+/** A job's id: a number, or the same in decimal digits, as ids arrive from URLs and JSON bodies. */
+type JobId = number | string;
+/**
+ * A job queue. Every method that talks to the database can be given the caller's own node-postgres
+ * `Pool`, `PoolClient` or `Client` as its first argument; it then runs there, in the caller's
+ * transaction if one is open. Everything rejects with a `JobQueueError`.
+ */
+interface JobQueue<PayloadMap = any> extends AsyncDisposable {
+  /** Adds a job and resolves to its id, once the row is committed (with `db`: once it is inserted). */
+  addJob<T extends JobType<PayloadMap>>(job: JobOptions<PayloadMap, T>, options?: DatabaseOptions): Promise<number>;
+  addJob<T extends JobType<PayloadMap>>(db: DatabaseClient, job: JobOptions<PayloadMap, T>): Promise<number>;
+  /** The job, or `null` if there is none of that id. */
+  getJob<T extends JobType<PayloadMap> = JobType<PayloadMap>>(id: JobId): Promise<JobRecord<PayloadMap, T> | null>;
+  getJob<T extends JobType<PayloadMap> = JobType<PayloadMap>>(db: DatabaseClient, id: JobId): Promise<JobRecord<PayloadMap, T> | null>;
+  /** Jobs of one status, newest first. `limit` 0 to 2,147,483,647, default 100; `offset` default 0. */
+  getJobsByStatus<T extends JobType<PayloadMap> = JobType<PayloadMap>>(status: JobStatus, limit?: number, offset?: number): Promise<JobRecord<PayloadMap, T>[]>;
+  getJobsByStatus<T extends JobType<PayloadMap> = JobType<PayloadMap>>(db: DatabaseClient, status: JobStatus, limit?: number, offset?: number): Promise<JobRecord<PayloadMap, T>[]>;
+  /** All jobs, newest first. `limit` 0 to 2,147,483,647, default 100; `offset` default 0. */
+  getAllJobs<T extends JobType<PayloadMap> = JobType<PayloadMap>>(limit?: number, offset?: number): Promise<JobRecord<PayloadMap, T>[]>;
+  getAllJobs<T extends JobType<PayloadMap> = JobType<PayloadMap>>(db: DatabaseClient, limit?: number, offset?: number): Promise<JobRecord<PayloadMap, T>[]>;
+  /**
+   * Makes the job pending and due now, whatever its status. A job without attempts left is granted
+   * one more. Rejects with `JOB_RUNNING` if a worker holds it under a live lease.
+   */
+  retryJob(id: JobId): Promise<void>;
+  retryJob(db: DatabaseClient, id: JobId): Promise<void>;
+  /** Cancels a job that is pending, or failed with attempts left. Leaves every other as it is. */
+  cancelJob(id: JobId): Promise<void>;
+  cancelJob(db: DatabaseClient, id: JobId): Promise<void>;
+  /** Cancels the pending jobs that match all of the filters; resolves to how many. */
+  cancelAllUpcomingJobs(filters?: CancelFilters<PayloadMap>): Promise<number>;
+  cancelAllUpcomingJobs(db: DatabaseClient, filters?: CancelFilters<PayloadMap>): Promise<number>;
+  /**
+   * Puts back jobs that were locked longer ago than this and are not under a live lease; resolves to
+   * how many. A job without attempts left becomes `failed`. Only needed for jobs that something other
+   * than this package's processors marked as running: those come back by themselves.
+   * Default 10 minutes; fractions are allowed.
+   */
+  reclaimStuckJobs(maxProcessingTimeMinutes?: number): Promise<number>;
+  reclaimStuckJobs(db: DatabaseClient, maxProcessingTimeMinutes?: number): Promise<number>;
+  /**
+   * Deletes completed jobs that were last updated longer ago than this; resolves to how many.
+   * Default 30 days; fractions and 0 are allowed.
+   */
+  cleanupOldJobs(daysToKeep?: number): Promise<number>;
+  cleanupOldJobs(db: DatabaseClient, daysToKeep?: number): Promise<number>;
+  /** A processor that runs this queue's jobs with `handlers`. Opens no connection. */
+  createProcessor(handlers: JobHandlers<PayloadMap>, options?: ProcessorOptions): Processor;
+  /** A node-postgres `Pool` on the same settings, made on the first call. Needs the package `pg`. */
+  getPool(): Pool;
+  /**
+   * Stops this queue's processors, waits up to 30 s for what runs to settle, and closes the
+   * connections. Later calls of other methods reject with `CLOSED`.
+   */
+  close(): Promise<void>;
+}
+//#endregion
+//#region ts/current-job.d.ts
+/**
+ * The job that the calling handler runs, as `headers()` and `cookies()` give a Next.js function its
+ * request. Throws `INVALID_ARGUMENT` outside a handler.
+ */
+declare function currentJob(): JobContext;
+//#endregion
+//#region ts/queue.d.ts
+/**
+ * Opens a job queue. Opens no connection: the first operation does, and rejects if it cannot.
+ *
+ * `PayloadMap` maps job types to the types of their payloads:
+ * `initJobQueue<{ send_email: { to: string } }>({ databaseConfig: { connectionString } })`.
+ *
+ * Rejects with `INVALID_CONFIG`.
+ */
+declare function initJobQueue<PayloadMap = any>(config: JobQueueConfig): Promise<JobQueue<PayloadMap>>;
+//#endregion
+export { type CancelFilters, type DatabaseClient, type DatabaseConfig, type DatabaseOptions, type JobContext, type JobErrorEntry, type JobHandler, type JobHandlers, type JobId, type JobOptions, type JobQueue, type JobQueueConfig, JobQueueError, type JobQueueErrorCode, type JobRecord, type JobRow, type JobStatus, type JobType, type Processor, type ProcessorOptions, type SslConfig, currentJob, initJobQueue };

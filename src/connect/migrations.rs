@@ -1,0 +1,365 @@
+//! Applies and reverts the files in `migrations/`, which are embedded here.
+//!
+//! The files are in the format that node-pg-migrate reads, so that its users can run them with it;
+//! what it has applied is recognised from its table `pgmigrations`. Statements are sent over the
+//! simple protocol, with quoted literals: they work behind every pooler.
+
+use serde::Serialize;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
+
+use super::refusal::{connect_failed, statement_failed};
+use super::settings::Settings;
+use super::statement::{Schema, identifier, literal};
+use crate::error::{Code, Error, Result};
+
+struct Migration {
+    name: &'static str,
+    file: &'static str,
+}
+
+macro_rules! migrations {
+    ($($name:literal),* $(,)?) => {
+        &[$(Migration {
+            name: $name,
+            file: include_str!(concat!("../../migrations/", $name, ".sql")),
+        }),*]
+    };
+}
+
+/// In the order in which they are applied.
+const MIGRATIONS: &[Migration] = migrations!["1751131910823_initial", "1795305600000_leases"];
+
+/// Where applied migrations are recorded, in the schema of the queue.
+const RECORD: &str = "job_queue_migrations";
+/// Where node-pg-migrate records them, by default.
+const NODE_PG_MIGRATE_RECORD: &str = "pgmigrations";
+
+impl Migration {
+    fn sections(&self) -> (&'static str, &'static str) {
+        let (up, down) = self
+            .file
+            .split_once("-- Down Migration")
+            .unwrap_or((self.file, ""));
+        let up = up.split_once("-- Up Migration").map_or(up, |(_, up)| up);
+        (up.trim(), down.trim())
+    }
+}
+
+struct Record {
+    name: String,
+    /// Milliseconds since the Unix epoch.
+    applied_at: f64,
+}
+
+impl Record {
+    /// Whether a newer version of this package must have written it.
+    fn is_unknown(&self) -> bool {
+        MIGRATIONS.iter().all(|known| known.name != self.name)
+    }
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct Migrated {
+    pub applied: Vec<String>,
+    /// Applied earlier, by something else.
+    pub recognised: Vec<String>,
+    pub reverted: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationStatus {
+    pub name: String,
+    /// Milliseconds since the Unix epoch.
+    pub applied_at: Option<f64>,
+    /// Applied by a newer version of this package.
+    pub unknown: bool,
+}
+
+/// Brings the tables of one schema to the state that this version needs, or back.
+pub struct Migrator {
+    settings: Settings,
+    schema: Schema,
+}
+
+impl Migrator {
+    pub fn new(settings: Settings, schema: Schema) -> Self {
+        Self { settings, schema }
+    }
+
+    /// Applies what is missing, each file in one transaction together with its record. Several
+    /// migrators at once wait for each other, and find nothing left to do.
+    pub async fn up(&self) -> Result<Migrated> {
+        let mut connection = self.connect().await?;
+        let mut report = Migrated::default();
+        for migration in MIGRATIONS {
+            let mut transaction = self.begin(&mut connection).await?;
+            let connection = &mut *transaction;
+            self.create_record(connection).await?;
+            let recorded = self.recorded(connection).await?;
+            if let Some(newer) = recorded.iter().find(|record| record.is_unknown()) {
+                return Err(Error::new(
+                    Code::NotMigrated,
+                    format!(
+                        "a newer version of pg-bg-job-queue has migrated this database ({}): \
+                         update the package",
+                        newer.name
+                    ),
+                ));
+            }
+            if recorded.iter().any(|record| record.name == migration.name) {
+                continue;
+            }
+            let elsewhere = self.recorded_by_node_pg_migrate(connection).await?;
+            if elsewhere.iter().any(|record| record.name == migration.name) {
+                report.recognised.push(migration.name.to_owned());
+            } else {
+                run(connection, migration.sections().0).await?;
+                report.applied.push(migration.name.to_owned());
+            }
+            run(connection, &record(&self.schema, migration)).await?;
+            transaction.commit().await.map_err(statement_failed)?;
+        }
+        close(connection).await;
+        Ok(report)
+    }
+
+    /// Reverts the last `count` applied migrations, newest first, all in one transaction.
+    pub async fn down(&self, count: usize) -> Result<Migrated> {
+        let mut connection = self.connect().await?;
+        let mut transaction = self.begin(&mut connection).await?;
+        let mut report = Migrated::default();
+        {
+            let connection = &mut *transaction;
+            let applied = self.applied(connection).await?;
+            let is_applied = |migration: &&Migration| applied.contains(&migration.name.to_owned());
+            for migration in MIGRATIONS.iter().rev().filter(is_applied).take(count) {
+                run(connection, migration.sections().1).await?;
+                self.forget(connection, migration).await?;
+                report.reverted.push(migration.name.to_owned());
+            }
+        }
+        transaction.commit().await.map_err(statement_failed)?;
+        close(connection).await;
+        Ok(report)
+    }
+
+    pub async fn status(&self) -> Result<Vec<MigrationStatus>> {
+        let mut connection = self.connect().await?;
+        let recorded = self.recorded(&mut connection).await?;
+        let elsewhere = self.recorded_by_node_pg_migrate(&mut connection).await?;
+        close(connection).await;
+        let ours = MIGRATIONS.iter().map(|migration| {
+            let mut records = recorded.iter().chain(&elsewhere);
+            let record = records.find(|record| record.name == migration.name);
+            MigrationStatus {
+                name: migration.name.to_owned(),
+                applied_at: record.map(|record| record.applied_at),
+                unknown: false,
+            }
+        });
+        let unknown = recorded.iter().filter(|record| record.is_unknown());
+        let unknown = unknown.map(|record| MigrationStatus {
+            name: record.name.clone(),
+            applied_at: Some(record.applied_at),
+            unknown: true,
+        });
+        Ok(ours.chain(unknown).collect())
+    }
+
+    /// Everything as SQL for `psql`, for those who run no tools against their database.
+    pub fn script(schema: &Schema) -> String {
+        let mut sql = String::new();
+        for migration in MIGRATIONS {
+            sql += &format!(
+                "-- {name}\nbegin;\n{schema}{path};\n{table};\n\n{up}\n\n{record};\ncommit;\n\n",
+                name = migration.name,
+                schema = create_schema(schema),
+                path = search_path(schema),
+                table = record_table(schema),
+                up = migration.sections().0,
+                record = record(schema, migration),
+            );
+        }
+        sql
+    }
+
+    async fn connect(&self) -> Result<PgConnection> {
+        let password = self.settings.password.as_deref();
+        let failed = |error| connect_failed(error, &self.settings);
+        let options = self.settings.connect_options(password).map_err(failed)?;
+        let connecting = PgConnection::connect_with(&options);
+        let connected = match self.settings.connect_timeout {
+            Some(limit) => tokio::time::timeout(limit, connecting)
+                .await
+                .unwrap_or_else(|elapsed| Err(sqlx::Error::Io(elapsed.into()))),
+            None => connecting.await,
+        };
+        connected.map_err(failed)
+    }
+
+    /// Begins a transaction that no other migrator of this schema runs beside. The lock ends with
+    /// the transaction, whatever becomes of it.
+    async fn begin<'c>(
+        &self,
+        connection: &'c mut PgConnection,
+    ) -> Result<sqlx::Transaction<'c, sqlx::Postgres>> {
+        let mut transaction = connection.begin().await.map_err(statement_failed)?;
+        let lock = format!(
+            "select pg_advisory_xact_lock(hashtextextended({}, 0))",
+            literal(&format!("pg-bg-job-queue {}", self.schema.name()))
+        );
+        run(&mut transaction, &lock).await?;
+        // Whoever waits for a table's lock makes all others wait behind it: rather fail than stop
+        // the application for longer.
+        run(&mut transaction, "set local lock_timeout = '60s'").await?;
+        Ok(transaction)
+    }
+
+    async fn create_record(&self, connection: &mut PgConnection) -> Result<()> {
+        let exists = format!(
+            "select from pg_namespace where nspname = {}",
+            literal(self.schema.name())
+        );
+        // `if not exists` asks for the right to create schemas even where the schema exists.
+        if fetch(connection, &exists).await?.is_empty() {
+            run(connection, &create_schema(&self.schema)).await?;
+        }
+        run(connection, &search_path(&self.schema)).await?;
+        run(connection, &record_table(&self.schema)).await
+    }
+
+    /// What this package has recorded as applied.
+    async fn recorded(&self, connection: &mut PgConnection) -> Result<Vec<Record>> {
+        self.read_records(connection, RECORD, "applied_at").await
+    }
+
+    async fn recorded_by_node_pg_migrate(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<Record>> {
+        self.read_records(connection, NODE_PG_MIGRATE_RECORD, "run_on")
+            .await
+    }
+
+    async fn read_records(
+        &self,
+        connection: &mut PgConnection,
+        table: &str,
+        time: &str,
+    ) -> Result<Vec<Record>> {
+        if !self.exists(connection, table).await? {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "select name::text, (extract(epoch from {time}) * 1000)::float8 as applied_at \
+             from {table} order by name",
+            table = self.schema.table(table)
+        );
+        let read = |row: &PgRow| -> std::result::Result<_, sqlx::Error> {
+            Ok(Record {
+                name: row.try_get("name")?,
+                applied_at: row.try_get("applied_at")?,
+            })
+        };
+        let rows = fetch(connection, &sql).await?;
+        let records: std::result::Result<_, _> = rows.iter().map(read).collect();
+        records.map_err(statement_failed)
+    }
+
+    /// What has been applied, by whatever.
+    async fn applied(&self, connection: &mut PgConnection) -> Result<Vec<String>> {
+        let mut records = self.recorded(connection).await?;
+        records.extend(self.recorded_by_node_pg_migrate(connection).await?);
+        run(connection, &search_path(&self.schema)).await?;
+        Ok(records.into_iter().map(|record| record.name).collect())
+    }
+
+    /// Removes the records of a migration, and the table of records with the last of them.
+    async fn forget(&self, connection: &mut PgConnection, migration: &Migration) -> Result<()> {
+        for table in [RECORD, NODE_PG_MIGRATE_RECORD] {
+            if self.exists(connection, table).await? {
+                let table = self.schema.table(table);
+                let name = literal(migration.name);
+                run(
+                    connection,
+                    &format!("delete from {table} where name = {name}"),
+                )
+                .await?;
+            }
+        }
+        if self.recorded(connection).await?.is_empty() {
+            let table = self.schema.table(RECORD);
+            run(connection, &format!("drop table if exists {table}")).await?;
+        }
+        Ok(())
+    }
+
+    async fn exists(&self, connection: &mut PgConnection, table: &str) -> Result<bool> {
+        let sql = format!(
+            "select from pg_tables where schemaname = {} and tablename = {}",
+            literal(self.schema.name()),
+            literal(table)
+        );
+        Ok(!fetch(connection, &sql).await?.is_empty())
+    }
+}
+
+fn create_schema(schema: &Schema) -> String {
+    match schema.name() {
+        "public" => String::new(),
+        name => format!("create schema if not exists {};\n", identifier(name)),
+    }
+}
+
+fn search_path(schema: &Schema) -> String {
+    format!("set local search_path to {}", identifier(schema.name()))
+}
+
+fn record_table(schema: &Schema) -> String {
+    format!(
+        "create table if not exists {} (name text primary key, applied_at timestamptz not null \
+         default now())",
+        schema.table(RECORD)
+    )
+}
+
+fn record(schema: &Schema, migration: &Migration) -> String {
+    format!(
+        "insert into {} (name) values ({}) on conflict do nothing",
+        schema.table(RECORD),
+        literal(migration.name)
+    )
+}
+
+async fn run(connection: &mut PgConnection, sql: &str) -> Result<()> {
+    fetch(connection, sql).await.map(drop)
+}
+
+async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<PgRow>> {
+    connection
+        .fetch_all(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
+        .await
+        .map_err(statement_failed)
+}
+
+async fn close(connection: PgConnection) {
+    // The work is committed; a farewell that fails changes nothing.
+    let _ = connection.close().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_in_order_and_have_both_sections() {
+        assert!(MIGRATIONS.is_sorted_by_key(|migration| migration.name));
+        for migration in MIGRATIONS {
+            let (up, down) = migration.sections();
+            assert!(!up.is_empty() && !down.is_empty(), "{}", migration.name);
+            assert!(!up.contains("Migration"), "{}", migration.name);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The connections of one queue.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use deadpool::Runtime;
+use deadpool::managed::{self, Manager, Metrics, RecycleError, RecycleResult, WeakPool};
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection as _, Executor, Postgres};
+
+use super::refusal::{connect_failed, pool_failed, statement_failed};
+use super::settings::Settings;
+use super::statement::{Statement, Value};
+use crate::error::{Code, Error, Result};
+
+/// A connection that was idle for longer is asked whether it lives before it is used: the process
+/// may have been frozen, and the server or something in between may have closed it meanwhile.
+const TRUSTED_FOR: Duration = Duration::from_secs(20);
+/// How long such a connection has to answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often idle connections are looked at.
+const REAP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Asks the user's `password` function.
+pub type AskPassword =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String>> + Send>> + Send + Sync>;
+
+struct Connections {
+    settings: Settings,
+    ask_password: Option<AskPassword>,
+}
+
+impl Manager for Connections {
+    type Type = PgConnection;
+    type Error = Error;
+
+    async fn create(&self) -> Result<PgConnection> {
+        let asked = match &self.ask_password {
+            Some(ask) => Some(ask().await?),
+            None => None,
+        };
+        let password = asked.as_deref().or(self.settings.password.as_deref());
+        let failed = |error| connect_failed(error, &self.settings);
+        let options = self.settings.connect_options(password).map_err(failed)?;
+        let mut connection = PgConnection::connect_with(&options).await.map_err(failed)?;
+        connection
+            .execute(sqlx::raw_sql(AssertSqlSafe(self.settings.session())))
+            .await
+            .map_err(failed)?;
+        Ok(connection)
+    }
+
+    async fn recycle(
+        &self,
+        connection: &mut PgConnection,
+        metrics: &Metrics,
+    ) -> RecycleResult<Error> {
+        let too_old = |limit| metrics.age() >= limit;
+        if self.settings.max_lifetime.is_some_and(too_old) {
+            return Err(RecycleError::message("too old"));
+        }
+        if metrics.last_used() < TRUSTED_FOR {
+            return Ok(());
+        }
+        match tokio::time::timeout(PING_TIMEOUT, connection.ping()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(RecycleError::message("does not answer")),
+        }
+    }
+}
+
+/// Opens connections as they are needed, up to `max_connections`.
+#[derive(Clone)]
+pub struct Pool {
+    connections: managed::Pool<Connections>,
+    reaping: Arc<AtomicBool>,
+}
+
+impl Pool {
+    /// Opens no connection.
+    pub fn new(settings: Settings, ask_password: Option<AskPassword>) -> Result<Self> {
+        let timeout = settings.connect_timeout;
+        let max = settings.max_connections;
+        let connections = managed::Pool::builder(Connections {
+            settings,
+            ask_password,
+        })
+        .max_size(max)
+        .wait_timeout(timeout)
+        .create_timeout(timeout)
+        .runtime(Runtime::Tokio1)
+        // The connection used last is used next, so that those not needed become idle.
+        .queue_mode(managed::QueueMode::Lifo)
+        .build()
+        .map_err(|error| {
+            Error::new(Code::InvalidConfig, "the connection pool cannot be made").caused_by(error)
+        })?;
+        Ok(Self {
+            connections,
+            reaping: Arc::default(),
+        })
+    }
+
+    /// Runs a statement on a connection of its own and returns its rows.
+    pub async fn fetch(&self, statement: Statement) -> Result<Vec<PgRow>> {
+        let mut connection = self.get().await?;
+        let rows = bind(statement).fetch_all(&mut *connection).await;
+        if matches!(rows, Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_))) {
+            // What is broken is closed in place of given back.
+            drop(managed::Object::take(connection));
+        }
+        rows.map_err(statement_failed)
+    }
+
+    async fn get(&self) -> Result<managed::Object<Connections>> {
+        self.reap_idle();
+        let got = self.connections.get().await;
+        got.map_err(|error| pool_failed(error, &self.connections.manager().settings))
+    }
+
+    /// Refuses further use and closes the connections that are not in use; one that is, closes when
+    /// its statement is done.
+    pub async fn close(&self) {
+        let idle = self.connections.retain(|_, _| false).removed;
+        self.connections.close();
+        for connection in idle {
+            // The server notices a closed socket as well as a farewell.
+            let _ = connection.close().await;
+        }
+    }
+
+    /// Starts, once, the task that closes connections idle for too long. It ends with the pool.
+    fn reap_idle(&self) {
+        let Some(idle_timeout) = self.connections.manager().settings.idle_timeout else {
+            return;
+        };
+        if !self.reaping.swap(true, Ordering::Relaxed) {
+            tokio::spawn(reap(self.connections.weak(), idle_timeout));
+        }
+    }
+}
+
+async fn reap(pool: WeakPool<Connections>, idle_timeout: Duration) {
+    loop {
+        tokio::time::sleep(REAP_INTERVAL).await;
+        let Some(pool) = pool.upgrade().filter(|pool| !pool.is_closed()) else {
+            return;
+        };
+        let idle = pool
+            .retain(|_, metrics| metrics.last_used() < idle_timeout)
+            .removed;
+        for connection in idle {
+            let _ = connection.close().await;
+        }
+    }
+}
+
+fn bind(statement: Statement) -> sqlx::query::Query<'static, Postgres, PgArguments> {
+    let query = sqlx::query(AssertSqlSafe(statement.sql));
+    statement
+        .values
+        .into_iter()
+        .fold(query, |query, value| match value {
+            Value::Text(text) => query.bind(text),
+            Value::BigInt(number) => query.bind(number),
+            Value::BigInts(numbers) => query.bind(numbers),
+            Value::Texts(texts) => query.bind(texts),
+        })
+}

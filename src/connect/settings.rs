@@ -1,0 +1,121 @@
+//! How to reach the server. TypeScript has resolved what node-postgres means by its configuration;
+//! what arrives here is complete.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+/// What of the server's identity is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    Disable,
+    /// Encrypted, with nothing verified.
+    Encrypt,
+    /// The certificate is signed by a known authority.
+    VerifyCa,
+    /// And it is for this host.
+    VerifyFull,
+}
+
+#[derive(Clone)]
+pub struct Settings {
+    /// A host name, an address, or the directory of a Unix socket.
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub database: String,
+    pub password: Option<String>,
+    pub tls: Tls,
+    /// PEM.
+    pub ca: Option<String>,
+    pub cert: Option<String>,
+    pub key: Option<String>,
+    pub application_name: Option<String>,
+    /// Command-line options for the server, as in `PGOPTIONS`.
+    pub options: Option<String>,
+    pub statement_timeout: Option<Duration>,
+    /// The longest wait for a connection, queueing included.
+    pub connect_timeout: Option<Duration>,
+    pub max_connections: usize,
+    pub idle_timeout: Option<Duration>,
+    pub max_lifetime: Option<Duration>,
+}
+
+impl Settings {
+    /// `host:port/database`, for messages.
+    pub fn target(&self) -> String {
+        format!(
+            "{}:{}, database \"{}\"",
+            self.host, self.port, self.database
+        )
+    }
+
+    pub(super) fn connect_options(
+        &self,
+        password: Option<&str>,
+    ) -> Result<PgConnectOptions, sqlx::Error> {
+        let tls = match self.tls {
+            Tls::Disable => PgSslMode::Disable,
+            Tls::Encrypt => PgSslMode::Require,
+            Tls::VerifyCa => PgSslMode::VerifyCa,
+            Tls::VerifyFull => PgSslMode::VerifyFull,
+        };
+        // `options` can only be set as they are through a URL, every byte of which is escaped.
+        let raw: String = (self.options.iter())
+            .flat_map(|options| options.bytes())
+            .map(|byte| format!("%{byte:02X}"))
+            .collect();
+        let query = if raw.is_empty() {
+            raw
+        } else {
+            format!("?options={raw}")
+        };
+        // The constructor reads the process's environment; every field that it may have set from
+        // there is set again from what TypeScript resolved.
+        let mut options = PgConnectOptions::from_str(&format!("postgresql://localhost{query}"))?
+            .port(self.port)
+            .username(&self.user)
+            .database(&self.database)
+            .password(password.unwrap_or_default())
+            .ssl_mode(tls)
+            .application_name(
+                self.application_name
+                    .as_deref()
+                    .unwrap_or("pg-bg-job-queue"),
+            )
+            // Poolers refuse this start-up parameter, and no statement here depends on it.
+            .extra_float_digits(None)
+            .disable_statement_logging();
+        options = if self.host.starts_with('/') {
+            options.socket(&self.host)
+        } else {
+            options.host(&self.host)
+        };
+        options = options.ssl_root_cert_from_pem(self.ca.clone().unwrap_or_default().into_bytes());
+        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
+            options = options
+                .ssl_client_cert_from_pem(cert)
+                .ssl_client_key_from_pem(key);
+        }
+        Ok(options)
+    }
+
+    /// Sent once to each new connection.
+    ///
+    /// The planner settings belong to connections that run this package's statements and nothing
+    /// else. Each of these statements is made to be served by one index, whatever the table's size;
+    /// but a queue's statistics are always wrong (it is empty at one moment and huge at the next),
+    /// and a plan that was cached while the table was small would be kept after it has grown.
+    pub(super) fn session(&self) -> String {
+        let mut session = String::from(
+            "set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; \
+             set enable_mergejoin = off; set jit = off",
+        );
+        if let Some(timeout) = self.statement_timeout {
+            session += &format!("; set statement_timeout = {}", timeout.as_millis());
+        }
+        session
+    }
+}

@@ -1,0 +1,64 @@
+//! What can go wrong, in the words that reach the user. Never holds a payload, a password or a
+//! connection string.
+
+use serde::Serialize;
+
+/// The codes of the public `JobQueueError` that arise below JavaScript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Code {
+    InvalidConfig,
+    InvalidArgument,
+    InvalidPayload,
+    NotMigrated,
+    ConnectionFailed,
+    LeaseLost,
+    Closed,
+    DatabaseError,
+}
+
+/// An error on its way to JavaScript, where it becomes a `JobQueueError` of the caller's realm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Error {
+    pub code: Code,
+    pub message: String,
+    /// Postgres's `SQLSTATE`, where the server refused a statement.
+    pub sql_state: Option<String>,
+    /// What the layer below said, where that is more than the message tells.
+    pub cause: Option<String>,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            sql_state: None,
+            cause: None,
+        }
+    }
+
+    pub fn caused_by(mut self, cause: impl std::fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Whether the server found fault with the data that it was sent (`SQLSTATE` class 22), so that
+    /// sending the same again can only fail again.
+    pub fn blames_data(&self) -> bool {
+        self.sql_state
+            .as_deref()
+            .is_some_and(|state| state.starts_with("22"))
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,17 @@
+//! The only room that knows Node-API: classes and data objects at the boundary. They convert; they
+//! decide nothing.
+//!
+//! The binding is internal to the package and always of its version. Text that has structure
+//! (payloads, records, outcomes, errors) crosses as JSON: V8 parses it several times faster than
+//! Node-API builds objects, and `JSON.stringify` is the only thing that is like `JSON.stringify`.
+//! JavaScript callbacks are called through weak threadsafe functions that never keep the process
+//! alive and are never awaited: what they bring about comes back as a call of its own.
+
+pub mod error;
+pub mod migrations;
+pub mod operations;
+pub mod password;
+pub mod processor;
+pub mod queue;
+pub mod runtime;
+pub mod settings;

@@ -1,0 +1,277 @@
+//! A processor: the engine on one side, the handlers on the other.
+//!
+//! Everything that JavaScript is told goes through one function that takes a JSON text, one of
+//!
+//! - `{ "kind": "run", "jobs": [...] }`: begin these runs,
+//! - `{ "kind": "abort", "id", "runNo", "error" }`: this run no longer owns its job,
+//! - `{ "kind": "error", "error" }`: something failed outside a handler.
+//!
+//! What handlers do comes back through `settle`, a batch a tick. What keeps the process alive is the
+//! promise of `start` or `runInBackground`, never the function.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use napi::Status;
+use napi::bindgen_prelude::{Env, Function, PromiseRaw};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi_derive::napi;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::error::{Result, invalid, to_json, to_napi};
+use crate::connect::{Pool, Schema};
+use crate::error::Error;
+use crate::processor::{ClaimedJob, End, Engine, Handle, Handlers, Mode, Outcome, Run, Settings};
+use crate::store::Worker;
+
+#[napi(object, use_nullable = true, object_to_js = false)]
+pub struct ProcessorSettings {
+    pub worker_id: String,
+    pub batch_size: u32,
+    pub concurrency: u32,
+    pub poll_interval_ms: u32,
+    pub lease_ms: u32,
+    pub job_types: Option<Vec<String>>,
+}
+
+type Notify = ThreadsafeFunction<String, (), String, Status, false, true>;
+
+/// The handlers in JavaScript.
+struct JsHandlers {
+    notify: Notify,
+}
+
+#[derive(Serialize)]
+#[serde(
+    tag = "kind",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+enum Message<'a> {
+    Run {
+        jobs: Vec<JobMessage<'a>>,
+    },
+    Abort {
+        id: i64,
+        run_no: i64,
+        error: &'a Error,
+    },
+    Error {
+        error: &'a Error,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JobMessage<'a> {
+    id: i64,
+    run_no: i64,
+    job_type: &'a str,
+    /// Postgres's own JSON, set in as it stands; were it ever not JSON, `null`.
+    payload: Option<&'a RawValue>,
+    attempts: i32,
+    max_attempts: i32,
+    priority: i32,
+    run_at: Option<i64>,
+}
+
+impl JsHandlers {
+    fn tell(&self, message: &Message<'_>) {
+        // A refusal means that the environment is ending, which `gone` will tell.
+        self.notify
+            .call(to_json(message), ThreadsafeFunctionCallMode::NonBlocking);
+    }
+}
+
+impl Handlers for JsHandlers {
+    fn run(&self, jobs: Vec<ClaimedJob>) {
+        let messages = jobs.iter().map(|job| JobMessage {
+            id: job.run.id,
+            run_no: job.run.run_no,
+            job_type: &job.job_type,
+            payload: serde_json::from_str(&job.payload).ok(),
+            attempts: job.attempts,
+            max_attempts: job.max_attempts,
+            priority: job.priority,
+            run_at: job.run_at,
+        });
+        self.tell(&Message::Run {
+            jobs: messages.collect(),
+        });
+    }
+
+    fn abort(&self, run: Run, reason: &Error) {
+        self.tell(&Message::Abort {
+            id: run.id,
+            run_no: run.run_no,
+            error: reason,
+        });
+    }
+
+    fn report(&self, error: &Error) {
+        self.tell(&Message::Error { error });
+    }
+
+    fn gone(&self) -> bool {
+        self.notify.aborted()
+    }
+}
+
+/// The way into the engine that runs, if one does.
+#[derive(Default)]
+pub struct Running(Mutex<Option<Handle>>);
+
+impl Running {
+    pub fn wake(&self) {
+        if let Some(handle) = self.handle() {
+            handle.wake();
+        }
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, handle: Option<Handle>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = handle;
+    }
+}
+
+#[napi]
+pub struct NativeProcessor {
+    worker: Arc<Worker>,
+    handlers: Arc<JsHandlers>,
+    settings: Settings,
+    pub(super) running: Arc<Running>,
+}
+
+#[napi]
+impl NativeProcessor {
+    pub(super) fn new(
+        pool: Pool,
+        schema: Arc<Schema>,
+        settings: ProcessorSettings,
+        notify: Function<'_, String, ()>,
+    ) -> Result<Self> {
+        let notify = notify
+            .build_threadsafe_function()
+            .weak::<true>()
+            .callee_handled::<false>()
+            .build()?;
+        let ms = |ms: u32| Duration::from_millis(ms.into());
+        Ok(Self {
+            worker: Arc::new(Worker {
+                pool,
+                schema,
+                id: settings.worker_id,
+                job_types: settings.job_types,
+                lease: ms(settings.lease_ms),
+            }),
+            handlers: Arc::new(JsHandlers { notify }),
+            settings: Settings {
+                batch_size: settings.batch_size as usize,
+                concurrency: settings.concurrency as usize,
+                poll_interval: ms(settings.poll_interval_ms),
+                lease: ms(settings.lease_ms),
+            },
+            running: Arc::default(),
+        })
+    }
+
+    /// Runs one batch; resolves to the number of jobs run. Not to be called while an engine runs.
+    #[napi]
+    pub fn start<'env>(&self, env: &'env Env) -> Result<PromiseRaw<'env, f64>> {
+        let engine = self.begin(Mode::Batch);
+        env.spawn_future(async move { engine.await.map(|ran| ran as f64) })
+    }
+
+    /// Resolves when the processor was stopped and has ended. Not to be called while an engine runs.
+    #[napi]
+    pub fn run_in_background<'env>(&self, env: &'env Env) -> Result<PromiseRaw<'env, ()>> {
+        let engine = self.begin(Mode::Background);
+        env.spawn_future(async move { engine.await.map(drop) })
+    }
+
+    /// The engine can be stopped from the moment that this returns.
+    fn begin(&self, mode: Mode) -> impl Future<Output = Result<u64>> + use<> {
+        let (engine, handle) = Engine::new(
+            self.worker.clone(),
+            self.handlers.clone(),
+            self.settings.clone(),
+            mode,
+        );
+        let running = self.running.clone();
+        running.set(Some(handle));
+        async move {
+            let ran = engine.run().await;
+            running.set(None);
+            ran.map_err(to_napi)
+        }
+    }
+
+    /// Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason? }[]`, where `error`
+    /// is the entry for `error_history`.
+    #[napi]
+    pub fn settle(&self, outcomes: String) -> Result<()> {
+        let outcomes: Vec<OutcomeMessage<'_>> = serde_json::from_str(&outcomes).map_err(invalid)?;
+        if let Some(handle) = self.running.handle() {
+            handle.ended(outcomes.into_iter().map(Outcome::from).collect());
+        }
+        Ok(())
+    }
+
+    #[napi]
+    pub fn stop(&self) {
+        if let Some(handle) = self.running.handle() {
+            handle.stop();
+        }
+    }
+
+    /// Stops, waits for what runs, and hands back what still runs after `timeout_ms`.
+    #[napi]
+    pub async fn drain(&self, timeout_ms: u32) {
+        let Some(mut handle) = self.running.handle() else {
+            return;
+        };
+        handle.stop();
+        let timeout = Duration::from_millis(timeout_ms.into());
+        if tokio::time::timeout(timeout, handle.finished())
+            .await
+            .is_err()
+        {
+            handle.hand_back();
+            handle.finished().await;
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OutcomeMessage<'a> {
+    id: i64,
+    run_no: i64,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    pending_reason: Option<String>,
+}
+
+impl From<OutcomeMessage<'_>> for Outcome {
+    fn from(message: OutcomeMessage<'_>) -> Self {
+        let run = Run {
+            id: message.id,
+            run_no: message.run_no,
+        };
+        let end = match message.error {
+            None => End::Completed,
+            Some(entry) => End::Failed {
+                entry: entry.get().to_owned(),
+                pending_reason: message.pending_reason,
+            },
+        };
+        Self { run, end }
+    }
+}

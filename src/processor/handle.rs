@@ -1,0 +1,55 @@
+//! The way into a running engine.
+
+use tokio::sync::{mpsc, watch};
+
+use super::job::Outcome;
+
+/// What an engine is told while it runs.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// These runs ended. Those that the engine does not hold, because they ended before or were
+    /// lost, are ignored.
+    Ended(Vec<Outcome>),
+    /// Jobs may have become due: look before the poll interval is over.
+    Wake,
+    /// Claim no more; end when what was started has ended.
+    Stop,
+    /// Stop, and hand back at once whatever has not ended.
+    HandBack,
+}
+
+/// Speaks to one [`super::Engine`]. Speaking to an engine that has ended does nothing.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(super) commands: mpsc::UnboundedSender<Command>,
+    pub(super) ended: watch::Receiver<()>,
+}
+
+impl Handle {
+    pub fn ended(&self, outcomes: Vec<Outcome>) {
+        self.send(Command::Ended(outcomes));
+    }
+
+    pub fn wake(&self) {
+        self.send(Command::Wake);
+    }
+
+    pub fn stop(&self) {
+        self.send(Command::Stop);
+    }
+
+    pub fn hand_back(&self) {
+        self.send(Command::HandBack);
+    }
+
+    /// Resolves when the engine has ended.
+    pub async fn finished(&mut self) {
+        // The engine never sends a value: what ends the wait is that its sender is dropped.
+        while self.ended.changed().await.is_ok() {}
+    }
+
+    fn send(&self, command: Command) {
+        // An engine that has ended has nothing to do with what comes late.
+        let _ = self.commands.send(command);
+    }
+}

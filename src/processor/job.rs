@@ -1,0 +1,93 @@
+//! What passes between the engine, the store and the handlers.
+
+use serde::{Deserialize, Serialize};
+
+/// One run of a job. `run_no` grows with every claim of the job and never goes back, so the pair is
+/// the fence: a write that names a run fails once the job was claimed again, retried or cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Run {
+    pub id: i64,
+    pub run_no: i64,
+}
+
+/// A job that this processor owns until its lease ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedJob {
+    pub run: Run,
+    pub job_type: String,
+    /// JSON text.
+    pub payload: String,
+    /// Which attempt this is, from 1.
+    pub attempts: i32,
+    pub max_attempts: i32,
+    pub priority: i32,
+    /// Milliseconds since the Unix epoch.
+    pub run_at: Option<i64>,
+}
+
+/// A job that was due, but had no attempts left: its last worker was lost, or it was made pending by
+/// hand. The claim ends it as `failed`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostJob {
+    pub id: i64,
+    pub job_type: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    Completed,
+    Failed {
+        /// The entry for `error_history`, a JSON object that lacks only its timestamp.
+        entry: String,
+        /// Why the job could not be run at all.
+        pending_reason: Option<String>,
+    },
+    /// Handed back: pending again, the attempt not counted.
+    Released,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub run: Run,
+    pub end: End,
+}
+
+/// What a round trip to the store brought.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exchanged {
+    pub settled: Vec<Run>,
+    /// In the order in which they are to run.
+    pub claimed: Vec<ClaimedJob>,
+    pub lost: Vec<LostJob>,
+}
+
+impl Outcome {
+    /// Reduces an error entry to what any database can hold: its message, in printable ASCII.
+    pub fn simplify(&mut self) {
+        #[derive(Deserialize, Serialize)]
+        struct Entry {
+            message: String,
+        }
+        let printable = |text: &str| -> String {
+            let keep = |c: char| {
+                if c.is_ascii_graphic() || c == ' ' {
+                    c
+                } else {
+                    '?'
+                }
+            };
+            text.chars().map(keep).collect()
+        };
+        if let End::Failed {
+            entry,
+            pending_reason,
+        } = &mut self.end
+        {
+            let message = serde_json::from_str::<Entry>(entry).map(|entry| entry.message);
+            let message = printable(&message.unwrap_or_default());
+            *entry = serde_json::json!({ "message": message }).to_string();
+            *pending_reason = pending_reason.as_deref().map(printable);
+        }
+    }
+}

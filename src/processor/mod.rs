@@ -1,0 +1,49 @@
+//! The engine: it claims jobs, decides how many handlers run, keeps the leases of what runs and
+//! settles what has ended.
+//!
+//! It knows no Node-API and writes no SQL. The database is a [`Store`], the JavaScript handlers are
+//! [`Handlers`], and time is tokio's, so that tests run it over a store in memory with a clock that
+//! they move.
+
+mod backoff;
+mod engine;
+mod handle;
+mod held;
+mod job;
+
+pub use engine::{Engine, Mode, Settings};
+pub use handle::Handle;
+pub use job::{ClaimedJob, End, Exchanged, LostJob, Outcome, Run};
+
+use crate::error::{Error, Result};
+
+/// The job table, as one processor sees it: its worker id, job types and lease are already bound.
+pub trait Store: Send + Sync + 'static {
+    /// Settles `outcomes` and claims up to `limit` due jobs, in one round trip. Every write is
+    /// fenced: what a run no longer owns is left alone and missing from [`Exchanged::settled`].
+    fn exchange(
+        &self,
+        outcomes: Vec<Outcome>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Exchanged>> + Send;
+
+    /// Moves the leases of these runs to a full lease from now, and returns those that still own
+    /// their job.
+    fn extend(&self, runs: Vec<Run>) -> impl Future<Output = Result<Vec<Run>>> + Send;
+}
+
+/// Where jobs are run. None of these calls may block or fail: what a handler does comes back
+/// through [`Handle::ended`].
+pub trait Handlers: Send + Sync + 'static {
+    /// Begins these runs.
+    fn run(&self, jobs: Vec<ClaimedJob>);
+
+    /// Tells a run that it no longer owns its job.
+    fn abort(&self, run: Run, reason: &Error);
+
+    /// Reports what failed outside a handler.
+    fn report(&self, error: &Error);
+
+    /// Whether the JavaScript environment has ended, so that no handler runs any more.
+    fn gone(&self) -> bool;
+}

@@ -1,0 +1,93 @@
+//! Reading jobs. A record is made into JSON by Postgres, with its times in milliseconds since the
+//! Unix epoch, so that it is the same through every client, whatever that does to dates, bigints and
+//! JSON.
+
+use crate::connect::{Schema, Statement};
+
+/// The record of the row `job`. Only the payload is free text as deep as its user likes; it is set in
+/// as it stands.
+macro_rules! record {
+    () => {
+        "json_build_object(
+            'id', job.id,
+            'job_type', job.job_type,
+            'payload', job.payload,
+            'status', job.status,
+            'created_at', floor(extract(epoch from job.created_at) * 1000),
+            'updated_at', floor(extract(epoch from job.updated_at) * 1000),
+            'locked_at', floor(extract(epoch from job.locked_at) * 1000),
+            'locked_by', job.locked_by,
+            'attempts', job.attempts,
+            'max_attempts', job.max_attempts,
+            'next_attempt_at', floor(extract(epoch from job.next_attempt_at) * 1000),
+            'priority', job.priority,
+            'run_at', floor(extract(epoch from job.run_at) * 1000),
+            'pending_reason', job.pending_reason,
+            'error_history', coalesce(job.error_history, '[]'::jsonb)
+        )::text as result"
+    };
+}
+
+pub fn job(schema: &Schema, id: i64) -> Statement {
+    schema.statement(
+        concat!(
+            "select ",
+            record!(),
+            " from {jobs} job where job.id = $1::text::bigint"
+        ),
+        vec![id.to_string().into()],
+    )
+}
+
+pub fn jobs_by_status(schema: &Schema, status: &str, limit: i64, offset: i64) -> Statement {
+    schema.statement(
+        concat!(
+            "select ",
+            record!(),
+            " from (
+                select * from {jobs}
+                where status = $1::text
+                order by created_at desc, id desc
+                limit $2::text::bigint offset $3::text::bigint
+            ) job
+            order by job.created_at desc, job.id desc"
+        ),
+        vec![
+            status.into(),
+            limit.to_string().into(),
+            offset.to_string().into(),
+        ],
+    )
+}
+
+/// Steps from status to status through the index that serves the lists by status, and merges what
+/// each has to offer: no index of its own, and no walk through the table.
+pub fn all_jobs(schema: &Schema, limit: i64, offset: i64) -> Statement {
+    schema.statement(
+        concat!(
+            "with recursive status (name) as (
+                (select status from {jobs} order by status limit 1)
+                union all
+                select (
+                    select next.status from {jobs} next
+                    where next.status > status.name order by next.status limit 1
+                )
+                from status where status.name is not null
+            )
+            select ",
+            record!(),
+            " from (
+                select newest.* from status cross join lateral (
+                    select * from {jobs} job
+                    where job.status = status.name
+                    order by job.created_at desc, job.id desc
+                    limit $1::text::bigint + $2::text::bigint
+                ) newest
+                order by newest.created_at desc, newest.id desc
+                limit $1::text::bigint offset $2::text::bigint
+            ) job
+            order by job.created_at desc, job.id desc"
+        ),
+        vec![limit.to_string().into(), offset.to_string().into()],
+    )
+}

@@ -1,0 +1,30 @@
+//! Retrying a job.
+
+use crate::connect::{Schema, Statement};
+
+/// Makes a job pending and due now; an exhausted one is granted one more attempt. Answers `retried`,
+/// or `running` if a worker holds the job under a live lease, or nothing if there is no such job.
+pub fn job(schema: &Schema, id: i64) -> Statement {
+    schema.statement(
+        "with retried as (
+            update {jobs} job
+            set status = 'pending',
+                updated_at = now(),
+                max_attempts = greatest(
+                    job.max_attempts, least(job.attempts::bigint + 1, 2147483647)::int
+                ),
+                run_at = least(job.run_at, now()),
+                next_attempt_at = now(),
+                locked_at = null,
+                locked_by = null,
+                lease_expires_at = null,
+                pending_reason = null
+            where job.id = $1::text::bigint
+                and (job.status = 'processing' and job.ready_at > now()) is not true
+            returning job.id
+        )
+        select case when exists (select from retried) then 'retried' else 'running' end as result
+        from {jobs} job where job.id = $1::text::bigint",
+        vec![id.to_string().into()],
+    )
+}

@@ -1,0 +1,82 @@
+//! Writing how runs ended. Part of the statement that [`super::claim`] makes.
+
+use crate::connect::Value;
+use crate::processor::{End, Outcome};
+
+/// Settles the outcomes in `$1` to `$5`. A run that no longer owns its job writes nothing, and is
+/// missing from `settled`.
+///
+/// A failed job is tried again after `2^attempts` minutes, `attempts` counted with this one; the
+/// exponent stops at 30, some two thousand years.
+///
+/// The comparison of `status` is hidden from the planner: for `job.status = 'processing'` it may
+/// prefer the index by status, and walk the dead entries of every job that ever ran.
+macro_rules! settled {
+    () => {
+        concat!(
+            "ended as (
+                select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[])
+                    as ended (id, run_no, outcome, entry, pending_reason)
+            ),
+            settled as (
+                update {jobs} job
+                set status = ended.outcome,
+                    updated_at = now(),
+                    attempts = case ended.outcome
+                        when 'pending' then greatest(job.attempts - 1, 0) else job.attempts end,
+                    next_attempt_at = case
+                        when ended.outcome = 'failed' and job.attempts < job.max_attempts
+                        then now() + power(2, least(job.attempts, 30)) * interval '1 minute' end,
+                    pending_reason = ended.pending_reason,
+                    error_history = case
+                        when ended.entry is not null then ",
+            append!(
+                "job",
+                "ended.entry::jsonb || jsonb_build_object('attempt', job.attempts)"
+            ),
+            " else job.error_history end,
+                    locked_at = case ended.outcome when 'pending' then null else job.locked_at end,
+                    locked_by = case ended.outcome when 'pending' then null else job.locked_by end,
+                    lease_expires_at = null
+                from ended
+                where job.id = ended.id
+                    and job.run_no = ended.run_no
+                    and (job.status = 'processing') is true
+                returning job.id, job.run_no
+            )"
+        )
+    };
+}
+
+pub(super) use settled;
+
+/// `$1` to `$5` of [`settled!`].
+pub fn values(outcomes: Vec<Outcome>) -> Vec<Value> {
+    let mut ids = Vec::with_capacity(outcomes.len());
+    let mut run_nos = Vec::with_capacity(outcomes.len());
+    let mut statuses = Vec::with_capacity(outcomes.len());
+    let mut entries = Vec::with_capacity(outcomes.len());
+    let mut pending_reasons = Vec::with_capacity(outcomes.len());
+    for outcome in outcomes {
+        let (status, entry, pending_reason) = match outcome.end {
+            End::Completed => ("completed", None, None),
+            End::Failed {
+                entry,
+                pending_reason,
+            } => ("failed", Some(entry), pending_reason),
+            End::Released => ("pending", None, None),
+        };
+        ids.push(outcome.run.id);
+        run_nos.push(outcome.run.run_no);
+        statuses.push(Some(status.to_owned()));
+        entries.push(entry);
+        pending_reasons.push(pending_reason);
+    }
+    vec![
+        Value::BigInts(ids),
+        Value::BigInts(run_nos),
+        Value::Texts(statuses),
+        Value::Texts(entries),
+        Value::Texts(pending_reasons),
+    ]
+}

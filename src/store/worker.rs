@@ -1,0 +1,100 @@
+//! The job table as one processor sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::{claim, extend};
+use crate::connect::{Pool, Schema};
+use crate::error::{Code, Error, Result};
+use crate::processor::{ClaimedJob, Exchanged, LostJob, Outcome, Run, Store};
+
+pub struct Worker {
+    pub pool: Pool,
+    pub schema: Arc<Schema>,
+    /// Stored in `locked_by`.
+    pub id: String,
+    /// The types of jobs that it takes; `None` is all.
+    pub job_types: Option<Vec<String>>,
+    pub lease: Duration,
+}
+
+impl Worker {
+    fn lease_ms(&self) -> i64 {
+        self.lease.as_millis().try_into().unwrap_or(i64::MAX)
+    }
+}
+
+impl Store for Worker {
+    async fn exchange(&self, outcomes: Vec<Outcome>, limit: usize) -> Result<Exchanged> {
+        let statement = claim::exchange(
+            &self.schema,
+            outcomes,
+            limit,
+            &self.id,
+            self.lease_ms(),
+            self.job_types.as_deref(),
+        );
+        let rows = self.pool.fetch(statement).await?;
+        read_exchanged(&rows).map_err(unreadable)
+    }
+
+    async fn extend(&self, runs: Vec<Run>) -> Result<Vec<Run>> {
+        let statement = extend::leases(&self.schema, &runs, self.lease_ms());
+        let rows = self.pool.fetch(statement).await?;
+        let runs: std::result::Result<_, _> = rows.iter().map(read_run).collect();
+        runs.map_err(unreadable)
+    }
+}
+
+fn read_run(row: &PgRow) -> std::result::Result<Run, sqlx::Error> {
+    Ok(Run {
+        id: row.try_get("id")?,
+        run_no: row.try_get("run_no")?,
+    })
+}
+
+fn read_exchanged(rows: &[PgRow]) -> std::result::Result<Exchanged, sqlx::Error> {
+    let mut exchanged = Exchanged::default();
+    let mut claimed: Vec<(f64, ClaimedJob)> = Vec::new();
+    for row in rows {
+        let run = read_run(row)?;
+        match row.try_get::<&str, _>("fate")? {
+            "settled" => exchanged.settled.push(run),
+            "lost" => exchanged.lost.push(LostJob {
+                id: run.id,
+                job_type: row.try_get("job_type")?,
+            }),
+            _ => {
+                let job = ClaimedJob {
+                    run,
+                    job_type: row.try_get("job_type")?,
+                    payload: row.try_get("payload")?,
+                    attempts: row.try_get("attempts")?,
+                    max_attempts: row.try_get("max_attempts")?,
+                    priority: row.try_get("priority")?,
+                    run_at: row.try_get("run_at")?,
+                };
+                claimed.push((row.try_get("ready_at")?, job));
+            }
+        }
+    }
+    // `returning` promises no order.
+    claimed.sort_by(|(a_ready, a), (b_ready, b)| {
+        (b.priority.cmp(&a.priority))
+            .then(a_ready.total_cmp(b_ready))
+            .then(a.run.id.cmp(&b.run.id))
+    });
+    exchanged.claimed = claimed.into_iter().map(|(_, job)| job).collect();
+    Ok(exchanged)
+}
+
+fn unreadable(error: sqlx::Error) -> Error {
+    Error::new(
+        Code::DatabaseError,
+        "an answer of Postgres was not understood",
+    )
+    .caused_by(error)
+}

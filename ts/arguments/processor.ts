@@ -1,0 +1,117 @@
+/** What `createProcessor` and the processor's methods make of their arguments. See `queue.ts`. */
+
+import { randomUUID } from 'node:crypto';
+import type { JobQueueError } from '../errors.js';
+import type { ProcessorOptions } from '../types.js';
+import { INT4_MAX, integer, name, object, options, quoted, refuse, refuseValue } from './check.js';
+
+/** `ProcessorOptions`, complete. */
+export interface ParsedProcessorOptions {
+  workerId: string;
+  batchSize: number;
+  concurrency: number;
+  /** Milliseconds. */
+  pollInterval: number;
+  onError: (error: JobQueueError) => void;
+  verbose: boolean;
+  /** Each one once; `null` = all. */
+  jobTypes: string[] | null;
+}
+
+/** A handler as the processor calls it: it knows nothing of the payload's type. */
+export type AnyHandler = (payload: unknown) => unknown;
+
+const METHOD = 'createProcessor';
+const OPTIONS: readonly (keyof ProcessorOptions)[] = [
+  'workerId',
+  'batchSize',
+  'concurrency',
+  'pollInterval',
+  'onError',
+  'verbose',
+  'jobType',
+];
+
+const MAX_BATCH_SIZE = 10_000;
+const MAX_CONCURRENCY = 10_000;
+const MAX_POLL_INTERVAL = 86_400_000;
+const DEFAULT_DRAIN_TIMEOUT = 30_000;
+
+/** Checks the options of `createProcessor`. `defaults` are the queue's. */
+export function parseProcessorOptions(
+  given: unknown,
+  defaults: { verbose: boolean },
+): ParsedProcessorOptions {
+  const {
+    workerId = `worker-${randomUUID().slice(0, 13)}`,
+    batchSize = 10,
+    concurrency = 3,
+    pollInterval = 5_000,
+    onError = logError,
+    verbose = defaults.verbose,
+    jobType,
+  } = options(METHOD, 'options', given === undefined ? {} : given, OPTIONS);
+  return {
+    workerId: name(METHOD, 'workerId', workerId),
+    batchSize: integer(METHOD, 'batchSize', batchSize, 1, MAX_BATCH_SIZE),
+    concurrency: integer(METHOD, 'concurrency', concurrency, 1, MAX_CONCURRENCY),
+    pollInterval: integer(METHOD, 'pollInterval', pollInterval, 1, MAX_POLL_INTERVAL),
+    onError: isListener(onError) ? onError : refuseValue(METHOD, 'onError', 'a function', onError),
+    verbose:
+      typeof verbose === 'boolean' ? verbose : refuseValue(METHOD, 'verbose', 'a boolean', verbose),
+    jobTypes: jobType === undefined ? null : parseJobTypes(jobType),
+  };
+}
+
+/** Looked up at each call, so that a console that is replaced or spied on later is used. */
+function logError(error: JobQueueError): void {
+  console.error(error);
+}
+
+function isListener(value: unknown): value is (error: JobQueueError) => void {
+  return typeof value === 'function';
+}
+
+function parseJobTypes(jobType: unknown): string[] {
+  if (!Array.isArray(jobType)) return [name(METHOD, 'jobType', jobType)];
+  if (jobType.length === 0)
+    refuse(METHOD, 'jobType must have at least one type, got an empty array');
+  const each = jobType.map((type: unknown, at) => name(METHOD, `jobType[${at}]`, type));
+  return [...new Set(each)];
+}
+
+/**
+ * Checks the handlers and gives them by job type: the object's own and enumerable members. A map,
+ * so that a job of the type `constructor` or `__proto__` finds no handler either.
+ */
+export function parseHandlers(handlers: unknown): Map<string, AnyHandler> {
+  const given = object(METHOD, 'handlers', handlers);
+  const byType = new Map<string, AnyHandler>();
+  for (const [type, handler] of Object.entries(given)) {
+    if (!isHandler(handler))
+      refuseValue(METHOD, `handlers[${quoted(type)}]`, 'a function', handler);
+    byType.set(type, handler);
+  }
+  if (byType.size === 0 && isClassInstance(given)) {
+    refuse(
+      METHOD,
+      'handlers must have functions of its own by job type, got an instance of a class',
+    );
+  }
+  return byType;
+}
+
+/** A `Map`, or an object whose methods are its class's: to take it for empty would fail every job. */
+function isClassInstance(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype !== null && Object.getPrototypeOf(prototype) !== null;
+}
+
+function isHandler(value: unknown): value is AnyHandler {
+  return typeof value === 'function';
+}
+
+/** Checks how many milliseconds `stopAndDrain` waits at the most. */
+export function parseDrainTimeout(value: unknown = DEFAULT_DRAIN_TIMEOUT): number {
+  return integer('stopAndDrain', 'timeoutMs', value, 0, INT4_MAX);
+}

@@ -1,0 +1,151 @@
+/**
+ * What the queue's methods make of their arguments: complete values, with defaults, or an
+ * `INVALID_ARGUMENT` that names the method and the field. Later code checks nothing again.
+ */
+
+import { stringifyPayload } from '../payload/stringify.js';
+import type { DatabaseClient, JobStatus } from '../types.js';
+import {
+  INT4_MAX,
+  INT4_MIN,
+  integer,
+  kindOf,
+  name,
+  number,
+  options,
+  refuse,
+  refuseValue,
+  time,
+} from './check.js';
+import { suggest } from './spelling.js';
+
+/** A job to be added. */
+export interface ParsedJob {
+  jobType: string;
+  /** JSON text. */
+  payload: string;
+  maxAttempts: number;
+  priority: number;
+  /** Epoch milliseconds; `null` = now, by the database's clock. */
+  runAt: number | null;
+}
+
+/** Which jobs to cancel; `null` does not restrict. */
+export interface ParsedFilters {
+  jobType: string | null;
+  priority: number | null;
+  /** Epoch milliseconds. */
+  runAt: number | null;
+}
+
+/** A part of a listing. */
+export interface Page {
+  limit: number;
+  offset: number;
+}
+
+const JOB_OPTIONS = ['job_type', 'payload', 'max_attempts', 'priority', 'run_at'];
+const FILTERS = ['job_type', 'priority', 'run_at'];
+const STATUSES: readonly JobStatus[] = [
+  'pending',
+  'processing',
+  'completed',
+  'failed',
+  'cancelled',
+];
+
+const DEFAULT_MAX_ATTEMPTS = 3;
+const DEFAULT_PRIORITY = 0;
+const DEFAULT_LIMIT = 100;
+const DEFAULT_MINUTES = 10;
+const DEFAULT_DAYS = 30;
+// Far beyond any use, and not so far that subtracting them from now leaves Postgres's calendar.
+const MAX_MINUTES = 1_000_000_000;
+const MAX_DAYS = 1_000_000;
+
+/** Checks what `addJob` is given, and turns the payload into its JSON text. */
+export function parseJob(method: string, job: unknown): ParsedJob {
+  const given = options(method, 'job', job, JOB_OPTIONS);
+  const {
+    job_type,
+    payload,
+    max_attempts = DEFAULT_MAX_ATTEMPTS,
+    priority = DEFAULT_PRIORITY,
+    run_at = null,
+  } = given;
+  return {
+    jobType: name(method, 'job_type', job_type),
+    maxAttempts: integer(method, 'max_attempts', max_attempts, 1, INT4_MAX),
+    priority: integer(method, 'priority', priority, INT4_MIN, INT4_MAX),
+    runAt: run_at === null ? null : time(method, 'run_at', run_at),
+    payload: stringifyPayload(payload, method),
+  };
+}
+
+/** Checks `{ db }`. `null` is refused: it is a transaction that was meant and is missing. */
+export function parseDatabaseOptions(method: string, given: unknown): DatabaseClient | null {
+  if (given === undefined) return null;
+  const { db } = options(method, 'options', given, ['db']);
+  if (db === undefined || isDatabaseClient(db)) return db ?? null;
+  refuseValue(method, 'db', 'a node-postgres Pool, PoolClient or Client', db);
+}
+
+/** Whether it is queried as node-postgres's `Pool`, `PoolClient` and `Client` are. */
+export function isDatabaseClient(value: unknown): value is DatabaseClient {
+  return (
+    ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
+    'query' in value &&
+    typeof value.query === 'function'
+  );
+}
+
+/** Checks a job's id: a positive integer, or the digits of one as URLs and JSON bodies carry it. */
+export function parseJobId(method: string, value: unknown): number {
+  const id = typeof value === 'string' && /^[1-9]\d{0,15}$/.test(value) ? Number(value) : value;
+  if (typeof id === 'number' && Number.isSafeInteger(id) && id > 0) return id;
+  refuseValue(method, 'id', 'a positive integer, or a string of its decimal digits', value);
+}
+
+/** Checks a status. */
+export function parseStatus(method: string, value: unknown): JobStatus {
+  const status = STATUSES.find((each) => each === value);
+  if (status !== undefined) return status;
+  const meant = typeof value === 'string' ? suggest(value, STATUSES) : '';
+  refuse(method, `status must be one of ${STATUSES.join(', ')}, got ${kindOf(value)}${meant}`);
+}
+
+/** Checks which part of a listing is asked for. */
+export function parsePage(
+  method: string,
+  limit: unknown = DEFAULT_LIMIT,
+  offset: unknown = 0,
+): Page {
+  return {
+    limit: integer(method, 'limit', limit, 0, INT4_MAX),
+    offset: integer(method, 'offset', offset, 0, INT4_MAX),
+  };
+}
+
+/**
+ * Checks which jobs to cancel. An absent or `undefined` filter does not restrict. `null` and unknown
+ * filters are refused: to ignore one would cancel more than was meant.
+ */
+export function parseFilters(method: string, filters: unknown = {}): ParsedFilters {
+  const { job_type, priority, run_at } = options(method, 'filters', filters, FILTERS, 'filter');
+  return {
+    jobType: job_type === undefined ? null : name(method, 'job_type', job_type),
+    priority:
+      priority === undefined ? null : integer(method, 'priority', priority, INT4_MIN, INT4_MAX),
+    runAt: run_at === undefined ? null : time(method, 'run_at', run_at),
+  };
+}
+
+/** Checks after how many minutes a job counts as stuck. Fractions are allowed. */
+export function parseMinutes(method: string, value: unknown = DEFAULT_MINUTES): number {
+  return number(method, 'maxProcessingTimeMinutes', value, 0, MAX_MINUTES);
+}
+
+/** Checks for how many days finished jobs are kept. Fractions are allowed. */
+export function parseDays(method: string, value: unknown = DEFAULT_DAYS): number {
+  return number(method, 'daysToKeep', value, 0, MAX_DAYS);
+}

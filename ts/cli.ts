@@ -1,0 +1,16 @@
+#!/usr/bin/env node
+// The program `pg-bg-job-queue-cli`. All it does is in cli/main.ts, where tests reach it.
+
+import { main } from './cli/main.js';
+
+// `--print-sql | head` closes the pipe early, which is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
+main(process.argv.slice(2), process.env, {
+  stdout: (text) => process.stdout.write(text),
+  stderr: (text) => process.stderr.write(text),
+}).then((code) => {
+  process.exitCode = code;
+});

@@ -1,0 +1,175 @@
+// Reads a connection string as node-postgres does, and refuses what node-postgres would misread or silently
+// drop where that could lead to another database, to less protection, or to a password in a log.
+
+import { kindOf } from '../arguments/check.js';
+import { suggest } from '../arguments/spelling.js';
+import { invalidConfig } from './checks.js';
+
+/** What a connection string says. */
+export interface ConnectionString {
+  /**
+   * Settings by the names that the fields of `databaseConfig` have. One that is present wins over its field
+   * even if it is empty: `postgresql://localhost/app` with a field `user` does not connect as that user.
+   */
+  readonly settings: Readonly<Record<string, string>>;
+  /** All parameters behind the question mark, for what only TLS knows. */
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+/**
+ * The parameters that are settings. All others have no effect, as in node-postgres: what poolers and other
+ * libraries add (`pgbouncer`, `connection_limit`, `channel_binding`, `connect_timeout`, `schema`).
+ */
+const SETTINGS = [
+  'user',
+  'password',
+  'host',
+  'port',
+  'application_name',
+  'fallback_application_name',
+  'options',
+  'statement_timeout',
+  'lock_timeout',
+  'idle_in_transaction_session_timeout',
+  'query_timeout',
+  'replication',
+  'sslnegotiation',
+];
+
+const TLS_PARAMETERS = [
+  'ssl',
+  'sslmode',
+  'sslcert',
+  'sslkey',
+  'sslrootcert',
+  'sslnegotiation',
+  'uselibpqcompat',
+];
+
+/** Stands in where there is a user but no host: a URL cannot be written so, a connection string can. */
+const NO_HOST = 'no-host.invalid';
+
+/** Reads a connection string; `name` is what messages call it. The string itself is in none of them. */
+export function parseConnectionString(value: unknown, name: string): ConnectionString {
+  if (typeof value !== 'string') {
+    throw invalidConfig(`${name} must be a string, got ${kindOf(value)}`);
+  }
+  const text = value.trim();
+  if (text.startsWith('/')) return readSocketPath(text);
+  const url = parseUrl(text);
+  if (url === null) throw malformed(name);
+  refuseMisplacedPassword(url, name);
+  const parsed = url.protocol === 'socket:' ? readSocketUrl(url, name) : readUrl(url, name);
+  refuseIgnoredDatabase(parsed, name);
+  refuseUnknownTls(parsed, name);
+  return parsed;
+}
+
+/** `/directory database` */
+function readSocketPath(text: string): ConnectionString {
+  const [host = '', database = ''] = text.split(' ');
+  return { settings: { host, database }, parameters: {} };
+}
+
+/** `socket:/directory?db=database` */
+function readSocketUrl(url: URL, name: string): ConnectionString {
+  const parameters = parametersOf(url);
+  const settings = {
+    ...settingsOf(url, parameters, name),
+    host: decode(url.pathname, decodeURI, name),
+    database: parameters.db ?? '',
+  };
+  return { settings, parameters };
+}
+
+/** `postgresql://user:password@host:port/database` */
+function readUrl(url: URL, name: string): ConnectionString {
+  const parameters = parametersOf(url);
+  const hostname = url.hostname === NO_HOST ? '' : url.hostname;
+  const settings = {
+    ...settingsOf(url, parameters, name),
+    host: parameters.host || decode(hostname, decodeURIComponent, name),
+    port: parameters.port || url.port,
+    // Not decodeURIComponent: to node-postgres, %2F and its like in a database's name are those characters.
+    database: decode(url.pathname.slice(1), decodeURI, name),
+  };
+  return { settings, parameters };
+}
+
+function settingsOf(url: URL, parameters: Record<string, string>, name: string) {
+  return {
+    ...Object.fromEntries(Object.entries(parameters).filter(([key]) => SETTINGS.includes(key))),
+    user: parameters.user || decode(url.username, decodeURIComponent, name),
+    password: parameters.password || decode(url.password, decodeURIComponent, name),
+  };
+}
+
+function parametersOf(url: URL): Record<string, string> {
+  return Object.fromEntries(url.searchParams);
+}
+
+function decode(text: string, decoder: (text: string) => string, name: string): string {
+  try {
+    return decoder(text);
+  } catch {
+    throw malformed(name);
+  }
+}
+
+function parseUrl(text: string): URL | null {
+  if (!/^(?:(?:postgres|postgresql|pg):\/\/|socket:\/)/i.test(text)) return null;
+  try {
+    const encoded = encodeStray(text);
+    if (URL.canParse(encoded)) return new URL(encoded);
+    return new URL(encoded.replace('@/', `@${NO_HOST}/`));
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Encodes spaces and percent signs that encode nothing. As in node-postgres, one of them is taken as a sign
+ * that the whole string is not encoded, and of what looks encoded, only digits (`%20`) are then believed.
+ */
+function encodeStray(text: string): string {
+  if (!/ |%(?![0-9a-f]{2})/i.test(text)) return text;
+  return encodeURI(text).replace(/%25(\d\d)/g, '%$1');
+}
+
+/**
+ * In `postgresql://me:12#3@host/app` the password ends the address early, and parts of it would be taken for
+ * the port and the database and be named in messages.
+ */
+function refuseMisplacedPassword(url: URL, name: string): void {
+  const anonymous = url.username === '' && url.password === '';
+  const behind = url.pathname + (url.searchParams.has('user') ? '' : url.search);
+  if (url.hash !== '' || (anonymous && behind.includes('@'))) throw malformed(name);
+}
+
+/** node-postgres takes the database from the path only. Ignoring the parameter would be another database. */
+function refuseIgnoredDatabase({ settings, parameters }: ConnectionString, name: string): void {
+  for (const key of ['database', 'dbname', 'db']) {
+    if (!parameters[key] || parameters[key] === settings.database) continue;
+    throw invalidConfig(
+      `${name} names a database in its parameter ${key}, where node-postgres does not look: put it in the path, as in postgresql://host/database`,
+    );
+  }
+}
+
+/** A misspelled or unsupported parameter of TLS would otherwise leave less protection than was asked for. */
+function refuseUnknownTls({ parameters }: ConnectionString, name: string): void {
+  for (const key of Object.keys(parameters)) {
+    if (!/^(?:ssl|tls|uselibpq)/i.test(key) || TLS_PARAMETERS.includes(key)) continue;
+    const shown = /^\w{1,40}$/.test(key) ? ` ${key}` : '';
+    throw invalidConfig(
+      `${name} has a parameter${shown} that cannot be honoured${suggest(key, TLS_PARAMETERS)}`,
+    );
+  }
+}
+
+function malformed(name: string) {
+  return invalidConfig(
+    `${name} is not a valid connection string: write postgresql://user:password@host:port/database, ` +
+      'with characters such as # % / ? @ in the user and the password percent-encoded',
+  );
+}

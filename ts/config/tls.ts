@@ -1,0 +1,257 @@
+// Decides how much of TLS a connection gets, with node-postgres's meaning of every option. Where that meaning
+// is in doubt the answer is an error, never a connection that is protected less than was asked for.
+
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { ConnectionOptions } from 'node:tls';
+import { kindOf } from '../arguments/check.js';
+import { type Given, givenOptions, invalidConfig, type Options } from './checks.js';
+
+/**
+ * `encrypt` verifies nothing, `verify-ca` who signed the certificate, `verify-full` also that it was issued
+ * to the host.
+ */
+export type TlsMode = 'disable' | 'encrypt' | 'verify-ca' | 'verify-full';
+
+/** PEM text, or `null` for none. */
+export interface Tls {
+  readonly mode: TlsMode;
+  readonly ca: string | null;
+  readonly cert: string | null;
+  readonly key: string | null;
+}
+
+function plain(mode: TlsMode): Tls {
+  return { mode, ca: null, cert: null, key: null };
+}
+
+/** What `ssl`, given as one word, means. */
+const WORDS: Readonly<Record<string, TlsMode>> = {
+  true: 'verify-full',
+  1: 'verify-full',
+  'no-verify': 'encrypt',
+  false: 'disable',
+  0: 'disable',
+};
+
+/** What `PGSSLMODE` means. node-postgres knows no TLS that is tried and given up, which is libpq's `allow`. */
+const ENVIRONMENT_MODES: Readonly<Record<string, TlsMode>> = {
+  disable: 'disable',
+  allow: 'disable',
+  prefer: 'verify-full',
+  require: 'verify-full',
+  'verify-ca': 'verify-full',
+  'verify-full': 'verify-full',
+  'no-verify': 'encrypt',
+};
+
+/** What `sslmode` in a connection string means: any but two is verified TLS. */
+const STRING_MODES: Readonly<Record<string, TlsMode>> = {
+  ...ENVIRONMENT_MODES,
+  allow: 'verify-full',
+};
+
+/** The same with `uselibpqcompat=true`. As in node-postgres, what libpq does not know is verified. */
+const LIBPQ_MODES: Readonly<Record<string, TlsMode>> = {
+  ...STRING_MODES,
+  prefer: 'encrypt',
+  require: 'encrypt',
+  'verify-ca': 'verify-ca',
+  'no-verify': 'verify-full',
+};
+
+const FIELD_OPTIONS = ['rejectUnauthorized', 'ca', 'cert', 'key'];
+
+/** What a connection string calls the same. */
+const PARAMETERS = { ca: 'sslrootcert', cert: 'sslcert', key: 'sslkey' } as const;
+
+type Pem = keyof typeof PARAMETERS;
+
+/** The field `databaseConfig.ssl`. */
+export function tlsOfField(given: Given): Tls {
+  const { value, name } = given;
+  if (typeof value === 'boolean') return plain(value ? 'verify-full' : 'disable');
+  if (typeof value === 'string' && Object.hasOwn(WORDS, value)) return tlsOfWord(value, name);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalidConfig(`${name} must be true, false or an object, got ${kindOf(value)}`);
+  }
+  const options = value as Options;
+  refuseOtherOptions(options, name);
+  const pem = (key: Pem) => {
+    const text = options[key];
+    return text === undefined || text === null
+      ? null
+      : pemText({ value: text, name: `${name}.${key}` });
+  };
+  const mode = verifies(options.rejectUnauthorized, name) ? 'verify-full' : 'encrypt';
+  const tls = { mode, ca: pem('ca'), cert: pem('cert'), key: pem('key') } as const;
+  return checked(tls, (key) => `${name}.${key}`);
+}
+
+/** The parameters of the connection string called `name`; `null` if they say nothing of TLS. */
+export function tlsOfParameters(
+  parameters: Readonly<Record<string, string>>,
+  name: string,
+): Tls | null {
+  const { ssl, sslmode, sslcert, sslkey, sslrootcert } = parameters;
+  if (!(sslmode || sslcert || sslkey || sslrootcert)) {
+    return ssl === undefined ? null : tlsOfWord(ssl, `ssl in ${name}`);
+  }
+  const mode = modeOfParameters(parameters, name);
+  if (mode === 'disable') return plain(mode);
+  const label = (key: Pem) => `${PARAMETERS[key]} in ${name}`;
+  const tls = {
+    mode,
+    ca: pemFile(sslrootcert, label('ca')),
+    cert: pemFile(sslcert, label('cert')),
+    key: pemFile(sslkey, label('key')),
+  };
+  return checked(tls, label);
+}
+
+/** The environment, where neither the connection string nor the fields say anything. */
+export function tlsOfEnvironment(env: NodeJS.ProcessEnv): Tls {
+  const mode = env.PGSSLMODE;
+  return plain(mode ? choice(ENVIRONMENT_MODES, mode, 'PGSSLMODE') : 'disable');
+}
+
+/**
+ * The certificate authorities that a verified connection accepts, or adds to the public ones. Node.js adds
+ * those of `NODE_EXTRA_CA_CERTS` by itself, and passes over a file that it cannot use; so does this.
+ */
+export function authorities(tls: Tls, env: NodeJS.ProcessEnv): string | null {
+  const file = env.NODE_EXTRA_CA_CERTS;
+  if (tls.ca !== null || tls.mode !== 'verify-full' || !file) return tls.ca;
+  try {
+    const pem = readFileSync(file, 'utf8');
+    return areCertificates(pem) ? pem : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The same for node-postgres's field `ssl`. */
+export function toNodeTls({ mode, ca, cert, key }: Tls): boolean | ConnectionOptions {
+  if (mode === 'disable') return false;
+  return {
+    rejectUnauthorized: mode !== 'encrypt',
+    ...(ca !== null && { ca }),
+    ...(cert !== null && { cert }),
+    ...(key !== null && { key }),
+    ...(mode === 'verify-ca' && { checkServerIdentity: () => undefined }),
+  };
+}
+
+function tlsOfWord(word: string, name: string): Tls {
+  return plain(choice(WORDS, word, name));
+}
+
+function choice(modes: Readonly<Record<string, TlsMode>>, word: string, name: string): TlsMode {
+  const mode = Object.hasOwn(modes, word) ? modes[word] : undefined;
+  if (mode) return mode;
+  throw invalidConfig(`${name} must be one of ${Object.keys(modes).join(', ')}`);
+}
+
+function modeOfParameters(parameters: Readonly<Record<string, string>>, name: string): TlsMode {
+  const { sslmode = '', sslrootcert, uselibpqcompat = 'false' } = parameters;
+  if (uselibpqcompat !== 'true' && uselibpqcompat !== 'false') {
+    throw invalidConfig(`uselibpqcompat in ${name} must be true or false`);
+  }
+  if (sslmode === '') return 'verify-full';
+  const label = `sslmode in ${name}`;
+  if (uselibpqcompat === 'false') return choice(STRING_MODES, sslmode, label);
+  if (sslmode === 'require' && sslrootcert) return 'verify-ca';
+  if (sslmode === 'verify-ca' && !sslrootcert) {
+    throw invalidConfig(
+      `${label} is verify-ca, which needs sslrootcert: a certificate for any host that a public authority signed would pass`,
+    );
+  }
+  return choice(LIBPQ_MODES, sslmode, label);
+}
+
+function refuseOtherOptions(options: Options, name: string): void {
+  for (const option of givenOptions(options)) {
+    if (FIELD_OPTIONS.includes(option)) continue;
+    const instead =
+      option === 'checkServerIdentity'
+        ? '; to leave out the check of the host, use uselibpqcompat=true&sslmode=verify-ca&sslrootcert=FILE in the connection string'
+        : `, only ${FIELD_OPTIONS.join(', ')}`;
+    throw invalidConfig(`${name}.${option} cannot be honoured${instead}`);
+  }
+}
+
+function verifies(rejectUnauthorized: unknown, name: string): boolean {
+  if (rejectUnauthorized === undefined || rejectUnauthorized === null) return true;
+  if (typeof rejectUnauthorized === 'boolean') return rejectUnauthorized;
+  throw invalidConfig(
+    `${name}.rejectUnauthorized must be true or false, got ${kindOf(rejectUnauthorized)}`,
+  );
+}
+
+function pemText({ value, name }: Given): string {
+  if (typeof value === 'string') return value;
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
+  if (name.endsWith('.ca') && Array.isArray(value)) {
+    return value.map((item) => pemText({ value: item, name: `${name}[]` })).join('\n');
+  }
+  throw invalidConfig(`${name} must be PEM text as a string or a Buffer, got ${kindOf(value)}`);
+}
+
+function pemFile(path: string | undefined, name: string): string | null {
+  if (!path) return null;
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? 'unreadable';
+    throw invalidConfig(`${name} names a file that cannot be read (${reason})`);
+  }
+}
+
+/** Found out now rather than in a handshake, whose errors name neither the option nor the file. */
+function checked(tls: Tls, label: (key: Pem) => string): Tls {
+  if (tls.ca !== null) checkCertificates(tls.ca, label('ca'));
+  if (tls.cert !== null) checkCertificates(tls.cert, label('cert'));
+  const key = tls.key === null ? null : readKey(tls.key, label('key'));
+  if (tls.cert === null && key === null) return tls;
+  if (tls.cert === null) throw invalidConfig(`${label('key')} needs ${label('cert')} beside it`);
+  if (key === null) throw invalidConfig(`${label('cert')} needs ${label('key')} beside it`);
+  if (!new X509Certificate(tls.cert).checkPrivateKey(key)) {
+    throw invalidConfig(`${label('key')} is not the key of ${label('cert')}`);
+  }
+  return tls;
+}
+
+function checkCertificates(pem: string, name: string): void {
+  if (areCertificates(pem)) return;
+  throw invalidConfig(
+    `${name} must be PEM text: certificates that begin with -----BEGIN CERTIFICATE-----, with line breaks`,
+  );
+}
+
+function areCertificates(pem: string): boolean {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g) ?? [];
+  return blocks.length > 0 && blocks.every(isCertificate);
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+function readKey(pem: string, name: string): KeyObject {
+  if (/\bENCRYPTED\b/.test(pem)) {
+    throw invalidConfig(
+      `${name} is encrypted, and its passphrase cannot be given: decrypt it first`,
+    );
+  }
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    throw invalidConfig(
+      `${name} must be PEM text: a private key that begins with -----BEGIN PRIVATE KEY-----, with line breaks`,
+    );
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * Where an operation runs: on the queue's own connections, or on a client of the caller's. The
+ * statement is the same, made in Rust; it takes text alone and answers one text column, `result`, so
+ * that the answer is the same too, whatever the client does to dates, bigints and JSON.
+ */
+
+import { JobQueueError } from './errors.js';
+import {
+  call,
+  callSync,
+  type NativeError,
+  type NativeQueue,
+  native,
+  toJobQueueError,
+} from './native.js';
+import type { Operation } from './operation.js';
+import type { DatabaseClient } from './types.js';
+
+export interface Database {
+  /** Runs an operation and resolves to the result of each row. */
+  run(operation: Operation): Promise<string[]>;
+}
+
+export class OwnDatabase implements Database {
+  constructor(private readonly queue: NativeQueue) {}
+
+  run(operation: Operation): Promise<string[]> {
+    return call(this.queue.run(JSON.stringify(operation)));
+  }
+}
+
+export class ClientDatabase implements Database {
+  constructor(
+    private readonly client: DatabaseClient,
+    private readonly schema: string,
+  ) {}
+
+  async run(operation: Operation): Promise<string[]> {
+    const { text, values } = callSync(() =>
+      native().operationStatement(this.schema, JSON.stringify(operation)),
+    );
+    let answer: Awaited<ReturnType<DatabaseClient['query']>>;
+    try {
+      answer = await this.client.query(text, values);
+    } catch (error) {
+      throw describeClientError(error);
+    }
+    return answer.rows.map((row) => (row as { result: string }).result);
+  }
+}
+
+/** What a caller's client threw, in the words that the queue's own connections use. */
+function describeClientError(thrown: unknown): JobQueueError {
+  const { code, message, syscall } = (thrown ?? {}) as Record<string, unknown>;
+  const text = typeof message === 'string' ? message : 'no message';
+  if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && syscall === undefined) {
+    const error = JSON.parse(native().describeRefusal(code, text)) as NativeError;
+    // An error about the data may hold the data.
+    return toJobQueueError(error, code.startsWith('22') ? undefined : thrown);
+  }
+  const connecting = typeof code === 'string' && /^E[A-Z]+$/.test(code);
+  return new JobQueueError(
+    connecting ? 'CONNECTION_FAILED' : 'DATABASE_ERROR',
+    `the database client that was passed in failed: ${text}`,
+    { cause: thrown },
+  );
+}

@@ -1,0 +1,30 @@
+/**
+ * A background job queue for TypeScript apps, kept in the Postgres that they already have.
+ *
+ * @packageDocumentation
+ */
+
+export { currentJob } from './current-job.js';
+export { JobQueueError, type JobQueueErrorCode } from './errors.js';
+export { initJobQueue } from './queue.js';
+export type {
+  CancelFilters,
+  DatabaseClient,
+  DatabaseConfig,
+  DatabaseOptions,
+  JobContext,
+  JobErrorEntry,
+  JobHandler,
+  JobHandlers,
+  JobId,
+  JobOptions,
+  JobQueue,
+  JobQueueConfig,
+  JobRecord,
+  JobRow,
+  JobStatus,
+  JobType,
+  Processor,
+  ProcessorOptions,
+  SslConfig,
+} from './types.js';

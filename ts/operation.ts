@@ -1,0 +1,22 @@
+import type { ParsedFilters, ParsedJob } from './arguments/queue.js';
+
+/** Where a batch of the clean-up ended, for the next to go on from. */
+export interface CleanupPosition {
+  createdAt: string;
+  id: number;
+}
+
+/**
+ * What the queue can ask of the table, complete and checked: the same verbs, in the same order, as
+ * `Operation` in `src/store/operation.rs`. It crosses to Rust as JSON; its statement is defined there.
+ */
+export type Operation =
+  | { verb: 'enqueue'; jobs: ParsedJob[] }
+  | { verb: 'findJob'; id: number }
+  | { verb: 'findJobsByStatus'; status: string; limit: number; offset: number }
+  | { verb: 'findAllJobs'; limit: number; offset: number }
+  | { verb: 'retry'; id: number }
+  | { verb: 'cancel'; id: number }
+  | ({ verb: 'cancelUpcoming' } & ParsedFilters)
+  | { verb: 'reclaim'; maxProcessingMinutes: number }
+  | { verb: 'cleanup'; daysToKeep: number; after: CleanupPosition | null };

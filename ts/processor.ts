@@ -1,0 +1,159 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import {
+  type AnyHandler,
+  type ParsedProcessorOptions,
+  parseDrainTimeout,
+} from './arguments/processor.js';
+import { JobQueueError } from './errors.js';
+import { HandlerRuns, type NativeJob } from './handler-runs.js';
+import { type Log, openLog } from './log.js';
+import {
+  call,
+  callSync,
+  type NativeError,
+  type NativeProcessor,
+  type NativeQueue,
+  toJobQueueError,
+} from './native.js';
+import type { Processor } from './types.js';
+
+/** What the engine says: see `src/node/processor.rs`. */
+type Message =
+  | { kind: 'run'; jobs: NativeJob[] }
+  | { kind: 'abort'; id: number; runNo: number; error: NativeError }
+  | { kind: 'error'; error: NativeError };
+
+type InContext = <T>(run: () => T) => T;
+
+/** How long a job is its worker's own before another may take it, unless extended. Milliseconds. */
+const LEASE = 30_000;
+
+const outsideOfRequests: InContext = AsyncLocalStorage.snapshot();
+
+/** The engine in Rust decides what runs; this runs it, and keeps the process alive meanwhile. */
+export class JobProcessor implements Processor {
+  private readonly processor: NativeProcessor;
+  private readonly runs: HandlerRuns;
+  private readonly log: Log;
+  /** Settles when the engine that runs has ended. */
+  private engine: Promise<unknown> | null = null;
+  private mode: 'batch' | 'background' | 'stopping' = 'stopping';
+  private startAgain = false;
+  private inContext: InContext = outsideOfRequests;
+
+  constructor(
+    queue: NativeQueue,
+    private readonly siblings: Set<JobProcessor>,
+    handlers: ReadonlyMap<string, AnyHandler>,
+    private readonly options: ParsedProcessorOptions,
+  ) {
+    const { workerId, batchSize, concurrency, pollInterval, jobTypes, verbose } = options;
+    this.log = openLog(verbose);
+    this.processor = callSync(() =>
+      queue.createProcessor(
+        {
+          workerId,
+          batchSize,
+          concurrency,
+          pollIntervalMs: pollInterval,
+          leaseMs: LEASE,
+          jobTypes,
+        },
+        (message) => this.hear(JSON.parse(message) as Message),
+      ),
+    );
+    this.runs = new HandlerRuns(handlers, (outcomes) => this.processor.settle(outcomes), this.log);
+  }
+
+  async start(): Promise<number> {
+    this.refuseIfBusy('start');
+    // A handler run by a route may use what belongs to the route's request.
+    this.inContext = AsyncLocalStorage.snapshot();
+    const ran = await this.keep('batch', call(this.processor.start()));
+    this.log(`${this.options.workerId} ran ${ran} jobs`);
+    return ran;
+  }
+
+  startInBackground(): void {
+    if (this.mode === 'background') return;
+    if (this.mode === 'batch') this.refuseIfBusy('startInBackground');
+    if (this.engine !== null) {
+      // Stopped, but not yet at its end.
+      this.startAgain = true;
+      return;
+    }
+    this.inContext = outsideOfRequests;
+    const ended = this.keep('background', call(this.processor.runInBackground()));
+    // What it ended with was reported when it happened.
+    ended.catch(() => {});
+    this.log(`${this.options.workerId} runs in the background`);
+  }
+
+  stop(): void {
+    this.startAgain = false;
+    if (this.engine === null) return;
+    this.mode = 'stopping';
+    this.processor.stop();
+  }
+
+  async stopAndDrain(timeoutMs?: number): Promise<void> {
+    const timeout = parseDrainTimeout(timeoutMs);
+    const { engine } = this;
+    this.stop();
+    if (engine === null) return;
+    await call(this.processor.drain(timeout));
+    await engine.catch(() => {});
+  }
+
+  isRunning(): boolean {
+    return this.mode !== 'stopping' || this.startAgain;
+  }
+
+  private async keep<T>(mode: 'batch' | 'background', engine: Promise<T>): Promise<T> {
+    this.mode = mode;
+    this.engine = engine;
+    this.siblings.add(this);
+    try {
+      return await engine;
+    } finally {
+      this.mode = 'stopping';
+      this.engine = null;
+      this.siblings.delete(this);
+      if (this.startAgain) {
+        this.startAgain = false;
+        this.startInBackground();
+      }
+    }
+  }
+
+  private refuseIfBusy(method: string): void {
+    if (this.engine === null) return;
+    throw new JobQueueError(
+      'INVALID_ARGUMENT',
+      `${method}: this processor is already running; to run two at a time, create two`,
+    );
+  }
+
+  private hear(message: Message): void {
+    switch (message.kind) {
+      case 'run':
+        this.inContext(() => this.runs.begin(message.jobs));
+        break;
+      case 'abort':
+        this.runs.abort(message.id, message.runNo, toJobQueueError(message.error));
+        break;
+      case 'error':
+        this.report(toJobQueueError(message.error));
+        break;
+    }
+  }
+
+  private report(error: JobQueueError): void {
+    try {
+      this.options.onError(error);
+    } catch (thrown) {
+      // An exception here would end the process.
+      console.error('pg-bg-job-queue: onError threw', thrown);
+    }
+  }
+}

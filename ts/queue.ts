@@ -1,0 +1,228 @@
+import { parseHandlers, parseProcessorOptions } from './arguments/processor.js';
+import {
+  isDatabaseClient,
+  parseDatabaseOptions,
+  parseDays,
+  parseFilters,
+  parseJob,
+  parseJobId,
+  parseMinutes,
+  parsePage,
+  parseStatus,
+} from './arguments/queue.js';
+import { type ResolvedConfig, resolveConfig } from './config.js';
+import { ClientDatabase, type Database, OwnDatabase } from './database.js';
+import { JobQueueError } from './errors.js';
+import { type Log, openLog } from './log.js';
+import { call, callSync, type NativeQueue, native } from './native.js';
+import { createPool } from './node-postgres.js';
+import type { CleanupPosition } from './operation.js';
+import { JobProcessor } from './processor.js';
+import { readRecord } from './record.js';
+import type { DatabaseClient, JobQueue, JobQueueConfig, JobRow, Processor } from './types.js';
+
+/**
+ * Opens a job queue. Opens no connection: the first operation does, and rejects if it cannot.
+ *
+ * `PayloadMap` maps job types to the types of their payloads:
+ * `initJobQueue<{ send_email: { to: string } }>({ databaseConfig: { connectionString } })`.
+ *
+ * Rejects with `INVALID_CONFIG`.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: without a payload map, every job type takes any payload
+export async function initJobQueue<PayloadMap = any>(
+  config: JobQueueConfig,
+): Promise<JobQueue<PayloadMap>> {
+  const queue: JobQueue<Record<string, unknown>> = new PostgresJobQueue(resolveConfig(config));
+  return queue as unknown as JobQueue<PayloadMap>;
+}
+
+type AnyRecord = JobRow<Record<string, unknown>, string>;
+type Arguments = readonly unknown[];
+
+const DRAIN_TIMEOUT = 30_000;
+
+/**
+ * The methods check their arguments and say what they want done; the statements are Rust's, and what
+ * the types promise of a payload is the caller's business.
+ */
+class PostgresJobQueue {
+  private readonly queue: NativeQueue;
+  private readonly database: Database;
+  private readonly log: Log;
+  /** Those whose engine runs. */
+  private readonly processors = new Set<JobProcessor>();
+  private pool: ReturnType<typeof createPool> | null = null;
+  private closing: Promise<void> | null = null;
+
+  constructor(private readonly config: ResolvedConfig) {
+    const { settings, schema, askPassword } = config;
+    const answer = async (question: number) => {
+      this.queue.answerPassword(question, await askedPassword(askPassword));
+    };
+    this.queue = callSync(
+      () =>
+        new (native().NativeQueue)(
+          settings,
+          schema,
+          askPassword === null ? null : (question) => void answer(question),
+        ),
+    );
+    this.database = new OwnDatabase(this.queue);
+    this.log = openLog(config.verbose);
+  }
+
+  async addJob(...args: Arguments): Promise<number> {
+    const { database, rest } = this.split('addJob', args, 2);
+    const job = parseJob('addJob', rest[0]);
+    const db = parseDatabaseOptions('addJob', rest[1]);
+    const [id] = await this.on(db, database).run({ verb: 'enqueue', jobs: [job] });
+    this.log(`added job ${id} (${job.jobType})`);
+    return Number(id);
+  }
+
+  async getJob(...args: Arguments): Promise<AnyRecord | null> {
+    const { database, rest } = this.split('getJob', args, 1);
+    const id = parseJobId('getJob', rest[0]);
+    const [record] = await database.run({ verb: 'findJob', id });
+    return record === undefined ? null : readRecord(record);
+  }
+
+  async getJobsByStatus(...args: Arguments): Promise<AnyRecord[]> {
+    const { database, rest } = this.split('getJobsByStatus', args, 3);
+    const status = parseStatus('getJobsByStatus', rest[0]);
+    const page = parsePage('getJobsByStatus', rest[1], rest[2]);
+    const records = await database.run({ verb: 'findJobsByStatus', status, ...page });
+    return records.map(readRecord);
+  }
+
+  async getAllJobs(...args: Arguments): Promise<AnyRecord[]> {
+    const { database, rest } = this.split('getAllJobs', args, 2);
+    const page = parsePage('getAllJobs', rest[0], rest[1]);
+    const records = await database.run({ verb: 'findAllJobs', ...page });
+    return records.map(readRecord);
+  }
+
+  async retryJob(...args: Arguments): Promise<void> {
+    const { database, rest } = this.split('retryJob', args, 1);
+    const id = parseJobId('retryJob', rest[0]);
+    const [fate] = await database.run({ verb: 'retry', id });
+    if (fate === 'running') {
+      throw new JobQueueError(
+        'JOB_RUNNING',
+        `retryJob: job ${id} is running, under a lease that has not ended`,
+      );
+    }
+    this.log(`retried job ${id}`);
+  }
+
+  async cancelJob(...args: Arguments): Promise<void> {
+    const { database, rest } = this.split('cancelJob', args, 1);
+    const id = parseJobId('cancelJob', rest[0]);
+    const cancelled = await database.run({ verb: 'cancel', id });
+    if (cancelled.length > 0) this.log(`cancelled job ${id}`);
+  }
+
+  async cancelAllUpcomingJobs(...args: Arguments): Promise<number> {
+    const { database, rest } = this.split('cancelAllUpcomingJobs', args, 1);
+    const filters = parseFilters('cancelAllUpcomingJobs', rest[0]);
+    const [count] = await database.run({ verb: 'cancelUpcoming', ...filters });
+    this.log(`cancelled ${count} upcoming jobs`);
+    return Number(count);
+  }
+
+  async reclaimStuckJobs(...args: Arguments): Promise<number> {
+    const { database, rest } = this.split('reclaimStuckJobs', args, 1);
+    const maxProcessingMinutes = parseMinutes('reclaimStuckJobs', rest[0]);
+    const [count] = await database.run({ verb: 'reclaim', maxProcessingMinutes });
+    this.log(`reclaimed ${count} stuck jobs`);
+    return Number(count);
+  }
+
+  async cleanupOldJobs(...args: Arguments): Promise<number> {
+    const { database, rest } = this.split('cleanupOldJobs', args, 1);
+    const daysToKeep = parseDays('cleanupOldJobs', rest[0]);
+    let deleted = 0;
+    let after: CleanupPosition | null = null;
+    do {
+      const [result] = await database.run({ verb: 'cleanup', daysToKeep, after });
+      const batch = JSON.parse(result ?? '') as { deleted: number; last: CleanupPosition | null };
+      deleted += batch.deleted;
+      after = batch.last;
+    } while (after !== null);
+    this.log(`deleted ${deleted} old jobs`);
+    return deleted;
+  }
+
+  createProcessor(handlers: unknown, options?: unknown): Processor {
+    this.refuseIfClosed('createProcessor');
+    return new JobProcessor(
+      this.queue,
+      this.processors,
+      parseHandlers(handlers),
+      parseProcessorOptions(options, { verbose: this.config.verbose }),
+    );
+  }
+
+  getPool(): ReturnType<typeof createPool> {
+    this.refuseIfClosed('getPool');
+    this.pool ??= createPool(this.config.poolConfig);
+    return this.pool;
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.shutDown();
+    return this.closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private async shutDown(): Promise<void> {
+    const draining = [...this.processors].map((processor) => processor.stopAndDrain(DRAIN_TIMEOUT));
+    await Promise.all(draining);
+    await Promise.all([call(this.queue.close()), this.pool?.end()]);
+    this.log('closed');
+  }
+
+  /** Tells the two forms of a method apart: `method(...rest)` and `method(client, ...rest)`. */
+  private split(
+    method: string,
+    args: Arguments,
+    most: number,
+  ): { database: Database; rest: Arguments } {
+    this.refuseIfClosed(method);
+    const [first] = args;
+    const rest = isDatabaseClient(first) ? args.slice(1) : args;
+    if (rest.length > most) {
+      // Taken for the short form, `getAllJobs(undefined, 10, 0)` would list from the tenth job on.
+      throw new JobQueueError(
+        'INVALID_ARGUMENT',
+        `${method}: too many arguments; a database client, which comes first, must have a query method`,
+      );
+    }
+    return { database: this.on(isDatabaseClient(first) ? first : null, this.database), rest };
+  }
+
+  private on(client: DatabaseClient | null, otherwise: Database): Database {
+    return client === null ? otherwise : new ClientDatabase(client, this.config.schema);
+  }
+
+  private refuseIfClosed(method: string): void {
+    if (this.closing !== null) {
+      throw new JobQueueError('CLOSED', `${method}: the job queue is closed`);
+    }
+  }
+}
+
+/** What the user's password function gives, or `null` if that is no password. */
+async function askedPassword(ask: ResolvedConfig['askPassword']): Promise<string | null> {
+  try {
+    const password: unknown = await ask?.();
+    return typeof password === 'string' ? password : null;
+  } catch {
+    // What it throws may tell the secret; that it failed is said by whoever waits.
+    return null;
+  }
+}

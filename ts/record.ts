@@ -1,0 +1,45 @@
+import type { JobErrorEntry, JobRow, JobStatus } from './types.js';
+
+/** A record as the database describes it: times are milliseconds since the Unix epoch. */
+interface RawRecord {
+  id: number;
+  job_type: string;
+  payload: unknown;
+  status: JobStatus;
+  created_at: RawTime;
+  updated_at: RawTime;
+  locked_at: RawTime | null;
+  locked_by: string | null;
+  attempts: number;
+  max_attempts: number;
+  next_attempt_at: RawTime | null;
+  priority: number;
+  run_at: RawTime | null;
+  pending_reason: string | null;
+  error_history: JobErrorEntry[];
+}
+
+/** Postgres's infinities are no JSON numbers. */
+type RawTime = number | 'Infinity' | '-Infinity';
+
+/** The furthest that a `Date` reaches, either way (ECMA-262, "Time Values and Time Range"). */
+const MAX_TIME = 8.64e15;
+
+function toDate(time: RawTime): Date {
+  return new Date(Math.min(Math.max(Number(time), -MAX_TIME), MAX_TIME));
+}
+
+const toDateOrNull = (time: RawTime | null): Date | null => (time === null ? null : toDate(time));
+
+/** Reads a record, whichever connection it came over. */
+export function readRecord(json: string): JobRow<Record<string, unknown>, string> {
+  const raw = JSON.parse(json) as RawRecord;
+  return {
+    ...raw,
+    created_at: toDate(raw.created_at),
+    updated_at: toDate(raw.updated_at),
+    locked_at: toDateOrNull(raw.locked_at),
+    next_attempt_at: toDateOrNull(raw.next_attempt_at),
+    run_at: toDateOrNull(raw.run_at),
+  };
+}
