@@ -4,6 +4,7 @@
  * that the answer is the same too, whatever the client does to dates, bigints and JSON.
  */
 
+import { describeError } from './describe-error.js';
 import { JobQueueError } from './errors.js';
 import {
   call,
@@ -52,13 +53,14 @@ export class ClientDatabase implements Database {
 /** What a caller's client threw, in the words that the queue's own connections use. */
 function describeClientError(thrown: unknown): JobQueueError {
   const { code, message, syscall } = (thrown ?? {}) as Record<string, unknown>;
-  const text = typeof message === 'string' ? message : 'no message';
   if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && syscall === undefined) {
-    const error = JSON.parse(native().describeRefusal(code, text)) as NativeError;
-    // An error about the data may hold the data.
-    return toJobQueueError(error, code.startsWith('22') ? undefined : thrown);
+    const error = JSON.parse(native().describeRefusal(code, String(message))) as NativeError;
+    // An error about the data, or about a constraint, may hold the data.
+    return toJobQueueError(error, /^2[23]/.test(code) ? undefined : thrown);
   }
-  const connecting = typeof code === 'string' && /^E[A-Z]+$/.test(code);
+  const text = describeError(thrown).message;
+  // node-postgres has no codes of its own; what it says of connections has the word in it.
+  const connecting = (typeof code === 'string' && /^E[A-Z_]+$/.test(code)) || /connect/i.test(text);
   return new JobQueueError(
     connecting ? 'CONNECTION_FAILED' : 'DATABASE_ERROR',
     `the database client that was passed in failed: ${text}`,

@@ -22,7 +22,7 @@ export class JobQueueError extends Error {
   readonly code: JobQueueErrorCode;
 
   /** Postgres's five-character `SQLSTATE`, where the server refused a statement. */
-  readonly sqlState?: string;
+  declare readonly sqlState?: string;
 
   constructor(
     code: JobQueueErrorCode,

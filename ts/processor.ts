@@ -46,6 +46,7 @@ export class JobProcessor implements Processor {
     private readonly siblings: Set<JobProcessor>,
     handlers: ReadonlyMap<string, AnyHandler>,
     private readonly options: ParsedProcessorOptions,
+    private readonly refuseIfClosed: (method: string) => void,
   ) {
     const { workerId, batchSize, concurrency, pollInterval, jobTypes, verbose } = options;
     this.log = openLog(verbose);
@@ -66,6 +67,7 @@ export class JobProcessor implements Processor {
   }
 
   async start(): Promise<number> {
+    this.refuseIfClosed('start');
     this.refuseIfBusy('start');
     // A handler run by a route may use what belongs to the route's request.
     this.inContext = AsyncLocalStorage.snapshot();
@@ -75,6 +77,7 @@ export class JobProcessor implements Processor {
   }
 
   startInBackground(): void {
+    this.refuseIfClosed('startInBackground');
     if (this.mode === 'background') return;
     if (this.mode === 'batch') this.refuseIfBusy('startInBackground');
     if (this.engine !== null) {

@@ -160,7 +160,8 @@ class PostgresJobQueue {
       this.queue,
       this.processors,
       parseHandlers(handlers),
-      parseProcessorOptions(options, { verbose: this.config.verbose }),
+      parseProcessorOptions(options),
+      (method) => this.refuseIfClosed(method),
     );
   }
 

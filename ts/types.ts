@@ -40,8 +40,15 @@ export interface DatabaseConfig {
   maxLifetimeSeconds?: number | undefined;
   /** Postgres's `statement_timeout` in milliseconds; 0 or `false` = the server's setting. */
   statement_timeout?: number | false | undefined;
-  /** Shown in `pg_stat_activity`. Default: `PGAPPNAME`. */
+  /** Postgres's `lock_timeout` in milliseconds. */
+  lock_timeout?: number | undefined;
+  /** Postgres's `idle_in_transaction_session_timeout` in milliseconds. */
+  idle_in_transaction_session_timeout?: number | undefined;
+  /** Command-line options for the server, such as `-c geqo=off`. Default: `PGOPTIONS`. */
+  options?: string | undefined;
+  /** Shown in `pg_stat_activity`. Default: `PGAPPNAME`, then `fallback_application_name`, then `pg-bg-job-queue`. */
   application_name?: string | undefined;
+  fallback_application_name?: string | undefined;
 }
 
 /** TLS with a certificate authority or a client certificate of one's own, as PEM text. */
@@ -155,7 +162,7 @@ export interface ProcessorOptions {
   pollInterval?: number | undefined;
   /** Told of what fails outside a handler: claiming, settling, connecting. Default `console.error`. */
   onError?: ((error: JobQueueError) => void) | undefined;
-  /** Log what happens to the console. Default: the queue's `verbose`. */
+  /** Log what happens to the console. Default `false`. */
   verbose?: boolean | undefined;
   /** Take only jobs of this type, or of these. Default: all types, also those without a handler, which fail. */
   jobType?: string | readonly string[] | undefined;

@@ -10,6 +10,8 @@ mod engine;
 mod handle;
 mod held;
 mod job;
+#[cfg(test)]
+mod tests;
 
 pub use engine::{Engine, Mode, Settings};
 pub use handle::Handle;

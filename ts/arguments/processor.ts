@@ -37,18 +37,15 @@ const MAX_CONCURRENCY = 10_000;
 const MAX_POLL_INTERVAL = 86_400_000;
 const DEFAULT_DRAIN_TIMEOUT = 30_000;
 
-/** Checks the options of `createProcessor`. `defaults` are the queue's. */
-export function parseProcessorOptions(
-  given: unknown,
-  defaults: { verbose: boolean },
-): ParsedProcessorOptions {
+/** Checks the options of `createProcessor`. */
+export function parseProcessorOptions(given: unknown): ParsedProcessorOptions {
   const {
     workerId = `worker-${randomUUID().slice(0, 13)}`,
     batchSize = 10,
     concurrency = 3,
     pollInterval = 5_000,
     onError = logError,
-    verbose = defaults.verbose,
+    verbose = false,
     jobType,
   } = options(METHOD, 'options', given === undefined ? {} : given, OPTIONS);
   return {

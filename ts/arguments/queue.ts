@@ -85,6 +85,9 @@ export function parseJob(method: string, job: unknown): ParsedJob {
 /** Checks `{ db }`. `null` is refused: it is a transaction that was meant and is missing. */
 export function parseDatabaseOptions(method: string, given: unknown): DatabaseClient | null {
   if (given === undefined) return null;
+  if (isDatabaseClient(given)) {
+    refuse(method, 'a database client comes first, or is given as { db }');
+  }
   const { db } = options(method, 'options', given, ['db']);
   if (db === undefined || isDatabaseClient(db)) return db ?? null;
   refuseValue(method, 'db', 'a node-postgres Pool, PoolClient or Client', db);

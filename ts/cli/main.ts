@@ -16,6 +16,8 @@ interface Migration {
   readonly name: string;
   /** `null` if it is not applied. */
   readonly appliedAt: number | null;
+  /** Applied by a newer version of this package. */
+  readonly unknown: boolean;
 }
 
 const PROGRAM = 'pg-bg-job-queue-cli';
@@ -97,12 +99,16 @@ async function upToDate(settings: ConnectionSettings, schema: string): Promise<s
 
 async function status(target: Target, env: NodeJS.ProcessEnv): Promise<string> {
   const migrations = await migrationsOf(resolveTarget(target, env), target.schema);
-  const applied = migrations.filter(({ appliedAt }) => appliedAt !== null);
+  const known = migrations.filter(({ unknown }) => !unknown);
+  const applied = known.filter(({ appliedAt }) => appliedAt !== null);
   const column = (text: string) => text.padEnd(TIME_WIDTH);
   return lines([
     `${column('APPLIED AT')}  MIGRATION`,
-    ...migrations.map(({ name, appliedAt }) => `${column(moment(appliedAt))}  ${name}`),
-    `${applied.length} of ${counted(migrations.length)} applied.`,
+    ...migrations.map(({ name, appliedAt, unknown }) => {
+      const origin = unknown ? ' (of a newer version)' : '';
+      return `${column(moment(appliedAt))}  ${name}${origin}`;
+    }),
+    `${applied.length} of ${counted(known.length)} applied.`,
   ]);
 }
 

@@ -60,28 +60,25 @@ export interface ConnectionSettings {
 export type AskPassword = () => string | Promise<string>;
 
 /** The options of `databaseConfig`. */
-export const DATABASE_OPTIONS = [
-  ...Object.keys({
-    connectionString: true,
-    host: true,
-    port: true,
-    database: true,
-    user: true,
-    password: true,
-    ssl: true,
-    max: true,
-    idleTimeoutMillis: true,
-    connectionTimeoutMillis: true,
-    maxLifetimeSeconds: true,
-    statement_timeout: true,
-    application_name: true,
-  } satisfies Record<keyof DatabaseConfig, true>),
-  // node-postgres's, and the server's to honour.
-  'fallback_application_name',
-  'options',
-  'lock_timeout',
-  'idle_in_transaction_session_timeout',
-];
+export const DATABASE_OPTIONS = Object.keys({
+  connectionString: true,
+  host: true,
+  port: true,
+  database: true,
+  user: true,
+  password: true,
+  ssl: true,
+  max: true,
+  idleTimeoutMillis: true,
+  connectionTimeoutMillis: true,
+  maxLifetimeSeconds: true,
+  statement_timeout: true,
+  lock_timeout: true,
+  idle_in_transaction_session_timeout: true,
+  options: true,
+  application_name: true,
+  fallback_application_name: true,
+} satisfies Record<keyof DatabaseConfig, true>);
 
 /**
  * Options of node-postgres that are not honoured here, each with the values that, beside `false` and
