@@ -6,6 +6,7 @@ import {
   parseFilters,
   parseJob,
   parseJobId,
+  parseJobs,
   parseMinutes,
   parsePage,
   parseStatus,
@@ -79,6 +80,17 @@ class PostgresJobQueue {
     const [id] = await this.on(db, database).run({ verb: 'enqueue', jobs: [job] });
     this.log(`added job ${id} (${job.jobType})`);
     return Number(id);
+  }
+
+  async addJobs(...args: Arguments): Promise<number[]> {
+    const { database, rest } = this.split('addJobs', args, 2);
+    const jobs = parseJobs('addJobs', rest[0]);
+    const db = parseDatabaseOptions('addJobs', rest[1]);
+    if (jobs.length === 0) return [];
+    const ids = await this.on(db, database).run({ verb: 'enqueue', jobs });
+    this.log(`added ${ids.length} jobs`);
+    // The sequence hands ids out in the order of the jobs; what Postgres returns is in no order.
+    return ids.map(Number).sort((a, b) => a - b);
   }
 
   async getJob(...args: Arguments): Promise<AnyRecord | null> {

@@ -103,6 +103,10 @@ impl Pool {
         })
     }
 
+    pub fn max_connections(&self) -> usize {
+        self.connections.manager().settings.max_connections
+    }
+
     /// Runs a statement on a connection of its own and returns its rows.
     pub async fn fetch(&self, statement: Statement) -> Result<Vec<PgRow>> {
         let mut connection = self.get().await?;

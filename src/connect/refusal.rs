@@ -58,7 +58,10 @@ pub(super) fn statement_failed(error: sqlx::Error) -> Error {
         }
         sqlx::Error::Io(error) => Error::new(
             Code::ConnectionFailed,
-            format!("the connection to Postgres was lost: {error}"),
+            format!(
+                "the connection to Postgres was lost before it answered, so what was asked may have \
+                 been done: {error}"
+            ),
         ),
         sqlx::Error::Protocol(error) => Error::new(
             Code::ConnectionFailed,

@@ -33,6 +33,7 @@ pub struct ProcessorSettings {
     pub poll_interval_ms: u32,
     pub lease_ms: u32,
     pub job_types: Option<Vec<String>>,
+    pub remove_on_complete: bool,
 }
 
 type Notify = ThreadsafeFunction<String, (), String, Status, false, true>;
@@ -162,6 +163,7 @@ impl NativeProcessor {
             .weak::<true>()
             .callee_handled::<false>()
             .build()?;
+        let exchanges = pool.max_connections().min(2);
         let ms = |ms: u32| Duration::from_millis(ms.into());
         Ok(Self {
             worker: Arc::new(Worker {
@@ -169,6 +171,7 @@ impl NativeProcessor {
                 schema,
                 id: settings.worker_id,
                 job_types: settings.job_types,
+                remove_on_complete: settings.remove_on_complete,
                 lease: ms(settings.lease_ms),
             }),
             handlers: Arc::new(JsHandlers { notify }),
@@ -177,6 +180,7 @@ impl NativeProcessor {
                 concurrency: settings.concurrency as usize,
                 poll_interval: ms(settings.poll_interval_ms),
                 lease: ms(settings.lease_ms),
+                exchanges,
             },
             running: Arc::default(),
         })

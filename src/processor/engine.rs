@@ -1,13 +1,15 @@
-//! The loop of one processor. One task owns all of its state, so nothing here is locked or shared;
-//! at most one exchange and one extension are under way at a time, and neither ever waits for the
-//! other's connection while holding its own.
+//! The loop of one processor. One task owns all of its state, so nothing here is locked or shared. No
+//! round trip ever waits for the connection of another while holding its own.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{HashSet, VecDeque};
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -15,6 +17,7 @@ use super::backoff::Backoff;
 use super::handle::{Command, Handle};
 use super::held::Held;
 use super::job::{ClaimedJob, End, Exchanged, Outcome, Run};
+use super::pace::Pace;
 use super::{Handlers, Store};
 use crate::error::{Code, Error, Result};
 
@@ -29,6 +32,8 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// How long a claim or an extension is good for.
     pub lease: Duration,
+    /// The most exchanges under way at a time: 2, or 1 where there is but one connection.
+    pub exchanges: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +47,10 @@ pub enum Mode {
 /// How long an engine that was told to hand back tries to say so to the database.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-type Reply<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+/// How long what was claimed ahead may wait for a slot before it is handed back to whoever has one.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+type Reply<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What an exchange was sent with, to be taken up again if it fails.
 struct SentExchange {
@@ -67,12 +75,17 @@ pub struct Engine<S, H> {
 
     /// Claimed and started, or waiting for a slot.
     held: Held,
-    /// Claimed, in the order in which they will start. Only a batch can be longer than its slots.
+    /// Claimed, in the order in which they will start: the rest of a batch, or what was claimed ahead.
     waiting: VecDeque<ClaimedJob>,
+    /// When a job last left `waiting`, or came into it when it was empty.
+    moved_at: Instant,
+    pace: Pace,
     /// Ended, and not yet known to be settled.
     outcomes: Vec<Outcome>,
-    exchange: Option<(SentExchange, Reply<Exchanged>)>,
-    extension: Option<(SentExtension, Reply<Vec<Run>>)>,
+    exchanges: FuturesUnordered<Reply<(SentExchange, Result<Exchanged>)>>,
+    /// How many jobs the exchanges under way may bring.
+    claiming: usize,
+    extension: Option<(SentExtension, Reply<Result<Vec<Run>>>)>,
 
     /// When to look for jobs, if a slot is free.
     next_claim: Instant,
@@ -109,8 +122,11 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             commands,
             _ended: ended_sender,
             waiting: VecDeque::new(),
+            moved_at: now,
+            pace: Pace::new(now),
             outcomes: Vec::new(),
-            exchange: None,
+            exchanges: FuturesUnordered::new(),
+            claiming: 0,
             extension: None,
             next_claim: now,
             exchange_after: now,
@@ -142,7 +158,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             }
             self.lapse();
             self.start_waiting();
-            self.begin_exchange();
+            self.begin_exchanges();
             self.begin_extension();
             if self.finished() {
                 return match self.failure {
@@ -165,7 +181,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 // Every handle is gone: nobody is left to end the runs.
                 None => self.hand_back(),
             },
-            reply = reply_to(&mut self.exchange) => self.exchanged(reply),
+            Some((sent, reply)) = self.exchanges.next() => self.exchanged(sent, reply),
             reply = reply_to(&mut self.extension) => self.extended(reply),
             () = sleep_until(wake_at) => {}
         }
@@ -179,6 +195,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             Command::Ended(outcomes) => {
                 for outcome in outcomes {
                     if self.held.remove(outcome.run) {
+                        self.pace.ended(1);
                         self.outcomes.push(outcome);
                     }
                 }
@@ -192,6 +209,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     /// Claims no more, and gives back what was claimed but not started.
     fn stop(&mut self) {
         self.stopping = true;
+        self.release_waiting();
+    }
+
+    fn release_waiting(&mut self) {
         for job in std::mem::take(&mut self.waiting) {
             self.release(job.run);
         }
@@ -241,52 +262,73 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let count = free.min(self.waiting.len());
         if count > 0 {
             self.ran += count as u64;
+            self.moved_at = Instant::now();
             self.handlers.run(self.waiting.drain(..count).collect());
         }
     }
 
     /// How many jobs to ask for, if an exchange begins now.
-    fn claim_limit(&self) -> usize {
+    fn claim_limit(&mut self, now: Instant) -> usize {
         if self.stopping {
             return 0;
         }
         match self.mode {
             Mode::Batch => self.batch_left,
             Mode::Background => {
-                let free = self.settings.concurrency.saturating_sub(self.held.len());
-                free.min(self.settings.batch_size)
+                let ahead = self.pace.ahead(now).min(2 * self.settings.batch_size);
+                let wanted = self.settings.concurrency + ahead;
+                let coming = self.held.len() + self.claiming;
+                wanted.saturating_sub(coming).min(self.settings.batch_size)
             }
         }
     }
 
-    fn claim_is_due(&self, now: Instant) -> bool {
-        self.claim_limit() > 0 && self.next_claim <= now
+    fn begin_exchanges(&mut self) {
+        let now = Instant::now();
+        while self.exchange_after <= now && self.exchanges.len() < self.settings.exchanges {
+            let claimable = self.claim_limit(now);
+            let due = if self.next_claim <= now { claimable } else { 0 };
+            // What comes up during a round trip travels with the next, unless it fills one.
+            let enough = if self.exchanges.is_empty() {
+                1
+            } else {
+                self.settings.batch_size
+            };
+            if self.outcomes.len() + due < enough {
+                return;
+            }
+            // A round trip that settles may as well claim.
+            self.begin_exchange(
+                now,
+                if self.outcomes.is_empty() {
+                    due
+                } else {
+                    claimable
+                },
+            );
+        }
     }
 
-    fn begin_exchange(&mut self) {
-        let now = Instant::now();
-        if self.exchange.is_some() || self.exchange_after > now {
-            return;
-        }
-        if self.outcomes.is_empty() && !self.claim_is_due(now) {
-            return;
-        }
+    fn begin_exchange(&mut self, now: Instant, limit: usize) {
         let sent = SentExchange {
             at: now,
             outcomes: std::mem::take(&mut self.outcomes),
-            // A round trip that settles may as well claim.
-            limit: self.claim_limit(),
+            limit,
         };
+        self.claiming += limit;
+        if limit > 0 {
+            // The answer will say what is left of the batch.
+            self.batch_left = 0;
+        }
         let store = Arc::clone(&self.store);
-        let (outcomes, limit) = (sent.outcomes.clone(), sent.limit);
-        let reply = Box::pin(async move { store.exchange(outcomes, limit).await });
-        self.exchange = Some((sent, reply));
+        self.exchanges.push(Box::pin(async move {
+            let reply = store.exchange(sent.outcomes.clone(), limit).await;
+            (sent, reply)
+        }));
     }
 
-    fn exchanged(&mut self, reply: Result<Exchanged>) {
-        let Some((sent, _)) = self.exchange.take() else {
-            return;
-        };
+    fn exchanged(&mut self, sent: SentExchange, reply: Result<Exchanged>) {
+        self.claiming -= sent.limit;
         match reply {
             Ok(exchanged) => {
                 self.backoff.succeed();
@@ -324,16 +366,25 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 ),
             ));
         }
+        if self.waiting.is_empty() {
+            self.moved_at = now;
+        }
         for job in exchanged.claimed {
             self.held.insert(job.run, sent.at);
             self.waiting.push_back(job);
         }
+        // What waits already may be less urgent than what has come. The sort is stable, and the rest
+        // of the order is the claim's.
+        self.waiting
+            .make_contiguous()
+            .sort_by_key(|job| Reverse(job.priority));
         if self.stopping {
             self.stop();
         }
     }
 
     fn report_refused(&self, sent: &[Outcome], settled: &[Run]) {
+        let settled: HashSet<_> = settled.iter().collect();
         let refused = sent
             .iter()
             .filter(|outcome| !settled.contains(&outcome.run) && outcome.end != End::Released);
@@ -422,10 +473,23 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
+    /// Gives up what time has run out for.
     fn lapse(&mut self) {
-        for run in self.held.lapsed(Instant::now()) {
+        let now = Instant::now();
+        for run in self.held.lapsed(now) {
             self.lose(run);
         }
+        if self.waited_too_long_at().is_some_and(|at| at <= now) {
+            self.release_waiting();
+            self.pace = Pace::new(now);
+        }
+    }
+
+    /// When what was claimed ahead is handed back, because every slot is taken by something slow. A
+    /// batch waits for its slots, since nothing else is to be run.
+    fn waited_too_long_at(&self) -> Option<Instant> {
+        let waits = self.mode == Mode::Background && !self.waiting.is_empty();
+        waits.then(|| self.moved_at + LONGEST_WAIT)
     }
 
     /// The run no longer owns its job, or cannot know that it does. What has not started never will;
@@ -450,25 +514,31 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let done = self.no_more_claims()
             && self.held.len() == 0
             && self.outcomes.is_empty()
-            && self.exchange.is_none();
+            && self.exchanges.is_empty();
         done || self.give_up_at.is_some_and(|at| at <= Instant::now())
     }
 
     /// When something is due that no message announces.
-    fn next_timer(&self) -> Instant {
-        let far = Instant::now() + Duration::from_secs(24 * 60 * 60);
-        let claim = (self.claim_limit() > 0).then_some(self.next_claim);
+    fn next_timer(&mut self) -> Instant {
+        let now = Instant::now();
+        let far = now + Duration::from_secs(24 * 60 * 60);
+        let claim = (self.claim_limit(now) > 0).then_some(self.next_claim);
         let settle = (!self.outcomes.is_empty()).then_some(self.exchange_after);
         let exchange = [claim, settle].into_iter().flatten().min();
-        let exchange = exchange.filter(|_| self.exchange.is_none());
+        // While one is under way, its end is waited for.
+        let exchange = exchange.filter(|_| self.exchanges.is_empty());
         let exchange = exchange.map(|at| at.max(self.exchange_after));
-        let extension = self
-            .held
-            .next_extension()
-            .filter(|_| self.extension.is_none());
+        let extension = self.held.next_extension();
+        let extension = extension.filter(|_| self.extension.is_none());
         let extension = extension.map(|at| at.max(self.extend_after));
-        [exchange, extension, self.held.next_end(), self.give_up_at]
+        let others = [
+            self.held.next_end(),
+            self.waited_too_long_at(),
+            self.give_up_at,
+        ];
+        [exchange, extension]
             .into_iter()
+            .chain(others)
             .flatten()
             .min()
             .unwrap_or(far)
@@ -476,7 +546,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 }
 
 /// The reply to what is under way, or never.
-async fn reply_to<A, T>(under_way: &mut Option<(A, Reply<T>)>) -> Result<T> {
+async fn reply_to<A, T>(under_way: &mut Option<(A, Reply<T>)>) -> T {
     match under_way {
         Some((_, reply)) => reply.await,
         None => pending().await,

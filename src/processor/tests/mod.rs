@@ -70,6 +70,7 @@ impl Rig {
             concurrency,
             poll_interval: POLL,
             lease: LEASE,
+            exchanges: 2,
         };
         let (engine, handle) = Engine::new(store.clone(), handlers.clone(), settings, mode);
         let engine = tokio::spawn(engine.run());
@@ -202,6 +203,32 @@ async fn the_background_refills_each_slot_as_it_frees() {
         1,
         "the slow one is still the first run"
     );
+}
+
+/// Ends every job as it starts, until `count` have: what takes time are the round trips.
+async fn run_fast(rig: &mut Rig, count: usize) {
+    for _ in 0..count {
+        let run = rig.next().await;
+        rig.complete(run);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fast_jobs_are_claimed_ahead_in_whole_batches() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(1_000), Mode::Background, 2);
+    run_fast(&mut rig, 500).await;
+    let trips = rig.store.trips();
+    assert!(trips.len() < 150, "{} round trips", trips.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_claimed_ahead_does_not_wait_behind_slow_jobs() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(1_000), Mode::Background, 2);
+    run_fast(&mut rig, 500).await;
+    rig.next_of(2).await;
+    sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(rig.store.count(&Status::Completed), 500);
+    assert_eq!(rig.store.count(&Status::Pending), 498);
 }
 
 #[tokio::test(start_paused = true)]
