@@ -237,10 +237,7 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
    * Adds jobs, all or none, and resolves to their ids in the order of `jobs`. Everything that `addJob`
    * says of a job holds for each; their payloads together may have 256 MiB.
    */
-  addJobs(
-    jobs: readonly AnyJobOptions<PayloadMap>[],
-    options?: DatabaseOptions,
-  ): Promise<number[]>;
+  addJobs(jobs: readonly AnyJobOptions<PayloadMap>[], options?: DatabaseOptions): Promise<number[]>;
   addJobs(db: DatabaseClient, jobs: readonly AnyJobOptions<PayloadMap>[]): Promise<number[]>;
 
   /** The job, or `null` if there is none of that id. */

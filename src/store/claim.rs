@@ -145,7 +145,7 @@ macro_rules! exchange {
             "
                         else job.error_history end
                 from due
-                where job.id = due.id
+                where job.id = any (array[due.id])
                 returning job.id, job.run_no, due.exhausted, due.ready_at, job.job_type,
                     job.payload, job.attempts, job.max_attempts, job.priority, job.run_at
             )

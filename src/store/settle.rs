@@ -9,8 +9,11 @@ use crate::processor::{End, Outcome};
 /// A failed job is tried again after `2^attempts` minutes, `attempts` counted with this one; the
 /// exponent stops at 30, some two thousand years.
 ///
-/// The comparison of `status` is hidden from the planner: for `job.status = 'processing'` it may
-/// prefer the index by status, and walk the dead entries of every job that ever ran.
+/// Two conditions are written so that the planner has no choice. For `job.status = 'processing'` it
+/// may prefer the index by status, and walk the dead entries of every job that ever ran. For
+/// `job.id = ended.id` it may walk the whole primary key, to look each row up in the outcomes: that
+/// is what it does when its statistics say that hardly any job is being processed. An `any` offers no
+/// order to merge by, so that the index serves look-ups alone.
 macro_rules! settled {
     () => {
         concat!(
@@ -40,7 +43,7 @@ macro_rules! settled {
                     lease_expires_at = null
                 from ended
                 where ended.outcome <> 'removed'
-                    and job.id = ended.id
+                    and job.id = any (array[ended.id])
                     and job.run_no = ended.run_no
                     and (job.status = 'processing') is true
                 returning job.id, job.run_no
@@ -48,7 +51,7 @@ macro_rules! settled {
             removed as (
                 delete from {jobs} job using ended
                 where ended.outcome = 'removed'
-                    and job.id = ended.id
+                    and job.id = any (array[ended.id])
                     and job.run_no = ended.run_no
                     and (job.status = 'processing') is true
                 returning job.id, job.run_no

@@ -3,7 +3,17 @@
 import { randomUUID } from 'node:crypto';
 import type { JobQueueError } from '../errors.js';
 import type { ProcessorOptions } from '../types.js';
-import { boolean, INT4_MAX, integer, name, object, options, quoted, refuse, refuseValue } from './check.js';
+import {
+  boolean,
+  INT4_MAX,
+  integer,
+  name,
+  object,
+  options,
+  quoted,
+  refuse,
+  refuseValue,
+} from './check.js';
 
 /** `ProcessorOptions`, complete. */
 export interface ParsedProcessorOptions {

@@ -91,7 +91,10 @@ export function parseJobs(method: string, jobs: unknown): ParsedJob[] {
   const parsed = Array.from(jobs, (job: unknown, at) => parseJob(`${method}: jobs[${at}]`, job));
   const size = parsed.reduce((sum, job) => sum + job.payload.length, 0);
   if (size > MAX_BATCH_SIZE) {
-    refuse(method, `the payloads together must have at most ${MAX_BATCH_SIZE} characters, got ${size}`);
+    refuse(
+      method,
+      `the payloads together must have at most ${MAX_BATCH_SIZE} characters, got ${size}`,
+    );
   }
   return parsed;
 }
