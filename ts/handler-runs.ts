@@ -4,6 +4,7 @@
  * the engine together.
  */
 
+import { AsyncResource } from 'node:async_hooks';
 // Not the global one: that is what fake timers replace.
 import { setImmediate } from 'node:timers';
 import type { AnyHandler } from './arguments/processor.js';
@@ -70,7 +71,7 @@ export class HandlerRuns {
       this.log(`job ${id} (${jobType}) ${how} after ${duration} ms`);
       this.end(outcome);
     };
-    jobStorage.run(contextOf(job, controller.signal), callHandler, handler, job.payload).then(
+    jobStorage.run(contextOf(job, controller.signal), callInScope, handler, job.payload).then(
       () => end({ id, runNo }),
       (thrown) => end({ id, runNo, error: describeError(thrown) }),
     );
@@ -85,6 +86,12 @@ export class HandlerRuns {
     this.outcomes = [];
     this.settle(JSON.stringify(outcomes));
   }
+}
+
+/** In an asynchronous scope of its own: what a handler sets by `enterWith` is not the next one's. */
+function callInScope(handler: AnyHandler, payload: unknown): Promise<void> {
+  const scope = new AsyncResource('pg-bg-job-queue.job');
+  return scope.runInAsyncScope(callHandler, undefined, handler, payload);
 }
 
 /** An async function turns whatever a handler does, a throw included, into one promise. */

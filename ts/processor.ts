@@ -148,16 +148,17 @@ export class JobProcessor implements Processor {
         this.runs.abort(message.id, message.runNo, toJobQueueError(message.error));
         break;
       case 'error':
-        this.report(toJobQueueError(message.error));
+        void this.report(toJobQueueError(message.error));
         break;
     }
   }
 
-  private report(error: JobQueueError): void {
+  private async report(error: JobQueueError): Promise<void> {
     try {
-      this.options.onError(error);
+      // It may be an async function, whatever its type says.
+      await this.options.onError(error);
     } catch (thrown) {
-      // An exception here would end the process.
+      // An exception or a rejection here would end the process.
       console.error('pg-bg-job-queue: onError threw', thrown);
     }
   }

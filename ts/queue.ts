@@ -195,7 +195,8 @@ class PostgresJobQueue {
   private async shutDown(): Promise<void> {
     const draining = [...this.processors].map((processor) => processor.stopAndDrain(DRAIN_TIMEOUT));
     await Promise.all(draining);
-    await Promise.all([call(this.queue.close()), this.pool?.end()]);
+    // The user may have ended the pool already, which a second time is an error.
+    await Promise.all([call(this.queue.close()), this.pool?.ending || this.pool?.end()]);
     this.log('closed');
   }
 

@@ -41,5 +41,7 @@ export function readRecord(json: string): JobRow<Record<string, unknown>, string
     locked_at: toDateOrNull(raw.locked_at),
     next_attempt_at: toDateOrNull(raw.next_attempt_at),
     run_at: toDateOrNull(raw.run_at),
+    // A hand may have written any JSON here.
+    error_history: Array.isArray(raw.error_history) ? raw.error_history : [],
   };
 }

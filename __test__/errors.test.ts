@@ -1,0 +1,184 @@
+import { inspect } from 'node:util';
+import { describe, expect, test, vi } from 'vitest';
+import { currentJob, initJobQueue, JobQueueError, type JobQueueErrorCode } from '../index.js';
+import { cliOutput } from './helpers/cli.js';
+import { createDatabase, useDatabase } from './helpers/database.js';
+import { freeAddress } from './helpers/network.js';
+import { beginDueJobs, jobWith, openQueue, rejection, useQueue } from './helpers/queue.js';
+import { deferred } from './helpers/until.js';
+
+const database = useDatabase();
+const queue = useQueue(database);
+
+const job = { job_type: 'task', payload: {} };
+
+/** Of every code, something that a user may do. */
+const mistakes: Record<Exclude<JobQueueErrorCode, 'LEASE_LOST'>, () => Promise<unknown>> = {
+  INVALID_CONFIG: () => initJobQueue({ databaseConfig: { connectionString: undefined } }),
+  INVALID_ARGUMENT: () => queue.addJob({ ...job, priority: 1.5 }),
+  INVALID_PAYLOAD: () => queue.addJob({ ...job, payload: { total: 1n } }),
+  NOT_MIGRATED: async () => {
+    await using unknown = await openQueue(database, { schema: 'missing' });
+    await unknown.addJob(job);
+  },
+  CONNECTION_FAILED: async () => {
+    await using down = await openQueue(database, { databaseConfig: await freeAddress() });
+    await down.addJob(job);
+  },
+  JOB_RUNNING: async () => {
+    const id = await queue.addJob(job);
+    const run = await beginDueJobs(queue);
+    await queue.retryJob(id).finally(run.finish);
+  },
+  CLOSED: async () => {
+    const closed = await openQueue(database);
+    await closed.close();
+    await closed.addJob(job);
+  },
+  DATABASE_ERROR: async () => {
+    const options = '-c default_transaction_read_only=on';
+    await using readOnly = await openQueue(database, { databaseConfig: { options } });
+    await readOnly.addJob(job);
+  },
+};
+
+async function thrownByUserCode(act: () => Promise<unknown>): Promise<unknown> {
+  try {
+    return expect.fail(`resolved to ${inspect(await act())}`);
+  } catch (error) {
+    return error;
+  }
+}
+
+describe.each(Object.entries(mistakes))('an error of the code %s', (code, mistake) => {
+  test('is a JobQueueError, whose stack leads to the code that made the call', async () => {
+    const error = (await thrownByUserCode(mistake)) as JobQueueError;
+    expect(error).toBeInstanceOf(JobQueueError);
+    expect(error).toBeInstanceOf(Error);
+    expect(error).toMatchObject({ code, name: 'JobQueueError' });
+    expect(error.message).not.toBe('');
+    expect(String(error)).toBe(`JobQueueError: ${error.message}`);
+    expect(error.stack).toContain(`JobQueueError: ${error.message}\n`);
+    expect(error.stack).toMatch(/at (async )?thrownByUserCode .*errors\.test/);
+  });
+});
+
+test('an error of the code LEASE_LOST is what a run is told that has lost its job', async () => {
+  await database.query('truncate job_queue');
+  const id = await queue.addJob(job);
+  const [started, finish, onError] = [deferred(), deferred(), vi.fn()];
+  const handler = () => {
+    started.resolve();
+    return finish.promise;
+  };
+  const run = queue.createProcessor({ task: handler }, { onError }).start();
+  await started.promise;
+  await database.query(`update job_queue set status = 'cancelled'`);
+  finish.resolve();
+  await run;
+  expect(onError).toHaveBeenCalledOnce();
+  const [error] = onError.mock.calls[0] as [JobQueueError];
+  expect(error).toBeInstanceOf(JobQueueError);
+  expect(error).toMatchObject({
+    code: 'LEASE_LOST',
+    message: expect.stringContaining(`job ${id}`),
+    stack: expect.stringContaining('JobQueueError'),
+  });
+  expect(await queue.getJob(id)).toMatchObject({ status: 'cancelled' });
+});
+
+describe('an error that Postgres gave', () => {
+  test('has its SQLSTATE, and what Postgres said as its cause', async () => {
+    const error = await rejection(mistakes.DATABASE_ERROR(), 'DATABASE_ERROR', /read-only/);
+    expect(error.sqlState).toBe('25006');
+    expect(error.cause).toBeInstanceOf(Error);
+    expect(error.cause).toMatchObject({ message: expect.stringContaining('read-only') });
+  });
+
+  test('never holds the payload that it was about', async () => {
+    await database.query(`create function refuse() returns trigger language plpgsql as
+      $$ begin perform new.payload::text::int; return new; end $$`);
+    await database.query(
+      'create trigger refuse before insert on job_queue for each row execute function refuse()',
+    );
+    const payload = { secret: 'marker-71' };
+    const error = await rejection(queue.addJob({ ...job, payload }), 'DATABASE_ERROR');
+    expect(error.sqlState).toBe('22P02');
+    expect(inspect(error, { depth: 10, showHidden: true })).not.toContain('marker-71');
+    await database.query('drop function refuse cascade');
+  });
+});
+
+test('an error that Postgres has no part in has no SQLSTATE and no cause', async () => {
+  const error = await rejection(queue.getJob(0), 'INVALID_ARGUMENT');
+  expect('sqlState' in error).toBe(false);
+  expect('cause' in error).toBe(false);
+});
+
+test('currentJob throws outside a handler', () => {
+  const refusal = expect.objectContaining({
+    code: 'INVALID_ARGUMENT',
+    message: expect.stringContaining('currentJob'),
+  });
+  expect(() => currentJob()).toThrow(refusal);
+  expect(() => currentJob()).toThrow(JobQueueError);
+});
+
+describe('a database that is not migrated', () => {
+  const advice = /pg-bg-job-queue-cli migrate/;
+
+  test('is what every method says', async () => {
+    await using empty = await createDatabase({ migrated: false });
+    await using onEmpty = await openQueue(empty);
+    const processor = onEmpty.createProcessor({}, { onError: () => {} });
+    const calls = [
+      () => onEmpty.addJob(job),
+      () => onEmpty.addJob(empty.pool, job),
+      () => onEmpty.getJob(1),
+      () => onEmpty.getJobsByStatus('pending'),
+      () => onEmpty.getAllJobs(),
+      () => onEmpty.retryJob(1),
+      () => onEmpty.cancelJob(1),
+      () => onEmpty.cancelAllUpcomingJobs(),
+      () => onEmpty.reclaimStuckJobs(),
+      () => onEmpty.cleanupOldJobs(),
+      () => processor.start(),
+    ];
+    for (const call of calls) {
+      const error = await rejection(call(), 'NOT_MIGRATED', advice);
+      expect(error.sqlState).toBe('42P01');
+    }
+
+    // And no longer, once it is.
+    await cliOutput(['migrate'], { url: empty.url });
+    const id = await onEmpty.addJob(job);
+    expect(await onEmpty.getJob(id)).toMatchObject(job);
+  });
+
+  test('is one that has no such schema', async () => {
+    await using elsewhere = await openQueue(database, { schema: 'missing' });
+    await rejection(elsewhere.addJob(job), 'NOT_MIGRATED', advice);
+    await rejection(elsewhere.getAllJobs(), 'NOT_MIGRATED', /"?missing"?\.job_queue/);
+    await rejection(elsewhere.getAllJobs(database.pool), 'NOT_MIGRATED', advice);
+  });
+
+  test("is one that has the original's table only", async () => {
+    await using original = await createDatabase({ migrated: false });
+    await cliOutput(['migrate'], { url: original.url });
+    await cliOutput(['migrate', 'down'], { url: original.url });
+    const id = await jobWith(original);
+    await using onOriginal = await openQueue(original);
+    const processor = onOriginal.createProcessor({}, { onError: () => {} });
+    for (const call of [
+      () => processor.start(),
+      () => onOriginal.retryJob(id),
+      () => onOriginal.reclaimStuckJobs(),
+      () => onOriginal.retryJob(original.pool, id),
+    ]) {
+      const error = await rejection(call(), 'NOT_MIGRATED', advice);
+      expect(error.sqlState).toBe('42703');
+    }
+    await cliOutput(['migrate'], { url: original.url });
+    expect(await onOriginal.retryJob(id)).toBeUndefined();
+  });
+});
