@@ -23,10 +23,22 @@ export interface Database {
 }
 
 export class OwnDatabase implements Database {
+  private readonly underWay = new Set<Promise<unknown>>();
+
   constructor(private readonly queue: NativeQueue) {}
 
   run(operation: Operation): Promise<string[]> {
-    return call(this.queue.run(JSON.stringify(operation)));
+    const results = call(this.queue.run(JSON.stringify(operation)));
+    this.underWay.add(results);
+    const done = () => this.underWay.delete(results);
+    results.then(done, done);
+    return results;
+  }
+
+  /** Resolves when what was asked before has been answered, and closes the connections. */
+  async close(): Promise<void> {
+    while (this.underWay.size > 0) await Promise.allSettled(this.underWay);
+    await call(this.queue.close());
   }
 }
 

@@ -15,7 +15,7 @@ import { type ResolvedConfig, resolveConfig } from './config.js';
 import { ClientDatabase, type Database, OwnDatabase } from './database.js';
 import { JobQueueError } from './errors.js';
 import { type Log, openLog } from './log.js';
-import { call, callSync, type NativeQueue, native } from './native.js';
+import { callSync, type NativeQueue, native } from './native.js';
 import { createPool } from './node-postgres.js';
 import type { CleanupPosition } from './operation.js';
 import { JobProcessor } from './processor.js';
@@ -49,7 +49,7 @@ const DRAIN_TIMEOUT = 30_000;
  */
 class PostgresJobQueue {
   private readonly queue: NativeQueue;
-  private readonly database: Database;
+  private readonly database: OwnDatabase;
   private readonly log: Log;
   /** Those whose engine runs. */
   private readonly processors = new Set<JobProcessor>();
@@ -196,7 +196,7 @@ class PostgresJobQueue {
     const draining = [...this.processors].map((processor) => processor.stopAndDrain(DRAIN_TIMEOUT));
     await Promise.all(draining);
     // The user may have ended the pool already, which a second time is an error.
-    await Promise.all([call(this.queue.close()), this.pool?.ending || this.pool?.end()]);
+    await Promise.all([this.database.close(), this.pool?.ending || this.pool?.end()]);
     this.log('closed');
   }
 
