@@ -104,7 +104,21 @@ impl Pool {
     }
 
     pub fn max_connections(&self) -> usize {
-        self.connections.manager().settings.max_connections
+        self.settings().max_connections
+    }
+
+    /// How long a caller is ready to wait for a connection; `None` is for ever.
+    pub fn connect_timeout(&self) -> Option<Duration> {
+        self.settings().connect_timeout
+    }
+
+    /// What a caller is told who has waited for so long.
+    pub fn timed_out(&self) -> Error {
+        timed_out(self.settings())
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.connections.manager().settings
     }
 
     /// Runs a statement on a connection of its own and returns its rows.
@@ -122,13 +136,13 @@ impl Pool {
 
     async fn get(&self) -> Result<managed::Object<Connections>> {
         self.reap_idle();
-        let settings = &self.connections.manager().settings;
+        let settings = self.settings();
         let getting = self.connections.get();
         let got = match settings.connect_timeout {
             // One limit for the wait in the queue and the making of a connection together.
             Some(limit) => match tokio::time::timeout(limit, getting).await {
                 Ok(got) => got,
-                Err(_) => return Err(timed_out(settings)),
+                Err(_) => return Err(self.timed_out()),
             },
             None => getting.await,
         };
@@ -148,7 +162,7 @@ impl Pool {
 
     /// Starts, once, the task that closes connections idle for too long. It ends with the pool.
     fn reap_idle(&self) {
-        let Some(idle_timeout) = self.connections.manager().settings.idle_timeout else {
+        let Some(idle_timeout) = self.settings().idle_timeout else {
             return;
         };
         if !self.reaping.swap(true, Ordering::Relaxed) {

@@ -89,6 +89,8 @@ pub struct Engine<S, H> {
 
     /// When to look for jobs, if a slot is free.
     next_claim: Instant,
+    /// Jobs may have become due after the claims under way have looked.
+    woken: bool,
     /// After a failure: not to be tried again before.
     exchange_after: Instant,
     extend_after: Instant,
@@ -129,6 +131,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             claiming: 0,
             extension: None,
             next_claim: now,
+            woken: false,
             exchange_after: now,
             extend_after: now,
             backoff: Backoff::default(),
@@ -200,7 +203,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                     }
                 }
             }
-            Command::Wake => self.next_claim = Instant::now(),
+            Command::Wake => {
+                self.woken = true;
+                self.next_claim = Instant::now();
+            }
             Command::Stop => self.stop(),
             Command::HandBack => self.hand_back(),
         }
@@ -317,6 +323,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         };
         self.claiming += limit;
         if limit > 0 {
+            self.woken = false;
             // The answer will say what is left of the batch.
             self.batch_left = 0;
         }
@@ -361,7 +368,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             self.handlers.report(&Error::new(
                 Code::LeaseLost,
                 format!(
-                    "job {} ({}) has no attempts left and has failed: its last worker was lost",
+                    "job {} ({}) has no attempts left and has failed: see its error_history",
                     job.id, job.job_type
                 ),
             ));

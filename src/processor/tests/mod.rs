@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{ClaimedJob, End, Engine, Handle, Handlers, Mode, Outcome, Run, Settings};
 use crate::error::{Code, Error, Result};
-use memory_store::{LEASE, MemoryStore, Row, Status};
+use memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row, Status};
 
 const POLL: Duration = Duration::from_secs(5);
 
@@ -242,6 +242,18 @@ async fn an_idle_background_looks_once_in_an_interval() {
 async fn a_wake_up_shortens_the_wait() {
     let mut rig = Rig::new(MemoryStore::default(), Mode::Background, 3);
     sleep(POLL / 2).await;
+    rig.store.add(1, 3);
+    let woken = Instant::now();
+    rig.handle.wake();
+    rig.next().await;
+    assert!(woken.elapsed() < POLL / 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wake_up_while_it_looks_is_not_lost() {
+    let mut rig = Rig::new(MemoryStore::default(), Mode::Background, 3);
+    // The table has been read, and the answer is on its way.
+    sleep(ROUND_TRIP * 3 / 4).await;
     rig.store.add(1, 3);
     let woken = Instant::now();
     rig.handle.wake();
