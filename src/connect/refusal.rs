@@ -118,8 +118,8 @@ pub(super) fn timed_out(settings: &Settings) -> Error {
     let limit = settings.connect_timeout.unwrap_or_default().as_millis();
     let max = settings.max_connections;
     let cause = format!(
-        "none of {max} (max) connections became free or was made within {limit} ms \
-         (connectionTimeoutMillis)"
+        "within {limit} ms (connectionTimeoutMillis) no connection was made or became free, of {max} \
+         at the most (max)"
     );
     not_connected(settings, &cause)
 }

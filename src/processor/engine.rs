@@ -354,7 +354,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         // A full answer means that there is more, a short one that the rest is not due yet.
         let full = found >= sent.limit;
         let now = Instant::now();
-        self.next_claim = if full {
+        self.next_claim = if full || self.woken {
             now
         } else {
             now + self.settings.poll_interval
