@@ -99,6 +99,8 @@ interface JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<Payload
   /** The earliest time to run. `null` or absent: now, by the database's clock. */
   run_at?: Date | null | undefined;
 }
+/** What `addJob` takes, of any type of job: each with the payload of its own type. */
+type AnyJobOptions<PayloadMap> = { [T in JobType<PayloadMap>]: JobOptions<PayloadMap, T> }[JobType<PayloadMap>];
 /** One failed attempt, or one worker that was lost. */
 interface JobErrorEntry {
   message: string;
@@ -169,6 +171,11 @@ interface ProcessorOptions {
   verbose?: boolean | undefined;
   /** Take only jobs of this type, or of these. Default: all types, also those without a handler, which fail. */
   jobType?: string | readonly string[] | undefined;
+  /**
+   * Delete a job when it completes, in place of keeping it as `completed`: faster, and the table stays
+   * small. Jobs that fail or are cancelled are kept. Default `false`.
+   */
+  removeOnComplete?: boolean | undefined;
 }
 interface Processor {
   /**
@@ -213,6 +220,12 @@ interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   /** Adds a job and resolves to its id, once the row is committed (with `db`: once it is inserted). */
   addJob<T extends JobType<PayloadMap>>(job: JobOptions<PayloadMap, T>, options?: DatabaseOptions): Promise<number>;
   addJob<T extends JobType<PayloadMap>>(db: DatabaseClient, job: JobOptions<PayloadMap, T>): Promise<number>;
+  /**
+   * Adds jobs, all or none, and resolves to their ids in the order of `jobs`. Everything that `addJob`
+   * says of a job holds for each; their payloads together may have 256 MiB.
+   */
+  addJobs(jobs: readonly AnyJobOptions<PayloadMap>[], options?: DatabaseOptions): Promise<number[]>;
+  addJobs(db: DatabaseClient, jobs: readonly AnyJobOptions<PayloadMap>[]): Promise<number[]>;
   /** The job, or `null` if there is none of that id. */
   getJob<T extends JobType<PayloadMap> = JobType<PayloadMap>>(id: JobId): Promise<JobRecord<PayloadMap, T> | null>;
   getJob<T extends JobType<PayloadMap> = JobType<PayloadMap>>(db: DatabaseClient, id: JobId): Promise<JobRecord<PayloadMap, T> | null>;
@@ -277,4 +290,4 @@ declare function currentJob(): JobContext;
  */
 declare function initJobQueue<PayloadMap = any>(config: JobQueueConfig): Promise<JobQueue<PayloadMap>>;
 //#endregion
-export { type CancelFilters, type DatabaseClient, type DatabaseConfig, type DatabaseOptions, type JobContext, type JobErrorEntry, type JobHandler, type JobHandlers, type JobId, type JobOptions, type JobQueue, type JobQueueConfig, JobQueueError, type JobQueueErrorCode, type JobRecord, type JobRow, type JobStatus, type JobType, type Processor, type ProcessorOptions, type SslConfig, currentJob, initJobQueue };
+export { type AnyJobOptions, type CancelFilters, type DatabaseClient, type DatabaseConfig, type DatabaseOptions, type JobContext, type JobErrorEntry, type JobHandler, type JobHandlers, type JobId, type JobOptions, type JobQueue, type JobQueueConfig, JobQueueError, type JobQueueErrorCode, type JobRecord, type JobRow, type JobStatus, type JobType, type Processor, type ProcessorOptions, type SslConfig, currentJob, initJobQueue };

@@ -10,11 +10,11 @@ vi.mock('next/server', () => ({ NextResponse: Response }));
 vi.mock('next/cache', () => ({ revalidatePath: () => {} }));
 vi.mock('@/lib/queue', () => load('lib/queue'));
 vi.mock('@/lib/job-handler', () => load('lib/job-handler'));
-vi.mock('./types/readme/lib/services/email.ts', () => outbox);
-vi.mock('./types/readme/lib/services/generate-report.ts', () => outbox);
+vi.mock('./types/original/lib/services/email.ts', () => outbox);
+vi.mock('./types/original/lib/services/generate-report.ts', () => outbox);
 
 /** A module of that application. The compiler does not follow: it checks them in a project apart. */
-const load = (path: string) => import(/* @vite-ignore */ `./types/readme/${path}.ts`);
+const load = (path: string) => import(/* @vite-ignore */ `./types/original/${path}.ts`);
 
 const jobs = useJobs();
 const SECRET = 'cron secret';

@@ -49,9 +49,19 @@ impl Error {
     /// Whether the server found fault with the data that it was sent (`SQLSTATE` class 22), so that
     /// sending the same again can only fail again.
     pub fn blames_data(&self) -> bool {
+        self.is_of_class(&["22"])
+    }
+
+    /// Whether, of several rows that were sent, one may be at fault: its data, a constraint of the
+    /// user's (class 23), what a trigger of the user's raised (P0), or a limit that it exceeds (54).
+    pub fn blames_row(&self) -> bool {
+        self.is_of_class(&["22", "23", "54", "P0"])
+    }
+
+    fn is_of_class(&self, classes: &[&str]) -> bool {
         self.sql_state
             .as_deref()
-            .is_some_and(|state| state.starts_with("22"))
+            .is_some_and(|state| classes.iter().any(|class| state.starts_with(class)))
     }
 }
 

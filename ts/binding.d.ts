@@ -87,4 +87,5 @@ export interface ProcessorSettings {
   pollIntervalMs: number
   leaseMs: number
   jobTypes: Array<string> | null
+  removeOnComplete: boolean
 }

@@ -5,6 +5,8 @@
  */
 
 import { describeError } from './describe-error.js';
+// Not the global one: that is what fake timers replace.
+import { setImmediate } from 'node:timers';
 import { JobQueueError } from './errors.js';
 import {
   call,
@@ -23,10 +25,32 @@ export interface Database {
 }
 
 export class OwnDatabase implements Database {
+  private underWay = 0;
+  private onIdle: (() => void) | null = null;
+
   constructor(private readonly queue: NativeQueue) {}
 
-  run(operation: Operation): Promise<string[]> {
-    return call(this.queue.run(JSON.stringify(operation)));
+  async run(operation: Operation): Promise<string[]> {
+    this.underWay++;
+    try {
+      // Awaited here alone: V8 follows a promise that two wait for to none of them, and the error's
+      // stack would not lead to the caller.
+      return await call(this.queue.run(JSON.stringify(operation)));
+    } finally {
+      this.underWay--;
+      if (this.underWay === 0) setImmediate(() => this.onIdle?.());
+    }
+  }
+
+  /** Resolves when what was asked before has been answered, and closes the connections. */
+  async close(): Promise<void> {
+    // An operation of several statements is between two of them for less than a turn of the loop.
+    while (this.underWay > 0) {
+      await new Promise<void>((resolve) => {
+        this.onIdle = resolve;
+      });
+    }
+    await call(this.queue.close());
   }
 }
 

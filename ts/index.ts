@@ -8,6 +8,7 @@ export { currentJob } from './current-job.js';
 export { JobQueueError, type JobQueueErrorCode } from './errors.js';
 export { initJobQueue } from './queue.js';
 export type {
+  AnyJobOptions,
   CancelFilters,
   DatabaseClient,
   DatabaseConfig,

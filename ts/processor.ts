@@ -48,7 +48,8 @@ export class JobProcessor implements Processor {
     private readonly options: ParsedProcessorOptions,
     private readonly refuseIfClosed: (method: string) => void,
   ) {
-    const { workerId, batchSize, concurrency, pollInterval, jobTypes, verbose } = options;
+    const { workerId, batchSize, concurrency, pollInterval, jobTypes, removeOnComplete, verbose } =
+      options;
     this.log = openLog(verbose);
     this.processor = callSync(() =>
       queue.createProcessor(
@@ -59,6 +60,7 @@ export class JobProcessor implements Processor {
           pollIntervalMs: pollInterval,
           leaseMs: LEASE,
           jobTypes,
+          removeOnComplete,
         },
         (message) => this.hear(JSON.parse(message) as Message),
       ),

@@ -6,6 +6,7 @@ import {
   parseFilters,
   parseJob,
   parseJobId,
+  parseJobs,
   parseMinutes,
   parsePage,
   parseStatus,
@@ -14,7 +15,7 @@ import { type ResolvedConfig, resolveConfig } from './config.js';
 import { ClientDatabase, type Database, OwnDatabase } from './database.js';
 import { JobQueueError } from './errors.js';
 import { type Log, openLog } from './log.js';
-import { call, callSync, type NativeQueue, native } from './native.js';
+import { callSync, type NativeQueue, native } from './native.js';
 import { createPool } from './node-postgres.js';
 import type { CleanupPosition } from './operation.js';
 import { JobProcessor } from './processor.js';
@@ -48,7 +49,7 @@ const DRAIN_TIMEOUT = 30_000;
  */
 class PostgresJobQueue {
   private readonly queue: NativeQueue;
-  private readonly database: Database;
+  private readonly database: OwnDatabase;
   private readonly log: Log;
   /** Those whose engine runs. */
   private readonly processors = new Set<JobProcessor>();
@@ -79,6 +80,17 @@ class PostgresJobQueue {
     const [id] = await this.on(db, database).run({ verb: 'enqueue', jobs: [job] });
     this.log(`added job ${id} (${job.jobType})`);
     return Number(id);
+  }
+
+  async addJobs(...args: Arguments): Promise<number[]> {
+    const { database, rest } = this.split('addJobs', args, 2);
+    const jobs = parseJobs('addJobs', rest[0]);
+    const db = parseDatabaseOptions('addJobs', rest[1]);
+    if (jobs.length === 0) return [];
+    const ids = await this.on(db, database).run({ verb: 'enqueue', jobs });
+    this.log(`added ${ids.length} jobs`);
+    // The sequence hands ids out in the order of the jobs; what Postgres returns is in no order.
+    return ids.map(Number).sort((a, b) => a - b);
   }
 
   async getJob(...args: Arguments): Promise<AnyRecord | null> {
@@ -184,7 +196,7 @@ class PostgresJobQueue {
     const draining = [...this.processors].map((processor) => processor.stopAndDrain(DRAIN_TIMEOUT));
     await Promise.all(draining);
     // The user may have ended the pool already, which a second time is an error.
-    await Promise.all([call(this.queue.close()), this.pool?.ending || this.pool?.end()]);
+    await Promise.all([this.database.close(), this.pool?.ending || this.pool?.end()]);
     this.log('closed');
   }
 

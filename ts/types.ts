@@ -85,6 +85,11 @@ export interface JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<
   run_at?: Date | null | undefined;
 }
 
+/** What `addJob` takes, of any type of job: each with the payload of its own type. */
+export type AnyJobOptions<PayloadMap> = {
+  [T in JobType<PayloadMap>]: JobOptions<PayloadMap, T>;
+}[JobType<PayloadMap>];
+
 /** One failed attempt, or one worker that was lost. */
 export interface JobErrorEntry {
   message: string;
@@ -166,6 +171,11 @@ export interface ProcessorOptions {
   verbose?: boolean | undefined;
   /** Take only jobs of this type, or of these. Default: all types, also those without a handler, which fail. */
   jobType?: string | readonly string[] | undefined;
+  /**
+   * Delete a job when it completes, in place of keeping it as `completed`: faster, and the table stays
+   * small. Jobs that fail or are cancelled are kept. Default `false`.
+   */
+  removeOnComplete?: boolean | undefined;
 }
 
 export interface Processor {
@@ -222,6 +232,13 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
     db: DatabaseClient,
     job: JobOptions<PayloadMap, T>,
   ): Promise<number>;
+
+  /**
+   * Adds jobs, all or none, and resolves to their ids in the order of `jobs`. Everything that `addJob`
+   * says of a job holds for each; their payloads together may have 256 MiB.
+   */
+  addJobs(jobs: readonly AnyJobOptions<PayloadMap>[], options?: DatabaseOptions): Promise<number[]>;
+  addJobs(db: DatabaseClient, jobs: readonly AnyJobOptions<PayloadMap>[]): Promise<number[]>;
 
   /** The job, or `null` if there is none of that id. */
   getJob<T extends JobType<PayloadMap> = JobType<PayloadMap>>(

@@ -10,7 +10,7 @@ use deadpool::managed::{self, Manager, Metrics, RecycleError, RecycleResult, Wea
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Executor, Postgres};
 
-use super::refusal::{connect_failed, pool_failed, statement_failed};
+use super::refusal::{connect_failed, not_connected, pool_failed, statement_failed, timed_out};
 use super::settings::Settings;
 use super::statement::{Statement, Value};
 use crate::error::{Code, Error, Result};
@@ -38,7 +38,10 @@ impl Manager for Connections {
 
     async fn create(&self) -> Result<PgConnection> {
         let asked = match &self.ask_password {
-            Some(ask) => Some(ask().await?),
+            Some(ask) => {
+                let refused = |error: Error| not_connected(&self.settings, &error.message);
+                Some(ask().await.map_err(refused)?)
+            }
             None => None,
         };
         let password = asked.as_deref().or(self.settings.password.as_deref());
@@ -81,15 +84,12 @@ pub struct Pool {
 impl Pool {
     /// Opens no connection.
     pub fn new(settings: Settings, ask_password: Option<AskPassword>) -> Result<Self> {
-        let timeout = settings.connect_timeout;
         let max = settings.max_connections;
         let connections = managed::Pool::builder(Connections {
             settings,
             ask_password,
         })
         .max_size(max)
-        .wait_timeout(timeout)
-        .create_timeout(timeout)
         .runtime(Runtime::Tokio1)
         // The connection used last is used next, so that those not needed become idle.
         .queue_mode(managed::QueueMode::Lifo)
@@ -103,21 +103,50 @@ impl Pool {
         })
     }
 
+    pub fn max_connections(&self) -> usize {
+        self.settings().max_connections
+    }
+
+    /// How long a caller is ready to wait for a connection; `None` is for ever.
+    pub fn connect_timeout(&self) -> Option<Duration> {
+        self.settings().connect_timeout
+    }
+
+    /// What a caller is told who has waited for so long.
+    pub fn timed_out(&self) -> Error {
+        timed_out(self.settings())
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.connections.manager().settings
+    }
+
     /// Runs a statement on a connection of its own and returns its rows.
     pub async fn fetch(&self, statement: Statement) -> Result<Vec<PgRow>> {
         let mut connection = self.get().await?;
         let rows = bind(statement).fetch_all(&mut *connection).await;
-        if matches!(rows, Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_))) {
-            // What is broken is closed in place of given back.
+        if rows.as_ref().is_err_and(ends_connection) {
+            // What is broken is closed in place of given back; and what ended this connection (a
+            // restart, a fail-over, a cut) has most likely ended the idle ones too.
             drop(managed::Object::take(connection));
+            self.connections.retain(|_, _| false);
         }
         rows.map_err(statement_failed)
     }
 
     async fn get(&self) -> Result<managed::Object<Connections>> {
         self.reap_idle();
-        let got = self.connections.get().await;
-        got.map_err(|error| pool_failed(error, &self.connections.manager().settings))
+        let settings = self.settings();
+        let getting = self.connections.get();
+        let got = match settings.connect_timeout {
+            // One limit for the wait in the queue and the making of a connection together.
+            Some(limit) => match tokio::time::timeout(limit, getting).await {
+                Ok(got) => got,
+                Err(_) => return Err(self.timed_out()),
+            },
+            None => getting.await,
+        };
+        got.map_err(|error| pool_failed(error, settings))
     }
 
     /// Refuses further use and closes the connections that are not in use; one that is, closes when
@@ -133,7 +162,7 @@ impl Pool {
 
     /// Starts, once, the task that closes connections idle for too long. It ends with the pool.
     fn reap_idle(&self) {
-        let Some(idle_timeout) = self.connections.manager().settings.idle_timeout else {
+        let Some(idle_timeout) = self.settings().idle_timeout else {
             return;
         };
         if !self.reaping.swap(true, Ordering::Relaxed) {
@@ -154,6 +183,19 @@ async fn reap(pool: WeakPool<Connections>, idle_timeout: Duration) {
         for connection in idle {
             let _ = connection.close().await;
         }
+    }
+}
+
+/// Whether an error leaves a connection on which nothing more can be done.
+fn ends_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
+        // The administrator's shutdown, a crash, not accepting connections, an idle session's end;
+        // and the class "connection exception".
+        sqlx::Error::Database(error) => error.code().is_some_and(|state| {
+            matches!(&*state, "57P01" | "57P02" | "57P03" | "57P05") || state.starts_with("08")
+        }),
+        _ => false,
     }
 }
 

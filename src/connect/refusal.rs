@@ -1,6 +1,6 @@
 //! From what Postgres, sqlx and the pool say to what the user is told.
 
-use deadpool::managed::{PoolError, TimeoutType};
+use deadpool::managed::PoolError;
 
 use super::settings::Settings;
 use crate::error::{Code, Error};
@@ -29,6 +29,11 @@ pub fn refusal(sql_state: &str, message: &str) -> Error {
             Code::InvalidPayload,
             format!("a payload is too large or nested too deeply for Postgres: {message}"),
         ),
+        // invalid authorization, an unknown database, too many connections
+        _ if matches!(sql_state, "3D000" | "53300") || sql_state.starts_with("28") => (
+            Code::ConnectionFailed,
+            format!("the server refused the connection: {message}"),
+        ),
         _ if sql_state.starts_with("08") => (
             Code::ConnectionFailed,
             format!("the connection failed: {message}"),
@@ -46,7 +51,7 @@ pub fn refusal(sql_state: &str, message: &str) -> Error {
         code,
         message: text,
         sql_state: Some(sql_state.to_owned()),
-        cause: None,
+        cause: (!sql_state.starts_with("22")).then(|| message.to_owned()),
     }
 }
 
@@ -58,12 +63,17 @@ pub(super) fn statement_failed(error: sqlx::Error) -> Error {
         }
         sqlx::Error::Io(error) => Error::new(
             Code::ConnectionFailed,
-            format!("the connection to Postgres was lost: {error}"),
-        ),
+            format!(
+                "the connection to Postgres was lost before it answered, so what was asked may have \
+                 been done: {error}"
+            ),
+        )
+        .caused_by(error),
         sqlx::Error::Protocol(error) => Error::new(
             Code::ConnectionFailed,
             format!("the connection to Postgres broke: {error}"),
-        ),
+        )
+        .caused_by(error),
         other => Error::new(
             Code::DatabaseError,
             "an answer of Postgres was not understood",
@@ -92,22 +102,10 @@ pub(super) fn connect_failed(error: sqlx::Error, settings: &Settings) -> Error {
 }
 
 pub(super) fn pool_failed(error: PoolError<Error>, settings: &Settings) -> Error {
-    let waited = || {
-        let limit = settings.connect_timeout.unwrap_or_default().as_millis();
-        format!("after {limit} ms (connectionTimeoutMillis)")
-    };
     match error {
         PoolError::Backend(error) => error,
         PoolError::Closed => Error::new(Code::Closed, "the job queue is closed"),
-        PoolError::Timeout(TimeoutType::Wait) => Error::new(
-            Code::ConnectionFailed,
-            format!(
-                "no connection became free {}: all {} (max) are busy",
-                waited(),
-                settings.max_connections
-            ),
-        ),
-        PoolError::Timeout(_) => not_connected(settings, &format!("no answer {}", waited())),
+        PoolError::Timeout(_) => timed_out(settings),
         PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => Error::new(
             Code::ConnectionFailed,
             "the connection pool is set up wrongly: please report this as a bug",
@@ -115,7 +113,18 @@ pub(super) fn pool_failed(error: PoolError<Error>, settings: &Settings) -> Error
     }
 }
 
-fn not_connected(settings: &Settings, cause: &str) -> Error {
+/// No connection was to be had in time: all are busy, or the server does not answer.
+pub(super) fn timed_out(settings: &Settings) -> Error {
+    let limit = settings.connect_timeout.unwrap_or_default().as_millis();
+    let max = settings.max_connections;
+    let cause = format!(
+        "within {limit} ms (connectionTimeoutMillis) no connection was made or became free, of {max} \
+         at the most (max)"
+    );
+    not_connected(settings, &cause)
+}
+
+pub(super) fn not_connected(settings: &Settings, cause: &str) -> Error {
     Error::new(
         Code::ConnectionFailed,
         format!(

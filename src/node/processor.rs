@@ -33,7 +33,11 @@ pub struct ProcessorSettings {
     pub poll_interval_ms: u32,
     pub lease_ms: u32,
     pub job_types: Option<Vec<String>>,
+    pub remove_on_complete: bool,
 }
+
+/// The payloads that one message brings, in bytes; a larger one comes alone.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 type Notify = ThreadsafeFunction<String, (), String, Status, false, true>;
 
@@ -86,19 +90,11 @@ impl JsHandlers {
 
 impl Handlers for JsHandlers {
     fn run(&self, jobs: Vec<ClaimedJob>) {
-        let messages = jobs.iter().map(|job| JobMessage {
-            id: job.run.id,
-            run_no: job.run.run_no,
-            job_type: &job.job_type,
-            payload: serde_json::from_str(&job.payload).ok(),
-            attempts: job.attempts,
-            max_attempts: job.max_attempts,
-            priority: job.priority,
-            run_at: job.run_at,
-        });
-        self.tell(&Message::Run {
-            jobs: messages.collect(),
-        });
+        for jobs in messages_of(&jobs) {
+            self.tell(&Message::Run {
+                jobs: jobs.iter().map(JobMessage::from).collect(),
+            });
+        }
     }
 
     fn abort(&self, run: Run, reason: &Error) {
@@ -115,6 +111,35 @@ impl Handlers for JsHandlers {
 
     fn gone(&self) -> bool {
         self.notify.aborted()
+    }
+}
+
+/// Splits jobs so that no message is longer than JavaScript's strings can be (some 512 MiB in V8),
+/// unless one job is.
+fn messages_of(jobs: &[ClaimedJob]) -> impl Iterator<Item = &[ClaimedJob]> {
+    let mut bytes = 0;
+    jobs.chunk_by(move |_, next| {
+        bytes += next.payload.len();
+        let fits = bytes <= MAX_MESSAGE;
+        if !fits {
+            bytes = 0;
+        }
+        fits
+    })
+}
+
+impl<'a> From<&'a ClaimedJob> for JobMessage<'a> {
+    fn from(job: &'a ClaimedJob) -> Self {
+        Self {
+            id: job.run.id,
+            run_no: job.run.run_no,
+            job_type: &job.job_type,
+            payload: serde_json::from_str(&job.payload).ok(),
+            attempts: job.attempts,
+            max_attempts: job.max_attempts,
+            priority: job.priority,
+            run_at: job.run_at,
+        }
     }
 }
 
@@ -162,6 +187,7 @@ impl NativeProcessor {
             .weak::<true>()
             .callee_handled::<false>()
             .build()?;
+        let exchanges = pool.max_connections().min(2);
         let ms = |ms: u32| Duration::from_millis(ms.into());
         Ok(Self {
             worker: Arc::new(Worker {
@@ -169,6 +195,7 @@ impl NativeProcessor {
                 schema,
                 id: settings.worker_id,
                 job_types: settings.job_types,
+                remove_on_complete: settings.remove_on_complete,
                 lease: ms(settings.lease_ms),
             }),
             handlers: Arc::new(JsHandlers { notify }),
@@ -177,6 +204,7 @@ impl NativeProcessor {
                 concurrency: settings.concurrency as usize,
                 poll_interval: ms(settings.poll_interval_ms),
                 lease: ms(settings.lease_ms),
+                exchanges,
             },
             running: Arc::default(),
         })
@@ -273,5 +301,35 @@ impl From<OutcomeMessage<'_>> for Outcome {
             },
         };
         Self { run, end }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(id: i64, bytes: usize) -> ClaimedJob {
+        ClaimedJob {
+            run: Run { id, run_no: 1 },
+            job_type: "job".into(),
+            payload: "1".repeat(bytes),
+            attempts: 1,
+            max_attempts: 3,
+            priority: 0,
+            run_at: None,
+        }
+    }
+
+    #[test]
+    fn large_payloads_come_in_messages_of_their_own() {
+        let jobs = [
+            job(1, 10),
+            job(2, MAX_MESSAGE - 10),
+            job(3, MAX_MESSAGE + 1),
+            job(4, 10),
+            job(5, 10),
+        ];
+        let lengths: Vec<_> = messages_of(&jobs).map(<[_]>::len).collect();
+        assert_eq!(lengths, [2, 1, 2]);
     }
 }

@@ -4,19 +4,19 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
-use sqlx::Row;
 
 use super::error::{Result, invalid, to_napi};
 use super::password::Passwords;
 use super::processor::{NativeProcessor, ProcessorSettings, Running};
 use super::settings::ConnectionSettings;
 use crate::connect::{Pool, Schema};
-use crate::store::Operation;
+use crate::store::{Operation, Table};
 
 #[napi]
 pub struct NativeQueue {
     pool: Pool,
     schema: Arc<Schema>,
+    table: Table,
     passwords: Passwords,
     /// The processors made here, to be woken when jobs become due.
     processors: Arc<Mutex<Vec<Weak<Running>>>>,
@@ -34,9 +34,12 @@ impl NativeQueue {
     ) -> Result<Self> {
         let passwords = Passwords::default();
         let ask = ask_password.map(|ask| passwords.asker(ask)).transpose()?;
+        let pool = Pool::new(settings.try_into()?, ask).map_err(to_napi)?;
+        let schema = Arc::new(Schema::new(schema));
         Ok(Self {
-            pool: Pool::new(settings.try_into()?, ask).map_err(to_napi)?,
-            schema: Arc::new(Schema::new(schema)),
+            table: Table::new(pool.clone(), schema.clone()),
+            pool,
+            schema,
             passwords,
             processors: Arc::default(),
         })
@@ -47,15 +50,12 @@ impl NativeQueue {
     #[napi]
     pub async fn run(&self, operation: String) -> Result<Vec<String>> {
         let operation: Operation = serde_json::from_str(&operation).map_err(invalid)?;
-        let statement = operation.statement(&self.schema);
-        let rows = self.pool.fetch(statement).await.map_err(to_napi)?;
-        if operation.makes_ready() {
+        let makes_ready = operation.makes_ready();
+        let results = self.table.run(operation).await.map_err(to_napi)?;
+        if makes_ready {
             self.wake_processors();
         }
-        let results = rows.iter().map(|row| row.try_get("result"));
-        results
-            .collect::<std::result::Result<_, _>>()
-            .map_err(invalid)
+        Ok(results)
     }
 
     #[napi]

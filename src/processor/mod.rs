@@ -10,6 +10,7 @@ mod engine;
 mod handle;
 mod held;
 mod job;
+mod pace;
 #[cfg(test)]
 mod tests;
 

@@ -13,7 +13,8 @@
 
 use super::history::{append, worker_lost};
 use super::settle::{self, settled};
-use crate::connect::{Schema, Statement, Value};
+use super::worker::Worker;
+use crate::connect::{Statement, Value};
 use crate::processor::Outcome;
 
 /// What is taken of a due row.
@@ -144,14 +145,14 @@ macro_rules! exchange {
             "
                         else job.error_history end
                 from due
-                where job.id = due.id
+                where job.id = any (array[due.id])
                 returning job.id, job.run_no, due.exhausted, due.ready_at, job.job_type,
                     job.payload, job.attempts, job.max_attempts, job.priority, job.run_at
             )
             select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
                 null::int as attempts, null::int as max_attempts, null::int as priority,
                 null::bigint as run_at, null::float8 as ready_at
-            from settled
+            from (select * from settled union all select * from removed) settled
             union all
             select id::bigint, run_no, case when exhausted then 'lost' else 'claimed' end, job_type,
                 case when not exhausted then payload::text end, attempts, max_attempts, priority,
@@ -163,23 +164,17 @@ macro_rules! exchange {
     };
 }
 
-pub fn exchange(
-    schema: &Schema,
-    outcomes: Vec<Outcome>,
-    limit: usize,
-    worker_id: &str,
-    lease_ms: i64,
-    job_types: Option<&[String]>,
-) -> Statement {
-    let mut values = settle::values(outcomes);
+/// Settles `outcomes` and claims up to `limit` jobs for the worker.
+pub fn exchange(worker: &Worker, outcomes: Vec<Outcome>, limit: usize) -> Statement {
+    let mut values = settle::values(outcomes, worker.remove_on_complete);
     values.push(Value::BigInt(limit.try_into().unwrap_or(i64::MAX)));
-    values.push(worker_id.into());
-    values.push(Value::BigInt(lease_ms));
-    match job_types {
-        None => schema.statement(exchange!(due!()), values),
+    values.push(worker.id.as_str().into());
+    values.push(Value::BigInt(worker.lease_ms()));
+    match &worker.job_types {
+        None => worker.schema.statement(exchange!(due!()), values),
         Some(types) => {
             values.push(Value::Texts(types.iter().cloned().map(Some).collect()));
-            schema.statement(exchange!(due_of_types!()), values)
+            worker.schema.statement(exchange!(due_of_types!()), values)
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn old_jobs(schema: &Schema, days_to_keep: f64, after: Option<&Position>) ->
         ),
         deleted as (
             delete from {jobs} job using seen
-            where job.id = seen.id
+            where job.id = any (array[seen.id])
                 and (job.status = 'completed') is true
                 and job.updated_at < now() - make_interval(secs => $1::text::float8 * 86400)
             returning 1

@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::connect::{Schema, Statement};
+use crate::error::{Code, Error, Result};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct NewJob {
     #[serde(alias = "jobType")]
     job_type: String,
     /// JSON text.
-    payload: String,
+    pub(super) payload: String,
     #[serde(alias = "maxAttempts")]
     max_attempts: i32,
     priority: i32,
@@ -19,9 +20,8 @@ pub struct NewJob {
 }
 
 /// All jobs travel as one JSON text, so that one statement serves any number of them, on any client.
-/// Answers their ids. The sequence hands these out in the order of the input, but `returning`
-/// promises no order: sorted, they are in the order of the input.
-pub fn jobs(schema: &Schema, jobs: &[NewJob]) -> Statement {
+/// Answers their ids, in no order: see [`in_order`].
+pub fn jobs(schema: &Schema, jobs: &[impl Serialize]) -> Statement {
     let jobs = serde_json::json!(jobs).to_string();
     schema.statement(
         "insert into {jobs} (job_type, payload, max_attempts, priority, run_at)
@@ -33,4 +33,16 @@ pub fn jobs(schema: &Schema, jobs: &[NewJob]) -> Statement {
         returning id::text as result",
         vec![jobs.into()],
     )
+}
+
+/// The ids that an insert of `count` jobs answered, in the order of the jobs. `returning` promises no
+/// order, but the sequence hands ids out in the order of the input.
+pub fn in_order(mut ids: Vec<String>, count: usize) -> Result<Vec<String>> {
+    if ids.len() != count {
+        let message = "Postgres added another number of jobs than it was given";
+        return Err(Error::new(Code::DatabaseError, message));
+    }
+    // Decimal digits without leading zeros: the longer number is the larger.
+    ids.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+    Ok(ids)
 }

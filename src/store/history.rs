@@ -8,13 +8,9 @@ macro_rules! append {
         concat!(
             "(case when jsonb_typeof(",
             $row,
-            ".error_history) = 'array' then case when jsonb_array_length(",
+            ".error_history) = 'array' then jsonb_path_query_array(",
             $row,
-            ".error_history) >= 100 then ",
-            $row,
-            ".error_history - 0 else ",
-            $row,
-            ".error_history end else '[]'::jsonb end \
+            ".error_history, '$[last - 98 to last]') else '[]'::jsonb end \
             || jsonb_build_array((",
             $entry,
             ") || jsonb_build_object('timestamp', \

@@ -10,6 +10,7 @@ mod cancel;
 mod claim;
 mod cleanup;
 mod enqueue;
+mod enqueuer;
 mod extend;
 mod find;
 mod history;
@@ -17,7 +18,9 @@ mod operation;
 mod reclaim;
 mod retry;
 mod settle;
+mod table;
 mod worker;
 
 pub use operation::Operation;
+pub use table::Table;
 pub use worker::Worker;

@@ -28,7 +28,7 @@ pub fn stuck_jobs(schema: &Schema, max_processing_minutes: f64) -> Statement {
             append!("job", worker_lost!("job")),
             "
                 from stuck
-                where job.id = stuck.id
+                where job.id = any (array[stuck.id])
                 returning 1
             )
             select count(*)::text as result from reclaimed"

@@ -4,13 +4,16 @@ use crate::connect::Value;
 use crate::processor::{End, Outcome};
 
 /// Settles the outcomes in `$1` to `$5`. A run that no longer owns its job writes nothing, and is
-/// missing from `settled`.
+/// missing from `settled` and `removed`.
 ///
 /// A failed job is tried again after `2^attempts` minutes, `attempts` counted with this one; the
 /// exponent stops at 30, some two thousand years.
 ///
-/// The comparison of `status` is hidden from the planner: for `job.status = 'processing'` it may
-/// prefer the index by status, and walk the dead entries of every job that ever ran.
+/// Two conditions are written so that the planner has no choice. For `job.status = 'processing'` it
+/// may prefer the index by status, and walk the dead entries of every job that ever ran. For
+/// `job.id = ended.id` it may walk the whole primary key, to look each row up in the outcomes: that
+/// is what it does when its statistics say that hardly any job is being processed. An `any` offers no
+/// order to merge by, so that the index serves look-ups alone.
 macro_rules! settled {
     () => {
         concat!(
@@ -39,7 +42,16 @@ macro_rules! settled {
                     locked_by = case ended.outcome when 'pending' then null else job.locked_by end,
                     lease_expires_at = null
                 from ended
-                where job.id = ended.id
+                where ended.outcome <> 'removed'
+                    and job.id = any (array[ended.id])
+                    and job.run_no = ended.run_no
+                    and (job.status = 'processing') is true
+                returning job.id, job.run_no
+            ),
+            removed as (
+                delete from {jobs} job using ended
+                where ended.outcome = 'removed'
+                    and job.id = any (array[ended.id])
                     and job.run_no = ended.run_no
                     and (job.status = 'processing') is true
                 returning job.id, job.run_no
@@ -50,8 +62,8 @@ macro_rules! settled {
 
 pub(super) use settled;
 
-/// `$1` to `$5` of [`settled!`].
-pub fn values(outcomes: Vec<Outcome>) -> Vec<Value> {
+/// `$1` to `$5` of [`settled!`]. Completed jobs are removed in place of kept, if so wished.
+pub fn values(outcomes: Vec<Outcome>, remove_on_complete: bool) -> Vec<Value> {
     let mut ids = Vec::with_capacity(outcomes.len());
     let mut run_nos = Vec::with_capacity(outcomes.len());
     let mut statuses = Vec::with_capacity(outcomes.len());
@@ -59,6 +71,7 @@ pub fn values(outcomes: Vec<Outcome>) -> Vec<Value> {
     let mut pending_reasons = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
         let (status, entry, pending_reason) = match outcome.end {
+            End::Completed if remove_on_complete => ("removed", None, None),
             End::Completed => ("completed", None, None),
             End::Failed {
                 entry,

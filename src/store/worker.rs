@@ -6,9 +6,10 @@ use std::time::Duration;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use super::table::unreadable;
 use super::{claim, extend};
 use crate::connect::{Pool, Schema};
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::processor::{ClaimedJob, Exchanged, LostJob, Outcome, Run, Store};
 
 pub struct Worker {
@@ -19,24 +20,19 @@ pub struct Worker {
     /// The types of jobs that it takes; `None` is all.
     pub job_types: Option<Vec<String>>,
     pub lease: Duration,
+    /// Whether a completed job is deleted in place of kept.
+    pub remove_on_complete: bool,
 }
 
 impl Worker {
-    fn lease_ms(&self) -> i64 {
+    pub(super) fn lease_ms(&self) -> i64 {
         self.lease.as_millis().try_into().unwrap_or(i64::MAX)
     }
 }
 
 impl Store for Worker {
     async fn exchange(&self, outcomes: Vec<Outcome>, limit: usize) -> Result<Exchanged> {
-        let statement = claim::exchange(
-            &self.schema,
-            outcomes,
-            limit,
-            &self.id,
-            self.lease_ms(),
-            self.job_types.as_deref(),
-        );
+        let statement = claim::exchange(self, outcomes, limit);
         let rows = self.pool.fetch(statement).await?;
         read_exchanged(&rows).map_err(unreadable)
     }
@@ -89,12 +85,4 @@ fn read_exchanged(rows: &[PgRow]) -> std::result::Result<Exchanged, sqlx::Error>
     });
     exchanged.claimed = claimed.into_iter().map(|(_, job)| job).collect();
     Ok(exchanged)
-}
-
-fn unreadable(error: sqlx::Error) -> Error {
-    Error::new(
-        Code::DatabaseError,
-        "an answer of Postgres was not understood",
-    )
-    .caused_by(error)
 }

@@ -75,6 +75,10 @@ export function number(
 }
 
 /** Checks text that fits a `varchar(255)` column: 1 to 255 characters that Postgres can store. */
+export function boolean(method: string, field: string, value: unknown): boolean {
+  return typeof value === 'boolean' ? value : refuseValue(method, field, 'a boolean', value);
+}
+
 export function name(method: string, field: string, value: unknown): string {
   if (typeof value !== 'string' || value === '') {
     const given = value === '' ? 'an empty string' : shown(value);

@@ -3,7 +3,17 @@
 import { randomUUID } from 'node:crypto';
 import type { JobQueueError } from '../errors.js';
 import type { ProcessorOptions } from '../types.js';
-import { INT4_MAX, integer, name, object, options, quoted, refuse, refuseValue } from './check.js';
+import {
+  boolean,
+  INT4_MAX,
+  integer,
+  name,
+  object,
+  options,
+  quoted,
+  refuse,
+  refuseValue,
+} from './check.js';
 
 /** `ProcessorOptions`, complete. */
 export interface ParsedProcessorOptions {
@@ -16,6 +26,7 @@ export interface ParsedProcessorOptions {
   verbose: boolean;
   /** Each one once; `null` = all. */
   jobTypes: string[] | null;
+  removeOnComplete: boolean;
 }
 
 /** A handler as the processor calls it: it knows nothing of the payload's type. */
@@ -30,6 +41,7 @@ const OPTIONS: readonly (keyof ProcessorOptions)[] = [
   'onError',
   'verbose',
   'jobType',
+  'removeOnComplete',
 ];
 
 const MAX_BATCH_SIZE = 10_000;
@@ -47,6 +59,7 @@ export function parseProcessorOptions(given: unknown): ParsedProcessorOptions {
     onError = logError,
     verbose = false,
     jobType,
+    removeOnComplete = false,
   } = options(METHOD, 'options', given === undefined ? {} : given, OPTIONS);
   return {
     workerId: name(METHOD, 'workerId', workerId),
@@ -54,9 +67,9 @@ export function parseProcessorOptions(given: unknown): ParsedProcessorOptions {
     concurrency: integer(METHOD, 'concurrency', concurrency, 1, MAX_CONCURRENCY),
     pollInterval: integer(METHOD, 'pollInterval', pollInterval, 1, MAX_POLL_INTERVAL),
     onError: isListener(onError) ? onError : refuseValue(METHOD, 'onError', 'a function', onError),
-    verbose:
-      typeof verbose === 'boolean' ? verbose : refuseValue(METHOD, 'verbose', 'a boolean', verbose),
+    verbose: boolean(METHOD, 'verbose', verbose),
     jobTypes: jobType === undefined ? null : parseJobTypes(jobType),
+    removeOnComplete: boolean(METHOD, 'removeOnComplete', removeOnComplete),
   };
 }
 

@@ -54,6 +54,9 @@ const STATUSES: readonly JobStatus[] = [
   'cancelled',
 ];
 
+// They travel as one text, which Postgres takes up to 1 GiB, and quoting may double.
+const MAX_BATCH_SIZE = 256 * 1024 * 1024;
+
 const DEFAULT_MAX_ATTEMPTS = 3;
 const DEFAULT_PRIORITY = 0;
 const DEFAULT_LIMIT = 100;
@@ -80,6 +83,20 @@ export function parseJob(method: string, job: unknown): ParsedJob {
     runAt: run_at === null ? null : time(method, 'run_at', run_at),
     payload: stringifyPayload(payload, method),
   };
+}
+
+/** Checks what `addJobs` is given. A fault is told with the place of its job: `jobs[3]`. */
+export function parseJobs(method: string, jobs: unknown): ParsedJob[] {
+  if (!Array.isArray(jobs)) refuseValue(method, 'jobs', 'an array', jobs);
+  const parsed = Array.from(jobs, (job: unknown, at) => parseJob(`${method}: jobs[${at}]`, job));
+  const size = parsed.reduce((sum, job) => sum + job.payload.length, 0);
+  if (size > MAX_BATCH_SIZE) {
+    refuse(
+      method,
+      `the payloads together must have at most ${MAX_BATCH_SIZE} characters, got ${size}`,
+    );
+  }
+  return parsed;
 }
 
 /** Checks `{ db }`. `null` is refused: it is a transaction that was meant and is missing. */

@@ -79,21 +79,14 @@ impl MemoryStore {
     }
 
     async fn travel(&self) -> Result<()> {
-        sleep(ROUND_TRIP).await;
+        sleep(ROUND_TRIP / 2).await;
         match &*self.outage.lock().unwrap() {
             Some(error) => Err(error.clone()),
             None => Ok(()),
         }
     }
 
-    fn note(&self, trip: String) {
-        self.trips.lock().unwrap().push(trip);
-    }
-}
-
-impl Store for MemoryStore {
-    async fn exchange(&self, outcomes: Vec<Outcome>, limit: usize) -> Result<Exchanged> {
-        self.travel().await?;
+    fn settle_and_claim(&self, outcomes: &[Outcome], limit: usize) -> Result<Exchanged> {
         // What Postgres says of text that the database's encoding lacks.
         let unstorable = |outcome: &Outcome| matches!(&outcome.end, End::Failed { entry, .. } if !entry.is_ascii());
         if outcomes.iter().any(unstorable) {
@@ -104,7 +97,7 @@ impl Store for MemoryStore {
         let now = Instant::now();
         let mut rows = self.rows.lock().unwrap();
         let mut exchanged = Exchanged::default();
-        for outcome in &outcomes {
+        for outcome in outcomes {
             let Some(row) = rows.get_mut(&outcome.run.id) else {
                 continue;
             };
@@ -164,7 +157,20 @@ impl Store for MemoryStore {
                 run_at: None,
             });
         }
+        Ok(exchanged)
+    }
+
+    fn note(&self, trip: String) {
+        self.trips.lock().unwrap().push(trip);
+    }
+}
+
+impl Store for MemoryStore {
+    async fn exchange(&self, outcomes: Vec<Outcome>, limit: usize) -> Result<Exchanged> {
+        self.travel().await?;
+        let exchanged = self.settle_and_claim(&outcomes, limit)?;
         self.note(format!("settle {} claim {limit}", outcomes.len()));
+        sleep(ROUND_TRIP / 2).await;
         Ok(exchanged)
     }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{ClaimedJob, End, Engine, Handle, Handlers, Mode, Outcome, Run, Settings};
 use crate::error::{Code, Error, Result};
-use memory_store::{LEASE, MemoryStore, Row, Status};
+use memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row, Status};
 
 const POLL: Duration = Duration::from_secs(5);
 
@@ -70,6 +70,7 @@ impl Rig {
             concurrency,
             poll_interval: POLL,
             lease: LEASE,
+            exchanges: 2,
         };
         let (engine, handle) = Engine::new(store.clone(), handlers.clone(), settings, mode);
         let engine = tokio::spawn(engine.run());
@@ -204,6 +205,32 @@ async fn the_background_refills_each_slot_as_it_frees() {
     );
 }
 
+/// Ends every job as it starts, until `count` have: what takes time are the round trips.
+async fn run_fast(rig: &mut Rig, count: usize) {
+    for _ in 0..count {
+        let run = rig.next().await;
+        rig.complete(run);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fast_jobs_are_claimed_ahead_in_whole_batches() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(1_000), Mode::Background, 2);
+    run_fast(&mut rig, 500).await;
+    let trips = rig.store.trips();
+    assert!(trips.len() < 150, "{} round trips", trips.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_claimed_ahead_does_not_wait_behind_slow_jobs() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(1_000), Mode::Background, 2);
+    run_fast(&mut rig, 500).await;
+    rig.next_of(2).await;
+    sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(rig.store.count(&Status::Completed), 500);
+    assert_eq!(rig.store.count(&Status::Pending), 498);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_background_looks_once_in_an_interval() {
     let rig = Rig::new(MemoryStore::default(), Mode::Background, 3);
@@ -215,6 +242,18 @@ async fn an_idle_background_looks_once_in_an_interval() {
 async fn a_wake_up_shortens_the_wait() {
     let mut rig = Rig::new(MemoryStore::default(), Mode::Background, 3);
     sleep(POLL / 2).await;
+    rig.store.add(1, 3);
+    let woken = Instant::now();
+    rig.handle.wake();
+    rig.next().await;
+    assert!(woken.elapsed() < POLL / 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wake_up_while_it_looks_is_not_lost() {
+    let mut rig = Rig::new(MemoryStore::default(), Mode::Background, 3);
+    // The table has been read, and the answer is on its way.
+    sleep(ROUND_TRIP * 3 / 4).await;
     rig.store.add(1, 3);
     let woken = Instant::now();
     rig.handle.wake();

@@ -1,4 +1,4 @@
-/** As much of Next.js as the README uses. */
+/** As much of Next.js as code written for the original uses. */
 
 declare module 'next/server' {
   // With `any` as in the DOM's types, which Next.js is built on; Node's own give `unknown`.

@@ -1,0 +1,188 @@
+//! Settling what has ended and claiming what is due, in one round trip.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{Engine, Mode};
+use crate::error::{Code, Error, Result};
+use crate::processor::{End, Exchanged, Handlers, Outcome, Run, Store};
+
+/// What an exchange was sent with, to be taken up again if it fails.
+pub(super) struct SentExchange {
+    at: Instant,
+    outcomes: Vec<Outcome>,
+    limit: usize,
+}
+
+impl<S: Store, H: Handlers> Engine<S, H> {
+    /// How many jobs to ask for, if an exchange begins now.
+    pub(super) fn claim_limit(&mut self, now: Instant) -> usize {
+        if self.stopping {
+            return 0;
+        }
+        match self.mode {
+            Mode::Batch => self.batch_left,
+            Mode::Background => {
+                let ahead = self.pace.ahead(now).min(2 * self.settings.batch_size);
+                let wanted = self.settings.concurrency + ahead;
+                let coming = self.held.len() + self.claiming;
+                wanted.saturating_sub(coming).min(self.settings.batch_size)
+            }
+        }
+    }
+
+    pub(super) fn begin_exchanges(&mut self) {
+        let now = Instant::now();
+        while self.exchange_after <= now && self.exchanges.len() < self.settings.exchanges {
+            let claimable = self.claim_limit(now);
+            let due = if self.next_claim <= now { claimable } else { 0 };
+            // What comes up during a round trip travels with the next, unless it fills one.
+            let enough = if self.exchanges.is_empty() {
+                1
+            } else {
+                self.settings.batch_size
+            };
+            if self.outcomes.len() + due < enough {
+                return;
+            }
+            // A round trip that settles may as well claim.
+            self.begin_exchange(
+                now,
+                if self.outcomes.is_empty() {
+                    due
+                } else {
+                    claimable
+                },
+            );
+        }
+    }
+
+    fn begin_exchange(&mut self, now: Instant, limit: usize) {
+        let sent = SentExchange {
+            at: now,
+            outcomes: std::mem::take(&mut self.outcomes),
+            limit,
+        };
+        self.claiming += limit;
+        if limit > 0 {
+            self.woken = false;
+            // The answer will say what is left of the batch.
+            self.batch_left = 0;
+        }
+        let store = Arc::clone(&self.store);
+        self.exchanges.push(Box::pin(async move {
+            let reply = store.exchange(sent.outcomes.clone(), limit).await;
+            (sent, reply)
+        }));
+    }
+
+    pub(super) fn exchanged(&mut self, sent: SentExchange, reply: Result<Exchanged>) {
+        self.claiming -= sent.limit;
+        match reply {
+            Ok(exchanged) => {
+                self.backoff.succeed();
+                self.failing_since = None;
+                self.report_refused(&sent.outcomes, &exchanged.settled);
+                if sent.limit > 0 {
+                    self.take_in(exchanged, &sent);
+                }
+            }
+            Err(error) => self.exchange_failed(sent, error),
+        }
+    }
+
+    fn take_in(&mut self, exchanged: Exchanged, sent: &SentExchange) {
+        let found = exchanged.claimed.len() + exchanged.lost.len();
+        // A full answer means that there is more, a short one that the rest is not due yet.
+        let full = found >= sent.limit;
+        let now = Instant::now();
+        self.next_claim = if full || self.woken {
+            now
+        } else {
+            now + self.settings.poll_interval
+        };
+        self.batch_left = if full {
+            sent.limit - exchanged.claimed.len()
+        } else {
+            0
+        };
+        for job in exchanged.lost {
+            self.handlers.report(&Error::new(
+                Code::LeaseLost,
+                format!(
+                    "job {} ({}) has no attempts left and has failed: see its error_history",
+                    job.id, job.job_type
+                ),
+            ));
+        }
+        if self.waiting.is_empty() {
+            self.moved_at = now;
+        }
+        for job in exchanged.claimed {
+            self.held.insert(job.run, sent.at);
+            self.waiting.push_back(job);
+        }
+        // What waits already may be less urgent than what has come. The sort is stable, and the rest
+        // of the order is the claim's.
+        self.waiting
+            .make_contiguous()
+            .sort_by_key(|job| Reverse(job.priority));
+        if self.stopping {
+            self.stop();
+        }
+    }
+
+    fn report_refused(&self, sent: &[Outcome], settled: &[Run]) {
+        let settled: HashSet<_> = settled.iter().collect();
+        let refused = sent
+            .iter()
+            .filter(|outcome| !settled.contains(&outcome.run) && outcome.end != End::Released);
+        for outcome in refused {
+            self.handlers.report(&Error::new(
+                Code::LeaseLost,
+                format!(
+                    "the outcome of job {} was refused: the run had lost its lease",
+                    outcome.run.id
+                ),
+            ));
+        }
+    }
+
+    fn exchange_failed(&mut self, sent: SentExchange, error: Error) {
+        let now = Instant::now();
+        if !self.backoff.failing() {
+            self.handlers.report(&error);
+        }
+        let mut outcomes = sent.outcomes;
+        if error.blames_data() {
+            // Only the error entries are free text. One that this database cannot hold must not
+            // keep its neighbours from being settled.
+            outcomes.iter_mut().for_each(Outcome::simplify);
+        }
+        outcomes.append(&mut self.outcomes);
+        self.outcomes = outcomes;
+        self.exchange_after = now + self.backoff.fail();
+        let failing_since = *self.failing_since.get_or_insert(sent.at);
+
+        if self.mode == Mode::Batch {
+            // What was claimed is run; what was not is left to the next batch.
+            self.batch_left = 0;
+            if self.ran == 0 && self.held.len() == 0 {
+                self.failure = Some(error);
+                return;
+            }
+        }
+        // An engine that is about to end keeps trying to write its last outcomes for as long as
+        // their leases can have lasted; in the background there is no reason ever to give up.
+        if self.no_more_claims()
+            && self.held.len() == 0
+            && now - failing_since >= self.settings.lease
+        {
+            self.outcomes.clear();
+            self.failure = Some(error);
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The loop of one processor. One task owns all of its state, so nothing here is locked or shared. No
+//! round trip ever waits for the connection of another while holding its own.
+
+mod exchange;
+mod lease;
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::backoff::Backoff;
+use super::handle::{Command, Handle};
+use super::held::Held;
+use super::job::{ClaimedJob, End, Exchanged, Outcome, Run};
+use super::pace::Pace;
+use super::{Handlers, Store};
+use crate::error::{Code, Error, Result};
+use exchange::SentExchange;
+use lease::SentExtension;
+
+/// How a processor works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The most jobs claimed at a time.
+    pub batch_size: usize,
+    /// The most handlers running at a time.
+    pub concurrency: usize,
+    /// How long an idle engine waits before it looks again.
+    pub poll_interval: Duration,
+    /// How long a claim or an extension is good for.
+    pub lease: Duration,
+    /// The most exchanges under way at a time: 2, or 1 where there is but one connection.
+    pub exchanges: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Claim one batch, run it, end.
+    Batch,
+    /// Claim whenever a slot is free, until stopped.
+    Background,
+}
+
+/// How long an engine that was told to hand back tries to say so to the database.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+type Reply<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+pub struct Engine<S, H> {
+    store: Arc<S>,
+    handlers: Arc<H>,
+    settings: Settings,
+    mode: Mode,
+    commands: mpsc::UnboundedReceiver<Command>,
+    /// Dropped when the engine ends, which is what [`Handle::finished`] waits for.
+    _ended: watch::Sender<()>,
+
+    /// Claimed and started, or waiting for a slot.
+    held: Held,
+    /// Claimed, in the order in which they will start: the rest of a batch, or what was claimed ahead.
+    waiting: VecDeque<ClaimedJob>,
+    /// When a job last left `waiting`, or came into it when it was empty.
+    moved_at: Instant,
+    pace: Pace,
+    /// Ended, and not yet known to be settled.
+    outcomes: Vec<Outcome>,
+    exchanges: FuturesUnordered<Reply<(SentExchange, Result<Exchanged>)>>,
+    /// How many jobs the exchanges under way may bring.
+    claiming: usize,
+    extension: Option<(SentExtension, Reply<Result<Vec<Run>>>)>,
+
+    /// When to look for jobs, if a slot is free.
+    next_claim: Instant,
+    /// Jobs may have become due after the claims under way have looked.
+    woken: bool,
+    /// After a failure: not to be tried again before.
+    exchange_after: Instant,
+    extend_after: Instant,
+    backoff: Backoff,
+    extend_backoff: Backoff,
+    /// Since when every exchange has failed.
+    failing_since: Option<Instant>,
+    /// How many jobs of the batch are still to be claimed.
+    batch_left: usize,
+    stopping: bool,
+    /// End by then, whatever is still unsettled.
+    give_up_at: Option<Instant>,
+    /// Jobs started.
+    ran: u64,
+    /// The failure that ended a batch early.
+    failure: Option<Error>,
+}
+
+impl<S: Store, H: Handlers> Engine<S, H> {
+    pub fn new(store: Arc<S>, handlers: Arc<H>, settings: Settings, mode: Mode) -> (Self, Handle) {
+        let (sender, commands) = mpsc::unbounded_channel();
+        let (ended_sender, ended) = watch::channel(());
+        let now = Instant::now();
+        let engine = Self {
+            held: Held::new(settings.lease),
+            batch_left: settings.batch_size,
+            store,
+            handlers,
+            settings,
+            mode,
+            commands,
+            _ended: ended_sender,
+            waiting: VecDeque::new(),
+            moved_at: now,
+            pace: Pace::new(now),
+            outcomes: Vec::new(),
+            exchanges: FuturesUnordered::new(),
+            claiming: 0,
+            extension: None,
+            next_claim: now,
+            woken: false,
+            exchange_after: now,
+            extend_after: now,
+            backoff: Backoff::default(),
+            extend_backoff: Backoff::default(),
+            failing_since: None,
+            stopping: false,
+            give_up_at: None,
+            ran: 0,
+            failure: None,
+        };
+        let handle = Handle {
+            commands: sender,
+            ended,
+        };
+        (engine, handle)
+    }
+
+    /// Runs until there is nothing left to do, and returns how many jobs were started.
+    ///
+    /// # Errors
+    /// In [`Mode::Batch`], when the jobs could not be claimed, or when outcomes could not be written
+    /// before the leases of their runs ended. In the background, failures are reported and retried.
+    pub async fn run(mut self) -> Result<u64> {
+        loop {
+            if self.handlers.gone() {
+                self.abandon();
+            }
+            self.lapse();
+            self.start_waiting();
+            self.begin_exchanges();
+            self.begin_extension();
+            if self.finished() {
+                return match self.failure {
+                    Some(error) => Err(error),
+                    None => Ok(self.ran),
+                };
+            }
+            self.step().await;
+        }
+    }
+
+    /// Waits for the next thing to happen, and takes note of it.
+    async fn step(&mut self) {
+        let wake_at = self.next_timer();
+        tokio::select! {
+            // What has ended is seen before what comes next, so that it travels along.
+            biased;
+            command = self.commands.recv() => match command {
+                Some(command) => self.obey(command),
+                // Every handle is gone: nobody is left to end the runs.
+                None => self.hand_back(),
+            },
+            Some((sent, reply)) = self.exchanges.next() => self.exchanged(sent, reply),
+            reply = reply_to(&mut self.extension) => self.extended(reply),
+            () = sleep_until(wake_at) => {}
+        }
+        while let Ok(command) = self.commands.try_recv() {
+            self.obey(command);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Ended(outcomes) => {
+                for outcome in outcomes {
+                    if self.held.remove(outcome.run) {
+                        self.pace.ended(1);
+                        self.outcomes.push(outcome);
+                    }
+                }
+            }
+            Command::Wake => {
+                self.woken = true;
+                self.next_claim = Instant::now();
+            }
+            Command::Stop => self.stop(),
+            Command::HandBack => self.hand_back(),
+        }
+    }
+
+    /// Claims no more, and gives back what was claimed but not started.
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.release_waiting();
+    }
+
+    fn release_waiting(&mut self) {
+        for job in std::mem::take(&mut self.waiting) {
+            self.release(job.run);
+        }
+    }
+
+    /// Stops, and gives back what runs.
+    fn hand_back(&mut self) {
+        self.stop();
+        self.give_up_at.get_or_insert(Instant::now() + LAST_WORDS);
+        let reason = Error::new(
+            Code::LeaseLost,
+            "the job was handed back, because its processor was stopped before it ended",
+        );
+        for run in self.held.drain() {
+            self.handlers.abort(run, &reason);
+            self.outcomes.push(Outcome {
+                run,
+                end: End::Released,
+            });
+        }
+    }
+
+    /// The JavaScript environment has ended in the midst of its handlers. What had started keeps its
+    /// lease until that ends by itself, so that the attempt is counted: a job that kills its process
+    /// must not be tried for ever.
+    fn abandon(&mut self) {
+        self.stop();
+        self.give_up_at.get_or_insert(Instant::now() + LAST_WORDS);
+        self.held.drain();
+    }
+
+    fn release(&mut self, run: Run) {
+        if self.held.remove(run) {
+            self.outcomes.push(Outcome {
+                run,
+                end: End::Released,
+            });
+        }
+    }
+
+    fn running(&self) -> usize {
+        self.held.len() - self.waiting.len()
+    }
+
+    fn start_waiting(&mut self) {
+        let free = self.settings.concurrency.saturating_sub(self.running());
+        let count = free.min(self.waiting.len());
+        if count > 0 {
+            self.ran += count as u64;
+            self.moved_at = Instant::now();
+            self.handlers.run(self.waiting.drain(..count).collect());
+        }
+    }
+
+    fn no_more_claims(&self) -> bool {
+        self.stopping || (self.mode == Mode::Batch && self.batch_left == 0)
+    }
+
+    fn finished(&self) -> bool {
+        let done = self.no_more_claims()
+            && self.held.len() == 0
+            && self.outcomes.is_empty()
+            && self.exchanges.is_empty();
+        done || self.give_up_at.is_some_and(|at| at <= Instant::now())
+    }
+
+    /// When something is due that no message announces.
+    fn next_timer(&mut self) -> Instant {
+        let now = Instant::now();
+        let far = now + Duration::from_secs(24 * 60 * 60);
+        let claim = (self.claim_limit(now) > 0).then_some(self.next_claim);
+        let settle = (!self.outcomes.is_empty()).then_some(self.exchange_after);
+        let exchange = [claim, settle].into_iter().flatten().min();
+        // While one is under way, its end is waited for.
+        let exchange = exchange.filter(|_| self.exchanges.is_empty());
+        let exchange = exchange.map(|at| at.max(self.exchange_after));
+        let extension = self.held.next_extension();
+        let extension = extension.filter(|_| self.extension.is_none());
+        let extension = extension.map(|at| at.max(self.extend_after));
+        let others = [
+            self.held.next_end(),
+            self.waited_too_long_at(),
+            self.give_up_at,
+        ];
+        [exchange, extension]
+            .into_iter()
+            .chain(others)
+            .flatten()
+            .min()
+            .unwrap_or(far)
+    }
+}
+
+/// The reply to what is under way, or never.
+async fn reply_to<A, T>(under_way: &mut Option<(A, Reply<T>)>) -> T {
+    match under_way {
+        Some((_, reply)) => reply.await,
+        None => pending().await,
+    }
+}
