@@ -4,9 +4,9 @@
  * that the answer is the same too, whatever the client does to dates, bigints and JSON.
  */
 
-import { describeError } from './describe-error.js';
 // Not the global one: that is what fake timers replace.
 import { setImmediate } from 'node:timers';
+import { describeError } from './describe-error.js';
 import { JobQueueError } from './errors.js';
 import {
   call,
