@@ -118,9 +118,9 @@ impl Handlers for JsHandlers {
 /// unless one job is.
 fn messages_of(jobs: &[ClaimedJob]) -> impl Iterator<Item = &[ClaimedJob]> {
     let mut bytes = 0;
-    jobs.chunk_by(move |_, next| {
-        bytes += next.payload.len();
-        let fits = bytes <= MAX_MESSAGE;
+    jobs.chunk_by(move |job, next| {
+        bytes += job.payload.len();
+        let fits = bytes + next.payload.len() <= MAX_MESSAGE;
         if !fits {
             bytes = 0;
         }
