@@ -288,7 +288,7 @@ describe('createProcessor', () => {
   test('fills in the defaults', () => {
     const parsed = parse();
     expect(parsed).toMatchObject({ batchSize: 10, concurrency: 3, pollInterval: 5000 });
-    expect(parsed).toMatchObject({ verbose: false, jobTypes: null });
+    expect(parsed).toMatchObject({ verbose: false, removeOnComplete: false, jobTypes: null });
     expect(parsed.workerId).toMatch(/^worker-[\da-f-]{8,}$/);
     expect(parse().workerId).not.toBe(parsed.workerId);
   });
@@ -296,12 +296,8 @@ describe('createProcessor', () => {
   test('keeps what it is given', () => {
     const options = { workerId: 'w', batchSize: 1, concurrency: 10_000, pollInterval: 86_400_000 };
     const onError = () => {};
-    expect(parse({ ...options, onError, verbose: true })).toEqual({
-      ...options,
-      onError,
-      verbose: true,
-      jobTypes: null,
-    });
+    const given = { ...options, onError, verbose: true, removeOnComplete: true };
+    expect(parse(given)).toEqual({ ...given, jobTypes: null });
     expect(parse({ jobType: 'a' }).jobTypes).toEqual(['a']);
     expect(parse({ jobType: ['b', 'a', 'b'] }).jobTypes).toEqual(['b', 'a']);
   });
