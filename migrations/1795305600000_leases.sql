@@ -14,14 +14,16 @@ set status = coalesce(status, 'pending'),
 where status is null or created_at is null or updated_at is null
    or attempts is null or max_attempts is null or priority is null;
 
--- A new table counts its jobs in 64 bits. One that has jobs keeps the type of its ids, because
--- node-postgres gives a bigint to JavaScript as a string: see docs/upgrading.md.
+-- A new table counts its jobs in 64 bits. One that has jobs, or views that read it, keeps the type of
+-- its ids, because node-postgres gives a bigint to JavaScript as a string: see docs/upgrading.md.
 do $$
 begin
   if not exists (select from job_queue) then
     alter table job_queue alter column id type bigint;
     execute format('alter sequence %s as bigint', pg_get_serial_sequence('job_queue', 'id'));
   end if;
+exception when feature_not_supported then
+  null;
 end
 $$;
 
@@ -89,3 +91,15 @@ alter table job_queue
   alter column updated_at drop not null,
   alter column created_at drop not null,
   alter column status drop not null;
+
+-- Ids that have grown beyond 32 bits stay.
+do $$
+begin
+  if not exists (select from job_queue where id > 2147483647) then
+    execute format('alter sequence %s as integer', pg_get_serial_sequence('job_queue', 'id'));
+    alter table job_queue alter column id type integer;
+  end if;
+exception when feature_not_supported or invalid_parameter_value then
+  null;
+end
+$$;

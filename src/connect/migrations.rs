@@ -44,6 +44,19 @@ impl Migration {
         let up = up.split_once("-- Up Migration").map_or(up, |(_, up)| up);
         (up.trim(), down.trim())
     }
+
+    /// Runs one of the sections. What fails in it is told as it was said: that a table is missing
+    /// means something else here than in a statement of the queue's.
+    async fn run(&self, connection: &mut PgConnection, section: &str) -> Result<()> {
+        run(connection, section).await.map_err(|error| {
+            let said = error.cause.as_ref().unwrap_or(&error.message);
+            Error {
+                code: Code::DatabaseError,
+                message: format!("the migration {} failed and was undone: {said}", self.name),
+                ..error
+            }
+        })
+    }
 }
 
 struct Record {
@@ -98,16 +111,7 @@ impl Migrator {
             let connection = &mut *transaction;
             self.create_record(connection).await?;
             let recorded = self.recorded(connection).await?;
-            if let Some(newer) = recorded.iter().find(|record| record.is_unknown()) {
-                return Err(Error::new(
-                    Code::NotMigrated,
-                    format!(
-                        "a newer version of pg-bg-job-queue has migrated this database ({}): \
-                         update the package",
-                        newer.name
-                    ),
-                ));
-            }
+            refuse_newer(&recorded)?;
             if recorded.iter().any(|record| record.name == migration.name) {
                 continue;
             }
@@ -115,7 +119,7 @@ impl Migrator {
             if elsewhere.iter().any(|record| record.name == migration.name) {
                 report.recognised.push(migration.name.to_owned());
             } else {
-                run(connection, migration.sections().0).await?;
+                migration.run(connection, migration.sections().0).await?;
                 report.applied.push(migration.name.to_owned());
             }
             run(connection, &record(&self.schema, migration)).await?;
@@ -132,10 +136,11 @@ impl Migrator {
         let mut report = Migrated::default();
         {
             let connection = &mut *transaction;
+            refuse_newer(&self.recorded(connection).await?)?;
             let applied = self.applied(connection).await?;
             let is_applied = |migration: &&Migration| applied.contains(&migration.name.to_owned());
             for migration in MIGRATIONS.iter().rev().filter(is_applied).take(count) {
-                run(connection, migration.sections().1).await?;
+                migration.run(connection, migration.sections().1).await?;
                 self.forget(connection, migration).await?;
                 report.reverted.push(migration.name.to_owned());
             }
@@ -331,6 +336,19 @@ fn record(schema: &Schema, migration: &Migration) -> String {
         schema.table(RECORD),
         literal(migration.name)
     )
+}
+
+fn refuse_newer(recorded: &[Record]) -> Result<()> {
+    match recorded.iter().find(|record| record.is_unknown()) {
+        None => Ok(()),
+        Some(newer) => Err(Error::new(
+            Code::NotMigrated,
+            format!(
+                "a newer version of pg-bg-job-queue has migrated this database ({}): update the package",
+                newer.name
+            ),
+        )),
+    }
 }
 
 async fn run(connection: &mut PgConnection, sql: &str) -> Result<()> {
