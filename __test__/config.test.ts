@@ -600,6 +600,8 @@ describe('what is refused', () => {
     [{ databaseConfig: {}, verbose: 1 }, 'verbose must be true or false, got a number'],
     [{ databaseConfig: {}, schema: '' }, 'schema must be 1 to 63 bytes long, got 0'],
     [{ databaseConfig: {}, schema: 'é'.repeat(32) }, 'schema must be 1 to 63 bytes long, got 64'],
+    [{ databaseConfig: {}, schema: '$user' }, 'schema must not be $user or begin with pg_'],
+    [{ databaseConfig: {}, schema: 'pg_jobs' }, 'schema must not be $user or begin with pg_'],
     [{ databaseConfig: {}, schema: 'a\0b' }, 'schema holds \\u0000'],
     [{ databaseConfig: {}, schema: 7 }, 'schema must be a string, got a number'],
   ])('%j', (config, message) => {

@@ -56,13 +56,17 @@ alter table job_queue set (
   autovacuum_analyze_scale_factor = 0.05
 );
 
+-- Each index has a condition of its own that is always true, and that only the statements say which
+-- are made for it: no other can be served by it, whatever the statistics make the planner believe.
+
 -- The order of the claim; the same within a job type, for workers that take some types only.
 create index if not exists job_queue_ready on job_queue (priority desc, ready_at, id)
-  where ready_at is not null;
+  where ready_at < 'infinity';
 create index if not exists job_queue_ready_by_type on job_queue (job_type, priority desc, ready_at, id)
-  where ready_at is not null;
+  where ready_at is not null and job_type >= '';
 -- The lists of jobs, newest first, and the clean-up, oldest first.
-create index if not exists job_queue_by_status on job_queue (status, created_at, id);
+create index if not exists job_queue_by_status on job_queue (status, created_at, id)
+  where status >= '';
 
 drop index if exists idx_job_queue_status;
 drop index if exists idx_job_queue_next_attempt;

@@ -78,6 +78,9 @@ export function resolveConnectionString(
 /** Checks the name of a schema; `name` is what the message calls it. */
 export function resolveSchema(value: unknown, name: string): string {
   const schema = checkedText({ value, name });
+  if (schema === '$user' || schema.startsWith('pg_')) {
+    throw invalidConfig(`${name} must not be $user or begin with pg_, which Postgres reserves`);
+  }
   const bytes = Buffer.byteLength(schema);
   if (bytes >= 1 && bytes <= MAX_SCHEMA_BYTES) return schema;
   throw invalidConfig(`${name} must be 1 to ${MAX_SCHEMA_BYTES} bytes long, got ${bytes}`);

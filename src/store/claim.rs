@@ -8,6 +8,10 @@
 //! enough: a common table expression is evaluated no further than it is read, a fact of Postgres
 //! that its manual states under "WITH Queries".
 //!
+//! Statistics are always wrong about a queue, so the planner is left no choice of indexes: each but the
+//! primary key has a condition that is always true (`ready_at < 'infinity'`, `job_type >= ''`,
+//! `status >= ''`), which only the statements say that are made for it.
+//!
 //! `for update skip locked` in the innermost query locks row by row, as they are read: what another
 //! worker is claiming is passed over without a wait, and nothing is locked that is not taken.
 
@@ -31,13 +35,13 @@ macro_rules! due {
             "lane (priority) as (
                 (
                     select job.priority from {jobs} job
-                    where job.ready_at is not null
+                    where job.ready_at < 'infinity'
                     order by job.priority desc limit 1
                 )
                 union all
                 select (
                     select job.priority from {jobs} job
-                    where job.ready_at is not null and job.priority < lane.priority
+                    where job.ready_at < 'infinity' and job.priority < lane.priority
                     order by job.priority desc limit 1
                 )
                 from lane where lane.priority is not null
@@ -48,7 +52,7 @@ macro_rules! due {
             due_columns!(),
             " from {jobs} job
                     where job.priority = lane.priority
-                        and job.ready_at is not null and job.ready_at <= now()
+                        and job.ready_at < 'infinity' and job.ready_at <= now()
                     order by job.ready_at, job.id
                     limit $6
                     for update skip locked
@@ -68,7 +72,7 @@ macro_rules! due_of_types {
             "lane (priority) as (
                 select max(top.priority) from unnest($9::text[]) type (name) cross join lateral (
                     select job.priority from {jobs} job
-                    where job.job_type = type.name and job.ready_at is not null
+                    where job.job_type = type.name and job.job_type >= '' and job.ready_at is not null
                     order by job.priority desc limit 1
                 ) top
                 union all
@@ -76,7 +80,7 @@ macro_rules! due_of_types {
                     select max(next.priority) from unnest($9::text[]) type (name)
                     cross join lateral (
                         select job.priority from {jobs} job
-                        where job.job_type = type.name and job.ready_at is not null
+                        where job.job_type = type.name and job.job_type >= '' and job.ready_at is not null
                             and job.priority < lane.priority
                         order by job.priority desc limit 1
                     ) next
@@ -88,7 +92,7 @@ macro_rules! due_of_types {
                     select locked.* from (
                         select offered.id from unnest($9::text[]) type (name) cross join lateral (
                             select job.id, job.ready_at from {jobs} job
-                            where job.job_type = type.name and job.priority = lane.priority
+                            where job.job_type = type.name and job.job_type >= '' and job.priority = lane.priority
                                 and job.ready_at is not null and job.ready_at <= now()
                             order by job.ready_at, job.id
                             limit $6 * 4 + 100
@@ -99,8 +103,8 @@ macro_rules! due_of_types {
                         select ",
             due_columns!(),
             " from {jobs} job
-                        where job.id = candidate.id
-                            and job.ready_at is not null and job.ready_at <= now()
+                        where job.id = any (array[candidate.id])
+                            and (job.ready_at <= now()) is true
                         for update skip locked
                     ) locked
                     limit $6

@@ -20,7 +20,7 @@ pub fn old_jobs(schema: &Schema, days_to_keep: f64, after: Option<&Position>) ->
     let text = |value: Option<String>| Value::Text(value);
     schema.statement(
         "with seen as (
-            select job.id, job.created_at from {jobs} job
+            select job.id, job.created_at, job.updated_at from {jobs} job
             where job.status = 'completed'
                 and (job.created_at, job.id) > (
                     coalesce($2::text::timestamptz, '-infinity'), coalesce($3::text::bigint, 0)
@@ -31,6 +31,7 @@ pub fn old_jobs(schema: &Schema, days_to_keep: f64, after: Option<&Position>) ->
         deleted as (
             delete from {jobs} job using seen
             where job.id = any (array[seen.id])
+                and seen.updated_at < now() - make_interval(secs => $1::text::float8 * 86400)
                 and (job.status = 'completed') is true
                 and job.updated_at < now() - make_interval(secs => $1::text::float8 * 86400)
             returning 1

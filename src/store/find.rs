@@ -46,7 +46,7 @@ pub fn jobs_by_status(schema: &Schema, status: &str, limit: i64, offset: i64) ->
             record!(),
             " from (
                 select * from {jobs}
-                where status = $1::text
+                where status = $1::text and status >= ''
                 order by created_at desc, id desc
                 limit $2::text::bigint offset $3::text::bigint
             ) job
@@ -66,11 +66,11 @@ pub fn all_jobs(schema: &Schema, limit: i64, offset: i64) -> Statement {
     schema.statement(
         concat!(
             "with recursive status (name) as (
-                (select status from {jobs} order by status limit 1)
+                (select status from {jobs} where status >= '' order by status limit 1)
                 union all
                 select (
                     select next.status from {jobs} next
-                    where next.status > status.name order by next.status limit 1
+                    where next.status > status.name and next.status >= '' order by next.status limit 1
                 )
                 from status where status.name is not null
             )
@@ -79,7 +79,7 @@ pub fn all_jobs(schema: &Schema, limit: i64, offset: i64) -> Statement {
             " from (
                 select newest.* from status cross join lateral (
                     select * from {jobs} job
-                    where job.status = status.name
+                    where job.status = status.name and job.status >= ''
                     order by job.created_at desc, job.id desc
                     limit $1::text::bigint + $2::text::bigint
                 ) newest
