@@ -89,8 +89,7 @@ class PostgresJobQueue {
     if (jobs.length === 0) return [];
     const ids = await this.on(db, database).run({ verb: 'enqueue', jobs });
     this.log(`added ${ids.length} jobs`);
-    // The sequence hands ids out in the order of the jobs; what Postgres returns is in no order.
-    return ids.map(Number).sort((a, b) => a - b);
+    return ids.map(Number);
   }
 
   async getJob(...args: Arguments): Promise<AnyRecord | null> {

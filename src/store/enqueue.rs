@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::connect::{Schema, Statement};
-use crate::error::{Code, Error, Result};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct NewJob {
@@ -20,29 +19,21 @@ pub struct NewJob {
 }
 
 /// All jobs travel as one JSON text, so that one statement serves any number of them, on any client.
-/// Answers their ids, in no order: see [`in_order`].
+/// Answers their ids in the order of the jobs: the sequence hands them out in the order of the input,
+/// and `returning` alone promises no order.
 pub fn jobs(schema: &Schema, jobs: &[impl Serialize]) -> Statement {
     let jobs = serde_json::json!(jobs).to_string();
     schema.statement(
-        "insert into {jobs} (job_type, payload, max_attempts, priority, run_at)
-        select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
-            coalesce(timestamptz 'epoch' + job.run_at * interval '1 millisecond', now())
-        from json_to_recordset($1::text::json) as job (
-            job_type text, payload text, max_attempts int, priority int, run_at float8
+        "with added as (
+            insert into {jobs} (job_type, payload, max_attempts, priority, run_at)
+            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
+                coalesce(timestamptz 'epoch' + job.run_at * interval '1 millisecond', now())
+            from json_to_recordset($1::text::json) as job (
+                job_type text, payload text, max_attempts int, priority int, run_at float8
+            )
+            returning id
         )
-        returning id::text as result",
+        select id::text as result from added order by id",
         vec![jobs.into()],
     )
-}
-
-/// The ids that an insert of `count` jobs answered, in the order of the jobs. `returning` promises no
-/// order, but the sequence hands ids out in the order of the input.
-pub fn in_order(mut ids: Vec<String>, count: usize) -> Result<Vec<String>> {
-    if ids.len() != count {
-        let message = "Postgres added another number of jobs than it was given";
-        return Err(Error::new(Code::DatabaseError, message));
-    }
-    // Decimal digits without leading zeros: the longer number is the larger.
-    ids.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
-    Ok(ids)
 }
