@@ -99,6 +99,8 @@ const operations: Record<string, Operation> = {
     run: (queue) => queue.addJob({ job_type: 'ours_a', payload: {} }),
     indexes: [],
     rows: 0,
+    // The ids of the new rows are put in order.
+    sorted: 2,
     buffers: 300,
   },
   getJob: { run: (queue) => queue.getJob(500_000), indexes: [byId], rows: 1, buffers: 10 },
