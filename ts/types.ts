@@ -190,7 +190,7 @@ export interface Processor {
   stop(): void;
   /** Stops and waits until what runs has ended and is settled, for `timeoutMs` milliseconds at the most. Default 30,000. */
   stopAndDrain(timeoutMs?: number): Promise<void>;
-  /** Whether jobs are being claimed or still run. */
+  /** Whether it works: true from its start until it is stopped, or until its batch has ended. */
   isRunning(): boolean;
 }
 
