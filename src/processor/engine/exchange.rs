@@ -153,9 +153,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     fn exchange_failed(&mut self, sent: SentExchange, error: Error) {
         let now = Instant::now();
-        if !self.backoff.failing() {
-            self.handlers.report(&error);
-        }
+        self.report_failure(&error);
         let mut outcomes = sent.outcomes;
         if error.blames_data() {
             // Only the error entries are free text. One that this database cannot hold must not

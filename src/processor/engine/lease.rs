@@ -51,9 +51,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 }
             }
             Err(error) => {
-                if !self.extend_backoff.failing() {
-                    self.handlers.report(&error);
-                }
+                self.report_failure(&error);
                 self.extend_after = Instant::now() + self.extend_backoff.fail();
             }
         }

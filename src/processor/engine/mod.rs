@@ -248,6 +248,14 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
+    /// Reports that the database could not be reached or refused: once an outage, whichever of what
+    /// is under way meets it first.
+    fn report_failure(&self, error: &Error) {
+        if !self.backoff.failing() && !self.extend_backoff.failing() {
+            self.handlers.report(error);
+        }
+    }
+
     fn running(&self) -> usize {
         self.held.len() - self.waiting.len()
     }

@@ -358,6 +358,15 @@ async fn an_outcome_outlives_an_outage_and_the_fence_decides() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outage_is_reported_once_though_leases_and_claims_meet_it() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(1), Mode::Background, 3);
+    rig.next().await;
+    rig.store.fail_with(Some(down()));
+    sleep(LEASE * 3).await;
+    assert_eq!(rig.reports(), [Code::ConnectionFailed]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_is_no_busy_loop_and_ends_by_itself() {
     let mut rig = Rig::new(MemoryStore::default(), Mode::Background, 3);
     sleep(POLL / 2).await;
