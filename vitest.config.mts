@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ['__test__/**/*.test.ts'],
     globalSetup: ['__test__/helpers/global-setup.ts'],
+    reporters: ['default', './__test__/helpers/missing-programs-reporter.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 30_000,
