@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool::Runtime;
-use deadpool::managed::{self, Manager, Metrics, RecycleError, RecycleResult, WeakPool};
-use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use deadpool::managed::{self, Manager, Metrics, PoolError, RecycleError, RecycleResult, WeakPool};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Executor, Postgres};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refusal::{connect_failed, not_connected, pool_failed, statement_failed, timed_out};
 use super::settings::Settings;
@@ -32,11 +34,8 @@ struct Connections {
     ask_password: Option<AskPassword>,
 }
 
-impl Manager for Connections {
-    type Type = PgConnection;
-    type Error = Error;
-
-    async fn create(&self) -> Result<PgConnection> {
+impl Connections {
+    async fn connect_options(&self) -> Result<PgConnectOptions> {
         let asked = match &self.ask_password {
             Some(ask) => {
                 let refused = |error: Error| not_connected(&self.settings, &error.message);
@@ -46,7 +45,17 @@ impl Manager for Connections {
         };
         let password = asked.as_deref().or(self.settings.password.as_deref());
         let failed = |error| connect_failed(error, &self.settings);
-        let options = self.settings.connect_options(password).map_err(failed)?;
+        self.settings.connect_options(password).map_err(failed)
+    }
+}
+
+impl Manager for Connections {
+    type Type = PgConnection;
+    type Error = Error;
+
+    async fn create(&self) -> Result<PgConnection> {
+        let options = self.connect_options().await?;
+        let failed = |error| connect_failed(error, &self.settings);
         let mut connection = PgConnection::connect_with(&options).await.map_err(failed)?;
         connection
             .execute(sqlx::raw_sql(AssertSqlSafe(self.settings.session())))
@@ -78,6 +87,8 @@ impl Manager for Connections {
 #[derive(Clone)]
 pub struct Pool {
     connections: managed::Pool<Connections>,
+    /// One for each connection that may be open.
+    places: Arc<Semaphore>,
     reaping: Arc<AtomicBool>,
 }
 
@@ -99,12 +110,34 @@ impl Pool {
         })?;
         Ok(Self {
             connections,
+            places: Arc::new(Semaphore::new(max)),
             reaping: Arc::default(),
         })
     }
 
     pub fn max_connections(&self) -> usize {
         self.settings().max_connections
+    }
+
+    /// Whether a connection can be spared to listen on.
+    pub(super) fn can_listen(&self) -> bool {
+        self.max_connections() > 1
+    }
+
+    /// Takes the place of one connection, so that the number stays what it is with another that is
+    /// made outside of the pool. Waits until one is free.
+    pub(super) async fn take_place(&self) -> Option<OwnedSemaphorePermit> {
+        let place = self.places.clone().acquire_owned().await.ok()?;
+        // As many may be open as there were places.
+        let mut spare = self.connections.status().size >= self.max_connections();
+        self.connections
+            .retain(|_, _| !std::mem::replace(&mut spare, false));
+        Some(place)
+    }
+
+    /// What a connection outside of the pool is to be made with.
+    pub(super) async fn connect_options(&self) -> Result<PgConnectOptions> {
+        self.connections.manager().connect_options().await
     }
 
     /// How long a caller is ready to wait for a connection; `None` is for ever.
@@ -123,7 +156,8 @@ impl Pool {
 
     /// Runs a statement on a connection of its own and returns its rows.
     pub async fn fetch(&self, statement: Statement) -> Result<Vec<PgRow>> {
-        let mut connection = self.get().await?;
+        // The place is free again when the connection is back, not before.
+        let (_place, mut connection) = self.get().await?;
         let rows = bind(statement).fetch_all(&mut *connection).await;
         if rows.as_ref().is_err_and(ends_connection) {
             // What is broken is closed in place of given back; and what ended this connection (a
@@ -134,10 +168,14 @@ impl Pool {
         rows.map_err(statement_failed)
     }
 
-    async fn get(&self) -> Result<managed::Object<Connections>> {
+    async fn get(&self) -> Result<(OwnedSemaphorePermit, managed::Object<Connections>)> {
         self.reap_idle();
         let settings = self.settings();
-        let getting = self.connections.get();
+        let getting = async {
+            let place = self.places.clone().acquire_owned().await;
+            let place = place.map_err(|_| PoolError::Closed)?;
+            Ok((place, self.connections.get().await?))
+        };
         let got = match settings.connect_timeout {
             // One limit for the wait in the queue and the making of a connection together.
             Some(limit) => match tokio::time::timeout(limit, getting).await {
@@ -206,6 +244,7 @@ fn bind(statement: Statement) -> sqlx::query::Query<'static, Postgres, PgArgumen
         .into_iter()
         .fold(query, |query, value| match value {
             Value::Text(text) => query.bind(text),
+            Value::Bool(truth) => query.bind(truth),
             Value::BigInt(number) => query.bind(number),
             Value::BigInts(numbers) => query.bind(numbers),
             Value::Texts(texts) => query.bind(texts),

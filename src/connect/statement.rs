@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     Text(Option<String>),
+    Bool(bool),
     BigInt(i64),
     BigInts(Vec<i64>),
     Texts(Vec<Option<String>>),
@@ -57,15 +58,19 @@ impl Schema {
         format!("{}.{}", identifier(&self.name), identifier(table))
     }
 
-    /// Makes a statement of `template`, in which `{jobs}` stands for the qualified table.
+    /// Makes a statement of `template`, in which `{jobs}` stands for the qualified table and `{schema}`
+    /// for a literal of the schema's name.
     pub fn statement(&self, template: &'static str, values: Vec<Value>) -> Statement {
         let mut statements = self
             .statements
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let sql = statements
-            .entry(template)
-            .or_insert_with(|| template.replace("{jobs}", &self.table("job_queue")).into());
+        let sql = statements.entry(template).or_insert_with(|| {
+            template
+                .replace("{jobs}", &self.table("job_queue"))
+                .replace("{schema}", &literal(&self.name))
+                .into()
+        });
         Statement {
             sql: Arc::clone(sql),
             values,

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::enqueue::{self, NewJob};
+use super::notify::Notifier;
 use super::table::fetch_results;
 use crate::connect::{Pool, Schema};
 use crate::error::{Code, Error, Result};
@@ -48,12 +49,14 @@ impl State {
 pub struct Enqueuer {
     pool: Pool,
     schema: Arc<Schema>,
+    notifier: Arc<Notifier>,
     state: Mutex<State>,
 }
 
 impl Enqueuer {
     pub fn new(pool: Pool, schema: Arc<Schema>) -> Self {
         Self {
+            notifier: Arc::new(Notifier::new(pool.clone(), schema.clone())),
             pool,
             schema,
             state: Mutex::default(),
@@ -140,7 +143,14 @@ impl Enqueuer {
 
     async fn insert(&self, batch: Vec<Waiting>) {
         let jobs: Vec<&NewJob> = batch.iter().map(|waiting| &waiting.job).collect();
-        match fetch_results(&self.pool, enqueue::jobs(&self.schema, &jobs)).await {
+        let any_due = jobs.iter().any(|job| job.is_due());
+        let told = any_due && self.notifier.carries_one();
+        let statement = if told {
+            enqueue::jobs(&self.schema, &jobs)
+        } else {
+            enqueue::jobs_in_silence(&self.schema, &jobs)
+        };
+        match fetch_results(&self.pool, statement).await {
             Ok(ids) if ids.len() != batch.len() => {
                 // A trigger of the user's can keep rows out; whose, nobody can tell.
                 let message = "Postgres added another number of jobs than it was given";
@@ -149,6 +159,9 @@ impl Enqueuer {
                 }
             }
             Ok(ids) => {
+                if any_due && !told {
+                    self.notifier.ready();
+                }
                 for (waiting, id) in batch.into_iter().zip(ids) {
                     answer(waiting, Ok(id));
                 }
