@@ -51,7 +51,9 @@ export interface ConnectionSettings {
   key: string | null
   applicationName: string | null
   options: string | null
+  pooler: 'none' | 'transaction'
   statementTimeoutMs: number
+  queryTimeoutMs: number
   connectTimeoutMs: number
   max: number
   idleTimeoutMs: number

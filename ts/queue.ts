@@ -56,7 +56,11 @@ class PostgresJobQueue {
   private pool: ReturnType<typeof createPool> | null = null;
   private closing: Promise<void> | null = null;
 
-  constructor(private readonly config: ResolvedConfig) {
+  /** Not to be seen by who prints the queue: the password is in it. */
+  readonly #config: ResolvedConfig;
+
+  constructor(config: ResolvedConfig) {
+    this.#config = config;
     const { settings, schema, askPassword } = config;
     const answer = async (question: number) => {
       this.queue.answerPassword(question, await askedPassword(askPassword));
@@ -173,7 +177,7 @@ class PostgresJobQueue {
         queue: this.queue,
         running: this.processors,
         completeIn: async (client, id, runNo, remove) => {
-          const database = new ClientDatabase(client, this.config.schema);
+          const database = new ClientDatabase(client, this.#config.schema);
           const completed = await database.run({ verb: 'complete', id, runNo, remove });
           return completed.length > 0;
         },
@@ -186,7 +190,7 @@ class PostgresJobQueue {
 
   getPool(): ReturnType<typeof createPool> {
     this.refuseIfClosed('getPool');
-    this.pool ??= createPool(this.config.poolConfig);
+    this.pool ??= createPool(this.#config.poolConfig);
     return this.pool;
   }
 
@@ -227,7 +231,7 @@ class PostgresJobQueue {
   }
 
   private on(client: DatabaseClient | null, otherwise: Database): Database {
-    return client === null ? otherwise : new ClientDatabase(client, this.config.schema);
+    return client === null ? otherwise : new ClientDatabase(client, this.#config.schema);
   }
 
   private refuseIfClosed(method: string): void {

@@ -40,6 +40,11 @@ export interface DatabaseConfig {
   maxLifetimeSeconds?: number | undefined;
   /** Postgres's `statement_timeout` in milliseconds; 0 or `false` = the server's setting. */
   statement_timeout?: number | false | undefined;
+  /**
+   * The longest wait for an answer of Postgres, in milliseconds; 0 = no limit. Whoever waits longer is told
+   * that what was asked may have been done. Default 300,000.
+   */
+  query_timeout?: number | undefined;
   /** Postgres's `lock_timeout` in milliseconds. */
   lock_timeout?: number | undefined;
   /** Postgres's `idle_in_transaction_session_timeout` in milliseconds. */
@@ -69,6 +74,13 @@ export interface JobQueueConfig {
   verbose?: boolean | undefined;
   /** The Postgres schema that holds the tables. Default `public`. */
   schema?: string | undefined;
+  /**
+   * `'transaction'` where a pooler in transaction mode stands before Postgres: PgBouncer, Supavisor, and
+   * what else gives a client another server connection for each transaction. `'none'` everywhere else.
+   * Default: `'transaction'` for Supabase's and Neon's poolers and where the connection string says
+   * `pgbouncer=true`, else `'none'`.
+   */
+  pooler?: 'transaction' | 'none' | undefined;
 }
 
 /** What `addJob` takes. */

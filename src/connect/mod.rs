@@ -2,6 +2,7 @@
 //! what the server refuses.
 
 mod listener;
+mod migration_file;
 mod migrations;
 mod pool;
 mod refusal;
@@ -12,5 +13,5 @@ pub use listener::{Attendance, Heard, Listener};
 pub use migrations::Migrator;
 pub use pool::{AskPassword, Pool};
 pub use refusal::refusal;
-pub use settings::{Settings, Tls};
+pub use settings::{Pooler, Settings, Tls};
 pub use statement::{Schema, Statement, Value};

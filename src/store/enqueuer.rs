@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::enqueue::{self, NewJob};
-use super::notify::Notifier;
+use super::notify::{Announcements, announcement};
 use super::table::fetch_results;
 use crate::connect::{Pool, Schema};
 use crate::error::{Code, Error, Result};
@@ -37,6 +37,7 @@ struct State {
     waiting: Vec<Waiting>,
     /// The tasks that send. Each looks again before it ends.
     senders: usize,
+    announcements: Announcements,
 }
 
 impl State {
@@ -49,14 +50,12 @@ impl State {
 pub struct Enqueuer {
     pool: Pool,
     schema: Arc<Schema>,
-    notifier: Arc<Notifier>,
     state: Mutex<State>,
 }
 
 impl Enqueuer {
     pub fn new(pool: Pool, schema: Arc<Schema>) -> Self {
         Self {
-            notifier: Arc::new(Notifier::new(pool.clone(), schema.clone())),
             pool,
             schema,
             state: Mutex::default(),
@@ -106,8 +105,13 @@ impl Enqueuer {
         state.senders += 1;
         let enqueuer = self.clone();
         tokio::spawn(async move {
-            while let Some(batch) = enqueuer.next_batch() {
-                enqueuer.insert(batch).await;
+            loop {
+                // Here, and not beside the inserts: word of them is not worth another connection.
+                enqueuer.announce().await;
+                match enqueuer.next_batch() {
+                    Some(batch) => enqueuer.insert(batch).await,
+                    None => return,
+                }
             }
         });
     }
@@ -141,10 +145,33 @@ impl Enqueuer {
         Some(state.waiting.drain(..count).collect())
     }
 
-    async fn insert(&self, batch: Vec<Waiting>) {
+    async fn announce(&self) {
+        let due = self.lock().announcements.take(Instant::now());
+        if due {
+            // What is not heard is found by the poll.
+            let _ = self.pool.fetch(announcement(&self.schema)).await;
+        }
+    }
+
+    /// Sees to it that somebody announces what was added, if no sender is left to.
+    fn owe_announcement(self: &Arc<Self>) {
+        let Some(at) = self.lock().announcements.owed(Instant::now()) else {
+            return;
+        };
+        let enqueuer = self.clone();
+        tokio::spawn(async move {
+            sleep_until(at).await;
+            let mut state = enqueuer.lock();
+            if state.senders == 0 {
+                enqueuer.start_sender(&mut state);
+            }
+        });
+    }
+
+    async fn insert(self: &Arc<Self>, batch: Vec<Waiting>) {
         let jobs: Vec<&NewJob> = batch.iter().map(|waiting| &waiting.job).collect();
         let any_due = jobs.iter().any(|job| job.is_due());
-        let told = any_due && self.notifier.carries_one();
+        let told = any_due && self.lock().announcements.goes_along(Instant::now());
         let statement = if told {
             enqueue::jobs(&self.schema, &jobs)
         } else {
@@ -160,7 +187,7 @@ impl Enqueuer {
             }
             Ok(ids) => {
                 if any_due && !told {
-                    self.notifier.ready();
+                    self.owe_announcement();
                 }
                 for (waiting, id) in batch.into_iter().zip(ids) {
                     answer(waiting, Ok(id));

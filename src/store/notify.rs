@@ -8,13 +8,12 @@
 //! more than one in [`INTERVAL`]. What runs in a caller's transaction always has to carry one, since
 //! only its commit may deliver it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use crate::connect::{Pool, Schema};
+use crate::connect::{Schema, Statement};
 
 /// The time between notifications, while there is much to tell: the most that an idle worker waits for
 /// word of a job, beyond the time that the word travels.
@@ -70,70 +69,44 @@ impl Notice {
     }
 }
 
-/// Decides which inserts carry a notification, and sends those that they do not.
-pub struct Notifier {
-    pool: Pool,
-    schema: Arc<Schema>,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
+/// When to say that jobs are due.
+#[derive(Debug, Default)]
+pub struct Announcements {
     last: Option<Instant>,
-    /// One is about to be sent.
-    scheduled: bool,
+    /// Jobs were added since that nobody was told of.
+    untold: bool,
 }
 
-impl Notifier {
-    pub fn new(pool: Pool, schema: Arc<Schema>) -> Self {
-        Self {
-            pool,
-            schema,
-            state: Mutex::default(),
+impl Announcements {
+    /// Whether an insert that is about to be sent is to carry a notification.
+    pub fn goes_along(&mut self, now: Instant) -> bool {
+        let goes_along = !self.untold && self.last.is_none_or(|last| now - last >= QUIET);
+        if goes_along {
+            self.last = Some(now);
         }
+        goes_along
     }
 
-    /// Whether the insert that is about to be sent is to carry a notification.
-    pub fn carries_one(&self) -> bool {
-        let mut state = self.lock();
-        let now = Instant::now();
-        let carries = !state.scheduled && state.last.is_none_or(|last| now - last >= QUIET);
-        if carries {
-            state.last = Some(now);
-        }
-        carries
+    /// Jobs were added without one. Returns when to speak of them, if that was not said before.
+    pub fn owed(&mut self, now: Instant) -> Option<Instant> {
+        let first = !std::mem::replace(&mut self.untold, true);
+        first.then(|| self.last.map_or(now, |last| last + INTERVAL))
     }
 
-    /// Jobs are due, and nobody was told.
-    pub fn ready(self: &Arc<Self>) {
-        let mut state = self.lock();
-        if state.scheduled {
-            return;
+    /// Whether to speak now.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let due = self.untold && self.last.is_none_or(|last| now - last >= INTERVAL);
+        if due {
+            self.untold = false;
+            self.last = Some(now);
         }
-        state.scheduled = true;
-        let at = state.last.map_or_else(Instant::now, |last| last + INTERVAL);
-        let notifier = self.clone();
-        tokio::spawn(async move {
-            sleep_until(at).await;
-            notifier.speak().await;
-        });
+        due
     }
+}
 
-    async fn speak(&self) {
-        {
-            let mut state = self.lock();
-            state.scheduled = false;
-            state.last = Some(Instant::now());
-        }
-        let template = concat!("select ", notify!("'ready', true"));
-        let statement = self.schema.statement(template, Vec::new());
-        // What is not heard is found by the poll.
-        let _ = self.pool.fetch(statement).await;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Says that jobs are due.
+pub fn announcement(schema: &Schema) -> Statement {
+    schema.statement(concat!("select ", notify!("'ready', true")), Vec::new())
 }
 
 #[cfg(test)]
@@ -156,5 +129,27 @@ mod tests {
         assert_eq!(read(r#"{"schema":"jobs"}"#), None);
         assert_eq!(read("nonsense"), None);
         assert_eq!(read(""), None);
+    }
+
+    #[test]
+    fn after_a_quiet_time_an_insert_carries_the_word() {
+        let start = Instant::now();
+        let mut announcements = Announcements::default();
+        assert!(announcements.goes_along(start));
+        assert!(!announcements.goes_along(start + QUIET / 2));
+        assert!(announcements.goes_along(start + QUIET));
+    }
+
+    #[test]
+    fn what_was_added_in_between_is_spoken_of_once_and_not_too_soon() {
+        let start = Instant::now();
+        let mut announcements = Announcements::default();
+        assert!(announcements.goes_along(start));
+        let soon = start + INTERVAL / 2;
+        assert_eq!(announcements.owed(soon), Some(start + INTERVAL));
+        assert_eq!(announcements.owed(soon), None);
+        assert!(!announcements.take(soon));
+        assert!(announcements.take(start + INTERVAL));
+        assert!(!announcements.take(start + INTERVAL * 2));
     }
 }

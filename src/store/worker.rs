@@ -8,9 +8,12 @@ use sqlx::postgres::PgRow;
 
 use super::table::unreadable;
 use super::{cancel, claim, complete, extend};
-use crate::connect::{Pool, Schema};
+use crate::connect::{Pool, Schema, Statement};
 use crate::error::Result;
 use crate::processor::{ClaimedJob, Exchanged, Extended, LostJob, Outcome, Run, Settled, Store};
+
+/// How long to wait for an answer, however short a lease is.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct Worker {
     pub pool: Pool,
@@ -25,6 +28,13 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// An answer that takes longer than half a lease comes too late for what it is about; the server
+    /// may be gone without a word.
+    async fn fetch(&self, statement: Statement) -> Result<Vec<PgRow>> {
+        let limit = (self.lease / 2).max(LEAST_PATIENCE);
+        self.pool.fetch_within(Some(limit), &statement).await
+    }
+
     pub(super) fn lease_ms(&self) -> i64 {
         self.lease.as_millis().try_into().unwrap_or(i64::MAX)
     }
@@ -33,20 +43,20 @@ impl Worker {
 impl Store for Worker {
     async fn exchange(&self, outcomes: Vec<Outcome>, limit: usize) -> Result<Exchanged> {
         let statement = claim::exchange(self, outcomes, limit);
-        let rows = self.pool.fetch(statement).await?;
+        let rows = self.fetch(statement).await?;
         read_exchanged(&rows).map_err(unreadable)
     }
 
     async fn extend(&self, runs: Vec<Run>) -> Result<Vec<Extended>> {
         let statement = extend::leases(&self.schema, &runs, self.lease_ms());
-        let rows = self.pool.fetch(statement).await?;
+        let rows = self.fetch(statement).await?;
         let runs: std::result::Result<_, _> = rows.iter().map(read_extended).collect();
         runs.map_err(unreadable)
     }
 
     async fn settled_by_handler(&self, runs: Vec<Run>) -> Result<Vec<(Run, Settled)>> {
         let statement = complete::settled_by_handler(&self.schema, &runs);
-        let rows = self.pool.fetch(statement).await?;
+        let rows = self.fetch(statement).await?;
         let read = |row: &PgRow| {
             let settled = match row.try_get::<&str, _>("fate")? {
                 "committed" => Settled::Committed,
@@ -63,10 +73,8 @@ impl Store for Worker {
     }
 
     async fn cancel_requested(&self, runs: Vec<Run>) -> Result<Vec<Run>> {
-        let rows = self
-            .pool
-            .fetch(cancel::requested(&self.schema, &runs))
-            .await?;
+        let statement = cancel::requested(&self.schema, &runs);
+        let rows = self.fetch(statement).await?;
         let runs: std::result::Result<_, _> = rows.iter().map(read_run).collect();
         runs.map_err(unreadable)
     }
