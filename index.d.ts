@@ -35,7 +35,7 @@ interface KyselyClient {
  * queried like one.
  */
 interface NodePostgresClient {
-  query(text: string, values: unknown[]): Promise<{
+  query(text: string, values: Value[]): Promise<{
     rows: unknown[];
   }>;
 }

@@ -210,9 +210,9 @@ class PostgresJobQueue {
     this.refuseIfClosed(method);
     const client = recognise(args[0]);
     const rest = client === null ? args : args.slice(1);
-    if (rest.length > most) {
+    if (rest.length > most || typeof rest[0] === 'function') {
       // Taken for the short form, `getAllJobs(undefined, 10, 0)` would list from the tenth job on.
-      refuse(method, `too many arguments; what comes first must be ${CLIENTS}`);
+      refuse(method, `its arguments fit only if the first is ${CLIENTS}`);
     }
     return { database: this.on(client, this.database), rest };
   }

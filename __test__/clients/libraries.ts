@@ -297,7 +297,9 @@ async function openKysely(url: string, plugins: KyselyPlugin[] = []): Promise<Op
 }
 
 async function openKnex(url: string, config: Knex.Config = {}): Promise<Opened> {
-  const db = knex({ client: 'pg', connection: url, ...config });
+  // It prints what it also rejects with.
+  const log = { warn() {}, error() {} };
+  const db = knex({ client: 'pg', connection: url, log, ...config });
   return {
     db,
     transaction: (work) =>

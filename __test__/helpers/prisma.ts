@@ -16,14 +16,16 @@ const versions = {
 
 /**
  * The folder of a client with a model `User` of the table `users`, made when it is first asked for.
- * Of version 6 it is the one without a Rust engine, as all are of version 7.
+ * Of version 6 it is the one without an engine in Rust, as all are of version 7.
  */
 export async function prismaFolder(version: keyof typeof versions): Promise<string> {
   const { cli, runtime, generator } = versions[version];
   const packages = join(root, 'node_modules');
-  const release = (await import(join(packages, cli, 'package.json'))).default.version as string;
-  const folder = join(root, 'target/prisma', release);
-  if (existsSync(folder)) return folder;
+  const folder = join(root, 'target/prisma', String(version));
+  const { version: release } = require(join(packages, cli, 'package.json'));
+  const stamp = (of: string) => join(of, `made-by-${release}`);
+  if (existsSync(stamp(folder))) return folder;
+  await rm(folder, { recursive: true, force: true });
 
   const draft = `${folder}-${randomUUID()}`;
   await mkdir(join(draft, 'node_modules/@prisma'), { recursive: true });
@@ -61,6 +63,7 @@ export async function prismaFolder(version: keyof typeof versions): Promise<stri
       },
     },
   );
+  await writeFile(stamp(draft), '');
   // Another test file may have been faster.
   await rename(draft, folder).catch(() => rm(draft, { recursive: true }));
   return folder;

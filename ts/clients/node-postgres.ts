@@ -1,11 +1,11 @@
-import { type Client, hasMethods } from './client.js';
+import { type Client, hasMethods, type Value } from './client.js';
 
 /**
  * A `Pool`, `PoolClient` or `Client` of node-postgres or of Neon's serverless driver, or what is
  * queried like one.
  */
 export interface NodePostgresClient {
-  query(text: string, values: unknown[]): Promise<{ rows: unknown[] }>;
+  query(text: string, values: Value[]): Promise<{ rows: unknown[] }>;
 }
 
 export function nodePostgres(value: object): Client | null {
