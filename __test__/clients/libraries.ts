@@ -9,6 +9,7 @@ import {
   type PoolClient as NeonPoolClient,
 } from '@neondatabase/serverless';
 import { PrismaPg } from '@prisma/adapter-pg';
+import { PrismaPg as PrismaPg6 } from '@prisma/adapter-pg-6';
 import { drizzle as drizzleNeon } from 'drizzle-orm/neon-serverless';
 import { drizzle as drizzlePg } from 'drizzle-orm/node-postgres';
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
@@ -23,7 +24,6 @@ import {
 } from 'kysely';
 import { Client, Pool, type PoolClient, type types } from 'pg';
 import postgres from 'postgres';
-import { PrismaPg as PrismaPg6 } from 'prisma-adapter-pg-6';
 import type { DatabaseClient } from '../../index.js';
 import { prismaFolder } from '../helpers/prisma.js';
 

@@ -10,7 +10,7 @@ const root = join(__dirname, '../..');
 
 /** Where the packages of each version are: npm has one of a name, so the older one goes by an alias. */
 const versions = {
-  6: { cli: 'prisma-6', runtime: 'prisma-client-6', generator: 'engineType = "client"' },
+  6: { cli: 'prisma-6', runtime: '@prisma/client-6', generator: 'engineType = "client"' },
   7: { cli: 'prisma', runtime: '@prisma/client', generator: '' },
 } as const;
 
