@@ -26,19 +26,7 @@ import { Client, Pool, type PoolClient, type types } from 'pg';
 import postgres from 'postgres';
 import type { DatabaseClient } from '../../index.js';
 import { prismaFolder } from '../helpers/prisma.js';
-
-export interface Opened {
-  db: DatabaseClient;
-  /** Runs `work` in a transaction, which is rolled back if it rejects. */
-  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
-  close(): Promise<unknown>;
-}
-
-export interface Transaction {
-  db: DatabaseClient;
-  /** Runs `work` under a savepoint, and goes back to that if it rejects. */
-  savepoint<T>(work: (db: DatabaseClient) => Promise<T>): Promise<T>;
-}
+import { byHand, type Opened, savepointsByHand, type Transaction } from './opened.js';
 
 /** What opens a client on the database of a connection string. */
 export type Open = (url: string) => Promise<Opened>;
@@ -159,43 +147,6 @@ export const strangeClients: Record<string, Open> = {
 function quietly<P extends Pool | NeonPool>(pool: P): P {
   pool.on('error', () => {});
   return pool;
-}
-
-interface Queryable {
-  query(text: string): PromiseLike<unknown>;
-}
-
-async function within<T>(
-  { query }: Queryable,
-  [begin, commit, rollback]: [string, string, string],
-  work: () => Promise<T>,
-): Promise<T> {
-  await query(begin);
-  try {
-    const result = await work();
-    await query(commit);
-    return result;
-  } catch (error) {
-    await query(rollback);
-    throw error;
-  }
-}
-
-/** A transaction on `connection` in which savepoints are made in SQL. */
-function savepointsByHand(connection: Queryable, db: DatabaseClient): Transaction {
-  const commands = ['savepoint s', 'release savepoint s', 'rollback to savepoint s'] as const;
-  return { db, savepoint: (work) => within(connection, [...commands], () => work(db)) };
-}
-
-/** Transactions on one connection, in SQL. */
-function byHand(connection: Queryable, db: DatabaseClient): Pick<Opened, 'db' | 'transaction'> {
-  return {
-    db,
-    transaction: (work) =>
-      within(connection, ['begin', 'commit', 'rollback'], () =>
-        work(savepointsByHand(connection, db)),
-      ),
-  };
 }
 
 /** A connection of node-postgres, or of a driver made after it. */

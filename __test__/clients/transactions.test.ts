@@ -2,8 +2,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { DatabaseClient } from '../../index.js';
 import { useDatabase } from '../helpers/database.js';
 import { jobWith, rejection, runDueJobs, useQueue } from '../helpers/queue.js';
-import { libraries, type Opened } from './libraries.js';
+import { libraries } from './libraries.js';
 import { startNeonProxy } from './neon-proxy.js';
+import type { Opened } from './opened.js';
 
 const database = useDatabase();
 const queue = useQueue(database);

@@ -12,7 +12,6 @@ import { type NativeError, native, toJobQueueError } from '../native.js';
 const HARMLESS = [
   'code',
   'severity',
-  'hint',
   'schema',
   'table',
   'column',
