@@ -42,15 +42,71 @@ export async function openServer(accept: (socket: Socket) => void = () => {}): P
   };
 }
 
-/** A way to another server that can be cut. */
-export function openProxy(target: Address): Promise<TestServer> {
-  return openServer((socket) => {
+export interface TestProxy extends TestServer {
+  /** From now on nothing gets through, in neither direction, and nobody is told. */
+  silence(): void;
+  /** What was said meanwhile arrives, and all goes on. */
+  resume(): void;
+  /**
+   * What is connected now stays silent for ever; what connects later is served. As where a firewall
+   * has forgotten its connections: both ends keep them open, and neither hears of the other.
+   */
+  forget(): void;
+}
+
+/** A way to another server that can be cut, or be silent. */
+export async function openProxy(target: Address): Promise<TestProxy> {
+  interface Passage {
+    stop(): void;
+    flow(): void;
+  }
+  const passages = new Set<Passage>();
+  let silent = false;
+  const server = await openServer((socket) => {
     const upstream = connect(target.port, target.host);
     upstream.on('error', () => {});
-    socket.pipe(upstream).pipe(socket);
-    socket.on('close', () => upstream.destroy());
+    const passage = {
+      flow() {
+        socket.pipe(upstream).pipe(socket);
+      },
+      // A socket that nobody reads does not tell of its end either.
+      stop() {
+        socket.unpipe(upstream).pause();
+        upstream.unpipe(socket).pause();
+      },
+    };
+    passages.add(passage);
+    if (silent) passage.stop();
+    else passage.flow();
+    socket.on('close', () => {
+      upstream.destroy();
+      passages.delete(passage);
+    });
     upstream.on('close', () => socket.destroy());
   });
+  const stop = () => {
+    for (const passage of passages) passage.stop();
+  };
+  return {
+    address: server.address,
+    get accepted() {
+      return server.accepted;
+    },
+    cut: server.cut,
+    silence() {
+      silent = true;
+      stop();
+    },
+    resume() {
+      silent = false;
+      for (const passage of passages) passage.flow();
+    },
+    forget() {
+      stop();
+      passages.clear();
+    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
 }
 
 /** Where nothing listens. */
