@@ -6,7 +6,7 @@ export function glibcFloor(library: Buffer): string {
   for (const [, version = ''] of versions) {
     if (floor === undefined || isNewer(version, floor)) floor = version;
   }
-  if (floor === undefined) throw new Error('this is no library that is linked to glibc');
+  if (floor === undefined) throw new Error('this library is not linked to glibc');
   return floor;
 }
 

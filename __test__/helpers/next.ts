@@ -1,4 +1,5 @@
 /** Next.js apps that add a job, run it and answer how it ended, from each place that an app has code in. */
+import { existsSync } from 'node:fs';
 import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
@@ -83,12 +84,52 @@ export const fullAnswers = {
   '/api/edge': expect.stringMatching(/^ADDON_UNAVAILABLE .* needs the Node.js runtime/),
 };
 
-const NEXT = 'node_modules/next/dist/bin/next';
+/**
+ * An app as a developer writes it who knows nothing of hot reloading: a module opens the queue and starts a
+ * worker when it is first used. The route tells how many queues there have been, and which version of the handler ran
+ * the jobs that it added.
+ */
+export const hotReloadedApp = (version: string): Files => ({
+  'app/layout.js': routeApp['app/layout.js'] as string,
+  'lib/queue.js': `
+    import { initJobQueue } from 'pg-bg-job-queue';
+    const greet = async ({ id }) => globalThis.ranBy.push([id, '${version}']);
+    const databaseConfig = { connectionString: process.env.DATABASE_URL };
+    const opening = initJobQueue({ databaseConfig }).then((queue) => {
+      queue.createProcessor({ greet }, { pollInterval: 20 }).startInBackground();
+      globalThis.ranBy ??= [];
+      globalThis.queues ??= new Set();
+      globalThis.queues.add(queue);
+      return queue;
+    });
+    export const addJobs = async (id) => {
+      const queue = await opening;
+      const job = { job_type: 'greet', payload: { id } };
+      const ids = await queue.addJobs(Array(10).fill(job));
+      const isDone = async (id) => (await queue.getJob(id)).status === 'completed';
+      for (const id of ids) while (!(await isDone(id)));
+      const versions = globalThis.ranBy.filter(([by]) => by === id).map(([, version]) => version);
+      return globalThis.queues.size + ' queue, run by ' + [...new Set(versions)].sort();
+    };`,
+  'app/api/route/route.js': `
+    import { randomUUID } from 'node:crypto';
+    import { addJobs } from '../../../lib/queue.js';
+    export const dynamic = 'force-dynamic';
+    export const GET = async () => new Response(await addJobs(randomUUID()));`,
+});
+
+/** The program: of a member of a workspace, where it is installed there. */
+function nextOf(app: App, web: string): string {
+  const program = 'node_modules/next/dist/bin/next';
+  const own = join(app.folder, web, program);
+  return existsSync(own) ? own : join(app.folder, program);
+}
+
 const quiet = { ...outsideOfTests, NEXT_TELEMETRY_DISABLED: '1' };
 
 /** `next build` in the folder `web` of the app. */
 export async function buildNext(app: App, flags: string[] = [], web = '.'): Promise<void> {
-  await app.run('node', [join(app.folder, NEXT), 'build', ...flags], { cwd: web, env: quiet });
+  await app.run('node', [nextOf(app, web), 'build', ...flags], { cwd: web, env: quiet });
 }
 
 export interface NextServer extends AsyncDisposable {
@@ -102,7 +143,7 @@ export interface NextServer extends AsyncDisposable {
 
 /** `next start` or `next dev`. */
 export function startNext(app: App, command: string[], databaseUrl: string): Promise<NextServer> {
-  return serve(join(app.folder, NEXT), command, app.folder, databaseUrl);
+  return serve(nextOf(app, '.'), command, app.folder, databaseUrl);
 }
 
 /**

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll } from 'vitest';
-import { type PackedPackages, packPackages } from '../../tools/pack.js';
+import { everyPlatform, type PackedPackages, packPackages } from '../../tools/pack.js';
 import { platform } from '../../ts/addon/platform.js';
 
 const onWindows = process.platform === 'win32';
@@ -53,10 +53,10 @@ export function packed(): Promise<PackedPackages> {
 }
 
 /** An app for the tests of a file. The handle may be read at once, the app used in tests. */
-export function useApp(options: AppOptions): App {
+export function useApp(create: AppOptions | (() => Promise<App>)): App {
   let app: App | undefined;
   beforeAll(async () => {
-    app = await createApp(options);
+    app = await (typeof create === 'function' ? create() : createApp(create));
   }, 240_000);
   afterAll(async () => {
     if (app) await rm(app.folder, { recursive: true, force: true, maxRetries: 5 });
@@ -65,7 +65,11 @@ export function useApp(options: AppOptions): App {
 }
 
 /** The caller removes the folder. */
-export async function createApp({ dependencies = {}, files = {}, installed = true }: AppOptions) {
+export async function createApp({
+  dependencies = {},
+  files = {},
+  installed = true,
+}: AppOptions): Promise<App> {
   const folder = await mkdtemp(join(tmpdir(), 'pg-bg-job-queue-app-'));
   const app = new InstalledApp(folder);
   await cp(await template(dependencies), folder, { recursive: true, verbatimSymlinks: true });
@@ -74,6 +78,34 @@ export async function createApp({ dependencies = {}, files = {}, installed = tru
     await app.run('npm', ['install', ...quietly, main, ...platforms]);
   }
   await app.write(files);
+  return app;
+}
+
+/** The same by pnpm: links to a store, with `dependencies` those of the package in the folder `member`. */
+export async function createPnpmWorkspace(
+  member: string,
+  { dependencies = {}, files = {} }: AppOptions,
+): Promise<App> {
+  const app = new InstalledApp(await mkdtemp(join(tmpdir(), 'pg-bg-job-queue-app-')));
+  const { main, platforms } = await packed();
+  const [ours = ''] = platforms;
+  const overrides = everyPlatform().map((name) => [
+    `pg-bg-job-queue-${name}`,
+    name === platform() ? `file:${ours}` : '-',
+  ]);
+  await app.write({
+    ...files,
+    'package.json': { name: 'workspace', private: true },
+    // What pnpm reads as YAML may be JSON.
+    'pnpm-workspace.yaml': { packages: [member], overrides: Object.fromEntries(overrides) },
+    [`${member}/package.json`]: {
+      name: 'member',
+      private: true,
+      dependencies: { ...dependencies, 'pg-bg-job-queue': `file:${main}` },
+    },
+  });
+  const pnpm = join(await template({ pnpm: '10.34.9' }), 'node_modules/pnpm/bin/pnpm.cjs');
+  await app.run('node', [pnpm, 'install', '--ignore-scripts']);
   return app;
 }
 

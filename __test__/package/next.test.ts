@@ -5,13 +5,15 @@ import {
   buildNext,
   fullAnswers,
   fullApp,
+  hotReloadedApp,
   next15,
   next16,
   routeApp,
   startNext,
   startStandalone,
 } from '../helpers/next.js';
-import { useApp } from '../helpers/packages.js';
+import { createPnpmWorkspace, useApp } from '../helpers/packages.js';
+import { until } from '../helpers/until.js';
 
 const database = useDatabase();
 
@@ -54,14 +56,50 @@ describe('an app that uses withJobQueue', () => {
   }, 300_000);
 });
 
-describe('in next dev', () => {
-  const app = useApp({ dependencies: next16, files: routeApp });
+const inWeb = Object.fromEntries(
+  Object.entries({ ...routeApp, ...standalone }).map(([path, file]) => [`apps/web/${path}`, file]),
+);
 
-  test.each(['--turbopack', '--webpack'])(
-    'an edit leaves no second queue behind: %s',
+describe.each([
+  [
+    'npm, which installs at the top',
+    { dependencies: next16, files: { ...inWeb, 'apps/web/package.json': { name: 'web' } } },
+  ],
+  [
+    'pnpm, which links',
+    () => createPnpmWorkspace('apps/web', { dependencies: next16, files: inWeb }),
+  ],
+])('an app in a workspace of %s', (_, create) => {
+  const app = useApp(create);
+
+  test.each([['--turbopack'], ['--webpack']])(
+    'builds, and runs jobs when deployed with the traced files only: %s',
     async (bundler) => {
-      await using server = await startNext(app, ['dev', bundler], database.url);
+      await buildNext(app, [bundler], 'apps/web');
+      await using server = await startStandalone(app, database.url, 'apps/web');
       expect(await server.get('/api/route')).toBe('route completed');
+    },
+    300_000,
+  );
+});
+
+describe('in next dev', () => {
+  const app = useApp({ dependencies: next16, files: {} });
+
+  test.each([['--turbopack'], ['--webpack']])(
+    'an edit leaves behind neither a queue nor a worker with the old code: %s',
+    async (bundler) => {
+      await app.write(hotReloadedApp('the first'));
+      await using server = await startNext(app, ['dev', bundler], database.url);
+      expect(await server.get('/api/route')).toBe('1 queue, run by the first');
+      for (const version of ['the second', 'the third']) {
+        await app.write(hotReloadedApp(version));
+        const answer = `1 queue, run by ${version}`;
+        await until(async () => (await server.get('/api/route')) === answer, { timeoutMs: 60_000 });
+        for (let times = 0; times < 5; times++) {
+          expect(await server.get('/api/route')).toBe(answer);
+        }
+      }
     },
     300_000,
   );
