@@ -1,3 +1,4 @@
+// @ts-ignore: without the types of pg, what getPool() gives is any
 import { Pool } from "pg";
 
 //#region ts/errors.d.ts

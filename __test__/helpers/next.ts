@@ -176,7 +176,7 @@ async function serve(
     {
       args,
       cwd,
-      timeoutMs: 240_000,
+      timeoutMs: 600_000,
       env: { ...quiet, PORT: String(port), HOSTNAME: '127.0.0.1', DATABASE_URL: databaseUrl },
     },
   );

@@ -57,7 +57,7 @@ export function useApp(create: AppOptions | (() => Promise<App>)): App {
   let app: App | undefined;
   beforeAll(async () => {
     app = await (typeof create === 'function' ? create() : createApp(create));
-  }, 240_000);
+  }, 600_000);
   afterAll(async () => {
     if (app) await rm(app.folder, { recursive: true, force: true, maxRetries: 5 });
   });
@@ -145,7 +145,7 @@ class InstalledApp implements App {
         cwd: join(this.folder, cwd),
         env: { ...process.env, ...outsideOfTests, ...env },
         shell: onWindows && program !== 'node',
-        timeout: 240_000,
+        timeout: 600_000,
         maxBuffer: 1e8,
       });
       return stdout + stderr;

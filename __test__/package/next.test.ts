@@ -30,7 +30,7 @@ describe.each([
     await buildNext(app, flags);
     await using server = await startStandalone(app, database.url);
     expect(await server.getAll(Object.keys(fullAnswers))).toEqual(fullAnswers);
-  }, 300_000);
+  }, 600_000);
 });
 
 describe('an app that uses withJobQueue', () => {
@@ -53,24 +53,28 @@ describe('an app that uses withJobQueue', () => {
     expect(await server.get('/api/route')).toBe('route completed');
     const modules = `${app.folder}-deployed/node_modules`;
     expect(existsSync(`${modules}/pg-bg-job-queue/index.js`)).toBe(true);
-  }, 300_000);
+  }, 600_000);
 });
 
 const inWeb = Object.fromEntries(
   Object.entries({ ...routeApp, ...standalone }).map(([path, file]) => [`apps/web/${path}`, file]),
 );
 
-describe.each([
-  [
-    'npm, which installs at the top',
-    { dependencies: next16, files: { ...inWeb, 'apps/web/package.json': { name: 'web' } } },
-  ],
-  [
-    'pnpm, which links',
-    () => createPnpmWorkspace('apps/web', { dependencies: next16, files: inWeb }),
-  ],
-])('an app in a workspace of %s', (_, create) => {
-  const app = useApp(create);
+describe('an app in a workspace of npm, which installs at the top', () => {
+  const app = useApp({
+    dependencies: next16,
+    files: { ...inWeb, 'apps/web/package.json': { name: 'web' } },
+  });
+
+  test('builds, and runs jobs when deployed with the traced files only', async () => {
+    await buildNext(app, ['--webpack'], 'apps/web');
+    await using server = await startStandalone(app, database.url, 'apps/web');
+    expect(await server.get('/api/route')).toBe('route completed');
+  }, 600_000);
+});
+
+describe('an app in a workspace of pnpm, which links', () => {
+  const app = useApp(() => createPnpmWorkspace('apps/web', { dependencies: next16, files: inWeb }));
 
   test.each([['--turbopack'], ['--webpack']])(
     'builds, and runs jobs when deployed with the traced files only: %s',
@@ -79,7 +83,7 @@ describe.each([
       await using server = await startStandalone(app, database.url, 'apps/web');
       expect(await server.get('/api/route')).toBe('route completed');
     },
-    300_000,
+    600_000,
   );
 });
 
@@ -101,6 +105,6 @@ describe('in next dev', () => {
         }
       }
     },
-    300_000,
+    600_000,
   );
 });
