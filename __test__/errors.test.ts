@@ -12,9 +12,15 @@ const queue = useQueue(database);
 
 const job = { job_type: 'task', payload: {} };
 
+/** What a run is told. */
+type OfRuns = 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE';
+
+/** What a program is told that lacks the addon: see package/addon.test.ts. */
+type OfInstallations = 'ADDON_UNAVAILABLE';
+
 /** Of every code, something that a user may do. */
 const mistakes: Record<
-  Exclude<JobQueueErrorCode, 'LEASE_LOST' | 'ADDON_UNAVAILABLE'>,
+  Exclude<JobQueueErrorCode, OfRuns | OfInstallations>,
   () => Promise<unknown>
 > = {
   INVALID_CONFIG: () => initJobQueue({ databaseConfig: { connectionString: undefined } }),

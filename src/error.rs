@@ -13,6 +13,9 @@ pub enum Code {
     NotMigrated,
     ConnectionFailed,
     LeaseLost,
+    Timeout,
+    Cancelled,
+    Deadline,
     Closed,
     DatabaseError,
 }
@@ -56,6 +59,12 @@ impl Error {
     /// user's (class 23), what a trigger of the user's raised (P0), or a limit that it exceeds (54).
     pub fn blames_row(&self) -> bool {
         self.is_of_class(&["22", "23", "54", "P0"])
+    }
+
+    /// Whether the server has undone the statement for the sake of another transaction (a conflict of
+    /// their isolation, a deadlock), so that sending it again may succeed.
+    pub fn was_undone(&self) -> bool {
+        self.is_of_class(&["40001", "40P01"])
     }
 
     fn is_of_class(&self, classes: &[&str]) -> bool {

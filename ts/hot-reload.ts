@@ -46,7 +46,7 @@ export class HotReloadedProcessor extends JobProcessor {
 
   constructor(...args: ConstructorParameters<typeof JobProcessor>) {
     super(...args);
-    const [queue, , handlers, options] = args;
+    const [{ queue }, handlers, options] = args;
     this.registry = backgroundProcessors.get(queue) ?? new Map();
     backgroundProcessors.set(queue, this.registry);
     this.task = JSON.stringify({ ...comparable(options), handlers: [...handlers.keys()].sort() });

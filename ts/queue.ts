@@ -64,7 +64,11 @@ class PostgresJobQueue {
   private pool: ReturnType<typeof createPool> | null = null;
   private closing: Promise<void> | null = null;
 
-  constructor(private readonly config: ResolvedConfig) {
+  /** Not to be seen by who prints the queue: the password is in it. */
+  readonly #config: ResolvedConfig;
+
+  constructor(config: ResolvedConfig) {
+    this.#config = config;
     const { settings, schema, askPassword } = config;
     const answer = async (question: number) => {
       this.queue.answerPassword(question, await askedPassword(askPassword));
@@ -138,8 +142,9 @@ class PostgresJobQueue {
   async cancelJob(...args: Arguments): Promise<void> {
     const { database, rest } = this.split('cancelJob', args, 1);
     const id = parseJobId('cancelJob', rest[0]);
-    const cancelled = await database.run({ verb: 'cancel', id });
-    if (cancelled.length > 0) this.log(`cancelled job ${id}`);
+    const [fate] = await database.run({ verb: 'cancel', id });
+    if (fate === 'cancelled') this.log(`cancelled job ${id}`);
+    if (fate === 'requested') this.log(`asked for job ${id}, which runs, to be cancelled`);
   }
 
   async cancelAllUpcomingJobs(...args: Arguments): Promise<number> {
@@ -177,17 +182,24 @@ class PostgresJobQueue {
     this.refuseIfClosed('createProcessor');
     const Processor = isNextDevelopment() ? HotReloadedProcessor : JobProcessor;
     return new Processor(
-      this.queue,
-      this.processors,
+      {
+        queue: this.queue,
+        running: this.processors,
+        completeIn: async (client, id, runNo, remove) => {
+          const database = new ClientDatabase(client, this.#config.schema);
+          const completed = await database.run({ verb: 'complete', id, runNo, remove });
+          return completed.length > 0;
+        },
+        refuseIfClosed: (method) => this.refuseIfClosed(method),
+      },
       parseHandlers(handlers),
       parseProcessorOptions(options),
-      (method) => this.refuseIfClosed(method),
     );
   }
 
   getPool(): ReturnType<typeof createPool> {
     this.refuseIfClosed('getPool');
-    this.pool ??= createPool(this.config.poolConfig);
+    this.pool ??= createPool(this.#config.poolConfig);
     return this.pool;
   }
 
@@ -229,7 +241,7 @@ class PostgresJobQueue {
   }
 
   private on(client: DatabaseClient | null, otherwise: Database): Database {
-    return client === null ? otherwise : new ClientDatabase(client, this.config.schema);
+    return client === null ? otherwise : new ClientDatabase(client, this.#config.schema);
   }
 
   private refuseIfClosed(method: string): void {
