@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -144,4 +145,16 @@ test('an error of one copy of the package is an instance of the class of another
     console.log(one === other, error instanceof one, error instanceof Own, new Own('CLOSED', '') instanceof other,
       new Own('CLOSED', '') instanceof Own, new Error() instanceof one, null instanceof one);`;
   expect(await app.run('node', ['-e', script])).toBe('false true false true true false false\n');
+});
+
+test('what the errors say is what the README explains', async () => {
+  const readme = readFileSync(join(__dirname, '../../README.md'), 'utf8');
+  const script = `require('./node_modules/pg-bg-job-queue/unsupported.js').initJobQueue()
+    .catch((error) => console.log(error.message));`;
+  const unsupported = /pg-bg-job-queue needs the Node.js runtime/;
+  expect(await app.run('node', ['-e', script])).toMatch(unsupported);
+  expect(readme).toMatch(unsupported);
+  const unavailable = 'pg-bg-job-queue cannot load its native addon';
+  expect(await failure('-r', './riscv.cjs', 'app.cjs')).toContain(unavailable);
+  expect(readme).toContain(unavailable);
 });
