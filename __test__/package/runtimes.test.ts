@@ -6,7 +6,7 @@ import { useApp } from '../helpers/packages.js';
 
 const database = useDatabase();
 const app = useApp({
-  dependencies: { bun: '1.4.5', deno: '2.9.6' },
+  dependencies: { bun: '1.4.5', deno: '2.9.6', esbuild: '0.28.2' },
   files: {
     'work.cjs': `module.exports = async ({ initJobQueue, currentJob, JobQueueError }) => {
       const queue = await initJobQueue({ databaseConfig: { connectionString: process.env.DATABASE_URL } });
@@ -56,3 +56,10 @@ test.each([
   },
   60_000,
 );
+
+test('adds, processes and closes in a bundle of esbuild that is beside node_modules', async () => {
+  const flags = ['--bundle', '--platform=node', '--outfile=dist/app.js'];
+  await app.run('node', ['node_modules/esbuild/bin/esbuild', 'app.cjs', ...flags]);
+  const output = await app.run('node', ['dist/app.js'], { env: { DATABASE_URL: database.url } });
+  expect(JSON.parse(output)).toEqual(done);
+}, 60_000);

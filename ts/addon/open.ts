@@ -78,8 +78,10 @@ function open(file: string): unknown {
 
 /** Where the file may be, the likely places first. */
 function* places(name: string): Generator<string> {
-  // Turbopack reads this line, with the package's folder for `__dirname`, and has the file deployed.
-  yield join(__dirname, `../pg-bg-job-queue-${name}/pg-bg-job-queue.${name}.node`);
+  // Turbopack reads the next line, with the package's folder for `__dirname`, and has the file deployed.
+  // In an ES module there is none.
+  if (typeof __dirname === 'string')
+    yield join(__dirname, `../pg-bg-job-queue-${name}/pg-bg-job-queue.${name}.node`);
   const { name: folder, file } = platformPackage(name);
   for (let above = process.cwd(); ; above = dirname(above)) {
     const modules = join(above, 'node_modules');
