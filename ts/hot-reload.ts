@@ -12,9 +12,9 @@ import { JobProcessor } from './processor.js';
 const key = Symbol.for('pg-bg-job-queue.developmentQueues');
 const shared = globalThis as { [key]?: Map<string, unknown> };
 
-/** Next.js writes the values of both into what it bundles; elsewhere they are the process's. */
+/** Next.js makes this class a global, for what it bundles and for what it leaves to Node.js. */
 export function isNextDevelopment(): boolean {
-  return process.env.NODE_ENV === 'development' && process.env.NEXT_RUNTIME === 'nodejs';
+  return process.env.NODE_ENV === 'development' && 'AsyncLocalStorage' in globalThis;
 }
 
 /** The open queue of this configuration, or a new one. */

@@ -89,11 +89,17 @@ describe('an app in a workspace of pnpm, which links', () => {
 
 describe('in next dev', () => {
   const app = useApp({ dependencies: next16, files: {} });
+  const bundled = 'module.exports = {};';
+  const external = "module.exports = require('pg-bg-job-queue/next').withJobQueue();";
 
-  test.each([['--turbopack'], ['--webpack']])(
-    'an edit leaves behind neither a queue nor a worker with the old code: %s',
-    async (bundler) => {
-      await app.write(hotReloadedApp('the first'));
+  test.each([
+    ['--turbopack', bundled],
+    ['--webpack', bundled],
+    ['--turbopack', external],
+  ])(
+    'an edit leaves behind neither a queue nor a worker with the old code: %s, %s',
+    async (bundler, config) => {
+      await app.write({ ...hotReloadedApp('the first'), 'next.config.js': config });
       await using server = await startNext(app, ['dev', bundler], database.url);
       expect(await server.get('/api/route')).toBe('1 queue, run by the first');
       for (const version of ['the second', 'the third']) {
