@@ -58,6 +58,12 @@ impl Error {
         self.is_of_class(&["22", "23", "54", "P0"])
     }
 
+    /// Whether the server has undone the statement for the sake of another transaction (a conflict of
+    /// their isolation, a deadlock), so that sending it again may succeed.
+    pub fn was_undone(&self) -> bool {
+        self.is_of_class(&["40001", "40P01"])
+    }
+
     fn is_of_class(&self, classes: &[&str]) -> bool {
         self.sql_state
             .as_deref()

@@ -42,15 +42,53 @@ export async function openServer(accept: (socket: Socket) => void = () => {}): P
   };
 }
 
-/** A way to another server that can be cut. */
-export function openProxy(target: Address): Promise<TestServer> {
-  return openServer((socket) => {
-    const upstream = connect(target.port, target.host);
+export interface Proxy extends TestServer {
+  /** Where new connections lead from now on. */
+  target: Address;
+  /**
+   * From now on nothing comes through, in either direction, and nobody is told: a cable that was
+   * pulled, or a firewall that has forgotten the connection. New connections are accepted, and silent.
+   */
+  silence(): void;
+  /**
+   * From now on what is asked still arrives, but its answer is lost together with the connection.
+   * Until `deliverAnswers`.
+   */
+  loseAnswers(): void;
+  deliverAnswers(): void;
+}
+
+/** A way to another server, through a network that fails as a test says. */
+export async function openProxy(target: Address): Promise<Proxy> {
+  let [silent, losesAnswers] = [false, false];
+  const server = await openServer((socket) => {
+    const upstream = connect(proxy.target.port, proxy.target.host);
     upstream.on('error', () => {});
-    socket.pipe(upstream).pipe(socket);
+    socket.on('data', (data) => {
+      if (!silent) upstream.write(data);
+    });
+    upstream.on('data', (data) => {
+      if (losesAnswers) socket.destroy();
+      else if (!silent) socket.write(data);
+    });
     socket.on('close', () => upstream.destroy());
-    upstream.on('close', () => socket.destroy());
+    upstream.on('close', () => {
+      if (!silent) socket.destroy();
+    });
   });
+  const proxy: Proxy = Object.assign(server, {
+    target,
+    silence() {
+      silent = true;
+    },
+    loseAnswers() {
+      losesAnswers = true;
+    },
+    deliverAnswers() {
+      losesAnswers = false;
+    },
+  });
+  return proxy;
 }
 
 /** Where nothing listens. */

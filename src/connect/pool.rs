@@ -1,9 +1,9 @@
 //! The connections of one queue.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
 use deadpool::managed::{self, Manager, Metrics, RecycleError, RecycleResult, WeakPool};
@@ -27,9 +27,35 @@ const REAP_INTERVAL: Duration = Duration::from_secs(1);
 pub type AskPassword =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String>> + Send>> + Send + Sync>;
 
+/// How often a statement is sent that the server undoes for the sake of other transactions.
+const MAX_TRIES: u32 = 10;
+/// How long to wait before the second time; longer before each further one.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(5);
+
 struct Connections {
     settings: Settings,
     ask_password: Option<AskPassword>,
+    /// When one of them was last found broken.
+    broken_at: Mutex<Option<Instant>>,
+}
+
+impl Connections {
+    /// What ended one connection (a restart, a fail-over, a cut) has most likely ended the others
+    /// too, those in use included: all that were made before are closed when they are next looked at.
+    fn distrust(&self) {
+        *self
+            .broken_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn distrusts(&self, metrics: &Metrics) -> bool {
+        let broken_at = self
+            .broken_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        broken_at.is_some_and(|at| metrics.created <= at)
+    }
 }
 
 impl Manager for Connections {
@@ -64,6 +90,9 @@ impl Manager for Connections {
         if self.settings.max_lifetime.is_some_and(too_old) {
             return Err(RecycleError::message("too old"));
         }
+        if self.distrusts(metrics) {
+            return Err(RecycleError::message("made before another broke"));
+        }
         if metrics.last_used() < TRUSTED_FOR {
             return Ok(());
         }
@@ -88,6 +117,7 @@ impl Pool {
         let connections = managed::Pool::builder(Connections {
             settings,
             ask_password,
+            broken_at: Mutex::default(),
         })
         .max_size(max)
         .runtime(Runtime::Tokio1)
@@ -121,15 +151,28 @@ impl Pool {
         &self.connections.manager().settings
     }
 
-    /// Runs a statement on a connection of its own and returns its rows.
+    /// Runs a statement on a connection of its own and returns its rows. One that the server has
+    /// undone for the sake of another transaction is sent again.
     pub async fn fetch(&self, statement: Statement) -> Result<Vec<PgRow>> {
+        let mut tries = 1;
+        loop {
+            match self.fetch_once(statement.clone()).await {
+                Err(error) if error.was_undone() && tries < MAX_TRIES => {
+                    tokio::time::sleep(TRY_AGAIN_AFTER * tries).await;
+                    tries += 1;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn fetch_once(&self, statement: Statement) -> Result<Vec<PgRow>> {
         let mut connection = self.get().await?;
         let rows = bind(statement).fetch_all(&mut *connection).await;
         if rows.as_ref().is_err_and(ends_connection) {
-            // What is broken is closed in place of given back; and what ended this connection (a
-            // restart, a fail-over, a cut) has most likely ended the idle ones too.
+            // What is broken is closed in place of given back.
             drop(managed::Object::take(connection));
-            self.connections.retain(|_, _| false);
+            self.connections.manager().distrust();
         }
         rows.map_err(statement_failed)
     }
@@ -191,9 +234,11 @@ fn ends_connection(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
         // The administrator's shutdown, a crash, not accepting connections, an idle session's end;
-        // and the class "connection exception".
+        // the class "connection exception"; and "read-only": after a fail-over the server is a standby,
+        // and its name leads to the new primary.
         sqlx::Error::Database(error) => error.code().is_some_and(|state| {
-            matches!(&*state, "57P01" | "57P02" | "57P03" | "57P05") || state.starts_with("08")
+            matches!(&*state, "57P01" | "57P02" | "57P03" | "57P05" | "25006")
+                || state.starts_with("08")
         }),
         _ => false,
     }

@@ -7,8 +7,9 @@ use crate::error::{Code, Error};
 
 /// The server refused a statement of this package.
 ///
-/// The message of a class 22 error (data exception) may quote the data, so it is left out.
+/// A message that may quote the data is left out.
 pub fn refusal(sql_state: &str, message: &str) -> Error {
+    let quotes_data = may_quote_data(sql_state, message);
     let (code, text) = match sql_state {
         // undefined table, column, schema, function
         "42P01" | "42703" | "3F000" | "42883" => (
@@ -38,9 +39,30 @@ pub fn refusal(sql_state: &str, message: &str) -> Error {
             Code::ConnectionFailed,
             format!("the connection failed: {message}"),
         ),
+        "42501" => (
+            Code::DatabaseError,
+            format!(
+                "the database role lacks a privilege: {message}. To use the queue, a role needs usage on \
+                 the schema and on the sequence job_queue_id_seq, and select, insert, update and delete on \
+                 job_queue; to migrate, it must own them"
+            ),
+        ),
+        "25006" => (
+            Code::DatabaseError,
+            format!(
+                "the server takes no writes, as a standby or the old primary of a fail-over does: {message}"
+            ),
+        ),
         _ if sql_state.starts_with("22") => (
             Code::DatabaseError,
             format!("Postgres cannot hold a value that it was given (SQLSTATE {sql_state})"),
+        ),
+        _ if quotes_data => (
+            Code::DatabaseError,
+            format!(
+                "a trigger or a constraint of the database refused a statement (SQLSTATE {sql_state}); what \
+                 it said may quote the job, and is in the server's log"
+            ),
         ),
         _ => (
             Code::DatabaseError,
@@ -51,7 +73,18 @@ pub fn refusal(sql_state: &str, message: &str) -> Error {
         code,
         message: text,
         sql_state: Some(sql_state.to_owned()),
-        cause: (!sql_state.starts_with("22")).then(|| message.to_owned()),
+        cause: (!quotes_data).then(|| message.to_owned()),
+    }
+}
+
+/// Whether a message may hold what the statement was about: Postgres quotes a value that it cannot read
+/// (class 22), and triggers of the user's say what they like (class P0, and 23 if they wish). Of
+/// constraints Postgres itself names the constraint alone.
+fn may_quote_data(sql_state: &str, message: &str) -> bool {
+    match sql_state.get(..2) {
+        Some("22" | "P0") => true,
+        Some("23") => !(message.contains(" violates ") && message.contains(" constraint")),
+        _ => false,
     }
 }
 
@@ -95,9 +128,30 @@ pub(super) fn connect_failed(error: sqlx::Error, settings: &Settings) -> Error {
         sqlx::Error::Configuration(error) => error.to_string(),
         other => other.to_string(),
     };
+    let cause = match certificate_advice(&cause) {
+        Some(advice) => format!("{cause} ({advice})"),
+        None => cause,
+    };
     Error {
         sql_state,
         ..not_connected(settings, &cause)
+    }
+}
+
+/// What to do about a certificate that rustls refuses with no more than the name of the problem.
+fn certificate_advice(cause: &str) -> Option<&'static str> {
+    if cause.contains("UnknownIssuer") {
+        Some(
+            "it was signed by an unknown authority, whose certificate can be given as ssl.ca, or as \
+             sslrootcert in the connection string",
+        )
+    } else if cause.contains("CaUsedAsEndEntity") {
+        Some(
+            "it is marked as an authority's, which must not be a server's: have the server use one that \
+             the authority has signed, or that is not marked so (basicConstraints CA:FALSE)",
+        )
+    } else {
+        None
     }
 }
 

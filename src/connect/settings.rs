@@ -104,13 +104,16 @@ impl Settings {
 
     /// Sent once to each new connection.
     ///
+    /// The statements are made for "read committed": above it, a row that somebody else has changed
+    /// meanwhile is an error, in place of being passed over.
+    ///
     /// The planner settings belong to connections that run this package's statements and nothing
     /// else. Each of these statements is made to be served by one index, whatever the table's size;
     /// but a queue's statistics are always wrong (it is empty at one moment and huge at the next),
     /// and a plan that was cached while the table was small would be kept after it has grown.
     pub(super) fn session(&self) -> String {
         let mut session = String::from(
-            "set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; \
+            "set default_transaction_isolation = 'read committed'; set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; \
              set enable_mergejoin = off; set jit = off",
         );
         if let Some(timeout) = self.statement_timeout {
