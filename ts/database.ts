@@ -79,8 +79,8 @@ function describeClientError(thrown: unknown): JobQueueError {
   const { code, message, syscall } = (thrown ?? {}) as Record<string, unknown>;
   if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && syscall === undefined) {
     const error = JSON.parse(native().describeRefusal(code, String(message))) as NativeError;
-    // An error about the data, or about a constraint, may hold the data.
-    return toJobQueueError(error, /^2[23]/.test(code) ? undefined : thrown);
+    // An error about the data, about a constraint, or of a trigger, may hold the data.
+    return toJobQueueError(error, /^(?:2[23]|P0)/.test(code) ? undefined : thrown);
   }
   const text = describeError(thrown).message;
   // node-postgres has no codes of its own; what it says of connections has the word in it.

@@ -56,7 +56,11 @@ class PostgresJobQueue {
   private pool: ReturnType<typeof createPool> | null = null;
   private closing: Promise<void> | null = null;
 
-  constructor(private readonly config: ResolvedConfig) {
+  /** Not to be seen by who prints the queue: the password is in it. */
+  readonly #config: ResolvedConfig;
+
+  constructor(config: ResolvedConfig) {
+    this.#config = config;
     const { settings, schema, askPassword } = config;
     const answer = async (question: number) => {
       this.queue.answerPassword(question, await askedPassword(askPassword));
@@ -178,7 +182,7 @@ class PostgresJobQueue {
 
   getPool(): ReturnType<typeof createPool> {
     this.refuseIfClosed('getPool');
-    this.pool ??= createPool(this.config.poolConfig);
+    this.pool ??= createPool(this.#config.poolConfig);
     return this.pool;
   }
 
@@ -219,7 +223,7 @@ class PostgresJobQueue {
   }
 
   private on(client: DatabaseClient | null, otherwise: Database): Database {
-    return client === null ? otherwise : new ClientDatabase(client, this.config.schema);
+    return client === null ? otherwise : new ClientDatabase(client, this.#config.schema);
   }
 
   private refuseIfClosed(method: string): void {
