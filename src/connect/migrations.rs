@@ -8,6 +8,7 @@ use serde::Serialize;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
+use super::migration_file::sections;
 use super::refusal::{connect_failed, statement_failed};
 use super::settings::Settings;
 use super::statement::{Schema, identifier, literal};
@@ -37,12 +38,7 @@ const NODE_PG_MIGRATE_RECORD: &str = "pgmigrations";
 
 impl Migration {
     fn sections(&self) -> (&'static str, &'static str) {
-        let (up, down) = self
-            .file
-            .split_once("-- Down Migration")
-            .unwrap_or((self.file, ""));
-        let up = up.split_once("-- Up Migration").map_or(up, |(_, up)| up);
-        (up.trim(), down.trim())
+        sections(self.file)
     }
 
     /// Runs one of the sections. What fails in it is told as it was said: that a table is missing

@@ -10,6 +10,7 @@
 pub mod error;
 pub mod migrations;
 pub mod operations;
+mod outcome;
 pub mod password;
 pub mod processor;
 pub mod queue;

@@ -16,13 +16,14 @@ use napi::Status;
 use napi::bindgen_prelude::{Env, Function, PromiseRaw};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::error::{Result, invalid, to_json, to_napi};
+use super::outcome::OutcomeMessage;
 use crate::connect::{Pool, Schema};
 use crate::error::Error;
-use crate::processor::{ClaimedJob, End, Engine, Handle, Handlers, Mode, Outcome, Run, Settings};
+use crate::processor::{ClaimedJob, Engine, Handle, Handlers, Mode, Outcome, Run, Settings};
 use crate::store::Worker;
 
 #[napi(object, use_nullable = true, object_to_js = false)]
@@ -274,33 +275,6 @@ impl NativeProcessor {
             handle.hand_back();
             handle.finished().await;
         }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OutcomeMessage<'a> {
-    id: i64,
-    run_no: i64,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    pending_reason: Option<String>,
-}
-
-impl From<OutcomeMessage<'_>> for Outcome {
-    fn from(message: OutcomeMessage<'_>) -> Self {
-        let run = Run {
-            id: message.id,
-            run_no: message.run_no,
-        };
-        let end = match message.error {
-            None => End::Completed,
-            Some(entry) => End::Failed {
-                entry: entry.get().to_owned(),
-                pending_reason: message.pending_reason,
-            },
-        };
-        Self { run, end }
     }
 }
 

@@ -1,0 +1,109 @@
+-- What the engine needs: leases, the fence, and the indexes of its statements. Applied twice, by two
+-- tools that do not know of each other, it does nothing the second time.
+
+-- Up Migration
+
+-- Rows written by hand may lack what every row is now sure to have.
+update job_queue
+set status = coalesce(status, 'pending'),
+    created_at = coalesce(created_at, updated_at, run_at, current_timestamp),
+    updated_at = coalesce(updated_at, created_at, current_timestamp),
+    attempts = coalesce(attempts, 0),
+    max_attempts = coalesce(max_attempts, 3),
+    priority = coalesce(priority, 0)
+where status is null or created_at is null or updated_at is null
+   or attempts is null or max_attempts is null or priority is null;
+
+-- A new table counts its jobs in 64 bits. One that has jobs, or views that read it, keeps the type of
+-- its ids, because node-postgres gives a bigint to JavaScript as a string: see docs/upgrading.md.
+do $$
+begin
+  if not exists (select from job_queue) then
+    alter table job_queue alter column id type bigint;
+    execute format('alter sequence %s as bigint', pg_get_serial_sequence('job_queue', 'id'));
+  end if;
+exception when feature_not_supported then
+  null;
+end
+$$;
+
+alter table job_queue
+  alter column status set not null,
+  alter column created_at set not null,
+  alter column updated_at set not null,
+  alter column attempts set not null,
+  alter column max_attempts set not null,
+  alter column priority set not null,
+  -- The fence: grows with every claim and never goes back. Every write of a run names it.
+  add column if not exists run_no bigint not null default 0,
+  -- Until when the worker that runs the job owns it.
+  add column if not exists lease_expires_at timestamptz,
+  -- From when the job may be claimed; null if it may not. Generated, so that an update by hand
+  -- keeps it right. A lease that is older than the lock belongs to an earlier run: the job was then
+  -- claimed by something that knows no leases, and waits for reclaimStuckJobs.
+  add column if not exists ready_at timestamptz generated always as (
+    case status
+      when 'pending' then greatest(coalesce(run_at, created_at), next_attempt_at)
+      when 'failed' then case when attempts < max_attempts then next_attempt_at end
+      when 'processing' then case when lease_expires_at > locked_at then lease_expires_at end
+    end
+  ) stored;
+
+-- Every claim and every outcome leaves a dead row behind. The default, a fifth of the table, lets
+-- them pile up behind a long history.
+alter table job_queue set (
+  autovacuum_vacuum_scale_factor = 0.02,
+  autovacuum_analyze_scale_factor = 0.05
+);
+
+-- Each index has a condition of its own that is always true, and that only the statements say which
+-- are made for it: no other can be served by it, whatever the statistics make the planner believe.
+
+-- The order of the claim; the same within a job type, for workers that take some types only.
+create index if not exists job_queue_ready on job_queue (priority desc, ready_at, id)
+  where ready_at < 'infinity';
+create index if not exists job_queue_ready_by_type on job_queue (job_type, priority desc, ready_at, id)
+  where ready_at is not null and job_type >= '';
+-- The lists of jobs, newest first, and the clean-up, oldest first.
+create index if not exists job_queue_by_status on job_queue (status, created_at, id)
+  where status >= '';
+
+drop index if exists idx_job_queue_status;
+drop index if exists idx_job_queue_next_attempt;
+drop index if exists idx_job_queue_run_at;
+drop index if exists idx_job_queue_priority;
+
+-- Down Migration
+create index if not exists idx_job_queue_status on job_queue (status);
+create index if not exists idx_job_queue_next_attempt on job_queue (next_attempt_at);
+create index if not exists idx_job_queue_run_at on job_queue (run_at);
+create index if not exists idx_job_queue_priority on job_queue (priority);
+
+drop index if exists job_queue_by_status;
+drop index if exists job_queue_ready_by_type;
+drop index if exists job_queue_ready;
+
+alter table job_queue reset (autovacuum_vacuum_scale_factor, autovacuum_analyze_scale_factor);
+
+alter table job_queue
+  drop column if exists ready_at,
+  drop column if exists lease_expires_at,
+  drop column if exists run_no,
+  alter column priority drop not null,
+  alter column max_attempts drop not null,
+  alter column attempts drop not null,
+  alter column updated_at drop not null,
+  alter column created_at drop not null,
+  alter column status drop not null;
+
+-- Ids that have grown beyond 32 bits stay.
+do $$
+begin
+  if not exists (select from job_queue where id > 2147483647) then
+    execute format('alter sequence %s as integer', pg_get_serial_sequence('job_queue', 'id'));
+    alter table job_queue alter column id type integer;
+  end if;
+exception when feature_not_supported or invalid_parameter_value then
+  null;
+end
+$$;

@@ -1,0 +1,33 @@
+//! How a run ended, as JavaScript says it.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::processor::{End, Outcome, Run};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutcomeMessage<'a> {
+    id: i64,
+    run_no: i64,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    pending_reason: Option<String>,
+}
+
+impl From<OutcomeMessage<'_>> for Outcome {
+    fn from(message: OutcomeMessage<'_>) -> Self {
+        let run = Run {
+            id: message.id,
+            run_no: message.run_no,
+        };
+        let end = match message.error {
+            None => End::Completed,
+            Some(entry) => End::Failed {
+                entry: entry.get().to_owned(),
+                pending_reason: message.pending_reason,
+            },
+        };
+        Self { run, end }
+    }
+}
