@@ -111,6 +111,11 @@ const faults: Record<string, Provoke> = {
   },
   'a password in the wrong place': () =>
     initJobQueue({ databaseConfig: { ...config, port: PASSWORD_MARKER as unknown as number } }),
+  'a password that has a character of which SASLprep knows nothing': async () => {
+    const error = await (await openQueue({ password: 'x😀' })).addJob(job).catch((e) => e);
+    expect(everythingIn(error)).not.toContain('😀');
+    throw error;
+  },
   'a password function that throws': async () =>
     (
       await openQueue({

@@ -48,8 +48,10 @@ export interface Proxy extends TestServer {
   /**
    * From now on nothing comes through, in either direction, and nobody is told: a cable that was
    * pulled, or a firewall that has forgotten the connection. New connections are accepted, and silent.
+   * Until `speak`, which is for connections that are made then.
    */
   silence(): void;
+  speak(): void;
   /**
    * From now on what is asked still arrives, but its answer is lost together with the connection.
    * Until `deliverAnswers`.
@@ -63,23 +65,31 @@ export async function openProxy(target: Address): Promise<Proxy> {
   let [silent, losesAnswers] = [false, false];
   const server = await openServer((socket) => {
     const upstream = connect(proxy.target.port, proxy.target.host);
+    let mute = silent;
+    const isMute = () => {
+      mute ||= silent;
+      return mute;
+    };
     upstream.on('error', () => {});
     socket.on('data', (data) => {
-      if (!silent) upstream.write(data);
+      if (!isMute()) upstream.write(data);
     });
     upstream.on('data', (data) => {
       if (losesAnswers) socket.destroy();
-      else if (!silent) socket.write(data);
+      else if (!isMute()) socket.write(data);
     });
     socket.on('close', () => upstream.destroy());
     upstream.on('close', () => {
-      if (!silent) socket.destroy();
+      if (!isMute()) socket.destroy();
     });
   });
   const proxy: Proxy = Object.assign(server, {
     target,
     silence() {
       silent = true;
+    },
+    speak() {
+      silent = false;
     },
     loseAnswers() {
       losesAnswers = true;

@@ -17,8 +17,17 @@ fuzz_target!(|json: &str| {
     for number in 1..=statement.values.len() {
         assert!(statement.sql.contains(&format!("${number}::")), "{number}");
     }
-    assert!(!statement.sql.contains(&format!("${}", statement.values.len() + 1)));
-    assert!(statement.values.iter().all(|value| matches!(value, Value::Text(_))));
+    assert!(
+        !statement
+            .sql
+            .contains(&format!("${}", statement.values.len() + 1))
+    );
+    assert!(
+        statement
+            .values
+            .iter()
+            .all(|value| matches!(value, Value::Text(_)))
+    );
     if let (Operation::Enqueue { .. }, [Value::Text(Some(jobs))]) =
         (&operation, &statement.values[..])
     {
@@ -26,7 +35,10 @@ fuzz_target!(|json: &str| {
         let jobs: serde_json::Value = serde_json::from_str(jobs).expect("JSON");
         let again = serde_json::json!({ "verb": "enqueue", "jobs": jobs }).to_string();
         let again: Operation = serde_json::from_str(&again).expect("the same jobs");
-        assert_eq!(again.statement(&Schema::new("public")).values, statement.values);
+        assert_eq!(
+            again.statement(&Schema::new("public")).values,
+            statement.values
+        );
     }
 });
 

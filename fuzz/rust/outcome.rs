@@ -20,7 +20,16 @@ fuzz_target!(|json: &str| {
         simple.simplify();
         assert_eq!(simple.run, outcome.run);
         match (&simple.end, &outcome.end) {
-            (End::Failed { entry, pending_reason }, End::Failed { pending_reason: given, .. }) => {
+            (
+                End::Failed {
+                    entry,
+                    pending_reason,
+                },
+                End::Failed {
+                    pending_reason: given,
+                    ..
+                },
+            ) => {
                 let printable = |text: &str| text.chars().all(|c| matches!(c, ' '..='~'));
                 assert!(printable(entry));
                 assert!(pending_reason.as_deref().is_none_or(printable));

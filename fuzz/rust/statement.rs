@@ -15,7 +15,14 @@ fuzz_target!(|text: &str| {
     assert_eq!(read, Some((text.to_owned(), true)));
 
     let schema = Schema::new(text);
-    let sql = schema.statement("select from {jobs} where id = $1", vec![]).sql;
-    let after = sql.strip_prefix("select from ").and_then(|sql| unquote(sql, "\""));
-    assert_eq!(after, Some((text.to_owned(), ".\"job_queue\" where id = $1")));
+    let sql = schema
+        .statement("select from {jobs} where id = $1", vec![])
+        .sql;
+    let after = sql
+        .strip_prefix("select from ")
+        .and_then(|sql| unquote(sql, "\""));
+    assert_eq!(
+        after,
+        Some((text.to_owned(), ".\"job_queue\" where id = $1"))
+    );
 });
