@@ -355,7 +355,21 @@ async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<PgRow>> {
     connection
         .fetch_all(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
         .await
-        .map_err(statement_failed)
+        .map_err(migration_failed)
+}
+
+/// As any statement, but with all that Postgres said: who migrates may read every row, and what
+/// forbids a migration (a null in a column, an event trigger) is told by nothing else.
+fn migration_failed(error: sqlx::Error) -> Error {
+    let said = match &error {
+        sqlx::Error::Database(refused) => Some(refused.message().to_owned()),
+        _ => None,
+    };
+    let error = statement_failed(error);
+    Error {
+        cause: said.or(error.cause),
+        ..error
+    }
 }
 
 async fn close(connection: PgConnection) {
