@@ -775,6 +775,11 @@ describe('a connection string that is refused', () => {
     expect(refused).not.toMatch(/hunter2|localhost|required|revoked|\/none/);
   });
 
+  test('a directory beside a host', () => {
+    const connectionString = 'postgresql://%2Ftmp/app?host=db';
+    expect(refusalOf({ connectionString })).toContain('names a directory and a host');
+  });
+
   test('two databases of a socket', () => {
     const message = 'names a database in its parameter db, where node-postgres does not look';
     expect(refusalOf({ connectionString: 'socket:/tmp?db=app&db=me' })).toContain(message);

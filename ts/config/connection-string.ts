@@ -87,6 +87,10 @@ function readSocketUrl(url: URL, name: string): ConnectionString {
 function readUrl(url: URL, name: string): ConnectionString {
   const parameters = parametersOf(url);
   const hostname = url.hostname === NO_HOST ? '' : url.hostname;
+  if (parameters.host && /^%2f/i.test(hostname)) {
+    // node-postgres would take the directory for a part of the database's name.
+    throw invalidConfig(`${name} names a directory and a host: leave one of them out`);
+  }
   const settings = {
     ...settingsOf(url, parameters, name),
     host: parameters.host || decode(hostname, decodeURIComponent, name),
