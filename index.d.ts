@@ -2,7 +2,7 @@ import { Pool } from "pg";
 
 //#region ts/errors.d.ts
 /** What went wrong, as a stable string to compare with. */
-type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'CLOSED' | 'DATABASE_ERROR';
+type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE' | 'CLOSED' | 'DATABASE_ERROR';
 /**
  * The one class of every error that this package rejects with or throws.
  *
@@ -58,6 +58,11 @@ interface DatabaseConfig {
   maxLifetimeSeconds?: number | undefined;
   /** Postgres's `statement_timeout` in milliseconds; 0 or `false` = the server's setting. */
   statement_timeout?: number | false | undefined;
+  /**
+   * The longest wait for an answer of Postgres, in milliseconds; 0 = no limit. Whoever waits longer is told
+   * that what was asked may have been done. Default 300,000.
+   */
+  query_timeout?: number | undefined;
   /** Postgres's `lock_timeout` in milliseconds. */
   lock_timeout?: number | undefined;
   /** Postgres's `idle_in_transaction_session_timeout` in milliseconds. */
@@ -85,6 +90,13 @@ interface JobQueueConfig {
   verbose?: boolean | undefined;
   /** The Postgres schema that holds the tables. Default `public`. */
   schema?: string | undefined;
+  /**
+   * `'transaction'` where a pooler in transaction mode stands before Postgres: PgBouncer, Supavisor, and
+   * what else gives a client another server connection for each transaction. `'none'` everywhere else.
+   * Default: `'transaction'` for Supabase's and Neon's poolers and where the connection string says
+   * `pgbouncer=true`, else `'none'`.
+   */
+  pooler?: 'transaction' | 'none' | undefined;
 }
 /** What `addJob` takes. */
 interface JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> {
@@ -98,6 +110,11 @@ interface JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<Payload
   priority?: number | undefined;
   /** The earliest time to run. `null` or absent: now, by the database's clock. */
   run_at?: Date | null | undefined;
+  /**
+   * How long a run may take, in milliseconds: 1 to 2,147,483,647. Then its signal aborts and the attempt
+   * has failed. `null` or absent: the processor's `defaultTimeout`.
+   */
+  timeout_ms?: number | null | undefined;
 }
 /** What `addJob` takes, of any type of job: each with the payload of its own type. */
 type AnyJobOptions<PayloadMap> = { [T in JobType<PayloadMap>]: JobOptions<PayloadMap, T> }[JobType<PayloadMap>];
@@ -135,6 +152,10 @@ interface JobRow<PayloadMap, T extends JobType<PayloadMap>> {
   next_attempt_at: Date | null;
   priority: number;
   run_at: Date | null;
+  /** How long a run may take, in milliseconds; `null` leaves it to the processor. */
+  timeout_ms: number | null;
+  /** When `cancelJob` was called while the job ran; `null` if it was not. */
+  cancel_requested_at: Date | null;
   /** Why the job could not be run, where no handler was registered for its type. */
   pending_reason: string | null;
   /** Oldest first; the last 100 are kept. */
@@ -176,6 +197,22 @@ interface ProcessorOptions {
    * small. Jobs that fail or are cancelled are kept. Default `false`.
    */
   removeOnComplete?: boolean | undefined;
+  /**
+   * How long a claimed job is this processor's own unless extended, in milliseconds: 1,000 to 86,400,000.
+   * The engine extends what runs. If the process dies, its jobs are free for others after this time.
+   * Default 30,000.
+   */
+  leaseDuration?: number | undefined;
+  /**
+   * How long a run may take whose job has no `timeout_ms`, in milliseconds: 1 to 2,147,483,647. Then its
+   * signal aborts, the attempt has failed, and its slot is free. Default: no limit.
+   */
+  defaultTimeout?: number | undefined;
+  /**
+   * How long a run has to end after `cancelJob` has aborted its signal, in milliseconds: 0 to 2,147,483,647.
+   * Then the job is cancelled, and its slot is free. Default 5,000.
+   */
+  cancelGrace?: number | undefined;
 }
 interface Processor {
   /**
@@ -201,8 +238,22 @@ interface JobContext {
   readonly max_attempts: number;
   readonly priority: number;
   readonly run_at: Date | null;
-  /** Aborts, with a `JobQueueError` as its reason, when this run no longer owns the job. */
+  /**
+   * Aborts when the run should end. The reason is a `JobQueueError`: `TIMEOUT` when its time is up,
+   * `CANCELLED` when the job is to be cancelled, `LEASE_LOST` when the run no longer owns the job.
+   */
   readonly signal: AbortSignal;
+  /**
+   * Lets this run go on for `ms` milliseconds from now, 1 to 2,147,483,647, where its time is limited and
+   * would end sooner. Throws `INVALID_ARGUMENT`.
+   */
+  extendTimeout(ms: number): void;
+  /**
+   * Completes the job in the caller's transaction: committed, the job is completed, together with
+   * whatever else the transaction wrote; rolled back, it goes on. The handler must await the commit or
+   * rollback before it ends. Rejects with `LEASE_LOST` if this run no longer owns the job.
+   */
+  completeIn(db: DatabaseClient): Promise<void>;
 }
 /** Where a method runs its statement when it is not to be the queue's own pool. */
 interface DatabaseOptions {
@@ -241,7 +292,13 @@ interface JobQueue<PayloadMap = any> extends AsyncDisposable {
    */
   retryJob(id: JobId): Promise<void>;
   retryJob(db: DatabaseClient, id: JobId): Promise<void>;
-  /** Cancels a job that is pending, or failed with attempts left. Leaves every other as it is. */
+  /**
+   * Cancels a job that is pending, or failed with attempts left. Of one that runs, the handler's signal
+   * aborts with `CANCELLED`: at once if it runs in this process, within a second if its processor has a
+   * session connection to listen on (`max` of 2 or more, no pooler), and else when its lease is next
+   * extended. If the handler then ends or throws, or `cancelGrace` is over, the job is cancelled; a
+   * handler that completed first has completed it. Leaves every other job as it is.
+   */
   cancelJob(id: JobId): Promise<void>;
   cancelJob(db: DatabaseClient, id: JobId): Promise<void>;
   /** Cancels the pending jobs that match all of the filters; resolves to how many. */

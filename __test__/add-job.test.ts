@@ -76,6 +76,8 @@ describe('a job that is added', () => {
       priority: 0,
       run_at: expect.any(Date),
       pending_reason: null,
+      timeout_ms: null,
+      cancel_requested_at: null,
       error_history: [],
     });
     expect(job?.run_at?.getTime()).toBeGreaterThanOrEqual(before.getTime());

@@ -48,6 +48,7 @@ describe('addJob', () => {
       maxAttempts: 3,
       priority: 0,
       runAt: null,
+      timeoutMs: null,
     });
   });
 
@@ -64,6 +65,8 @@ describe('addJob', () => {
       runAt: runAt.getTime(),
     });
     expect(job({ run_at: null }).runAt).toBeNull();
+    expect(job({ timeout_ms: 5 }).timeoutMs).toBe(5);
+    expect(job({ timeout_ms: null }).timeoutMs).toBeNull();
   });
 
   test.each<[string, object]>([
@@ -82,6 +85,7 @@ describe('addJob', () => {
     [{ priority: '10' }, `addJob: priority must be ${INT4}, got a string`],
     [{ priority: 1n }, `addJob: priority must be ${INT4}, got a BigInt`],
     [{ priority: null }, `addJob: priority must be ${INT4}, got null`],
+    [{ timeout_ms: 0 }, 'timeout_ms must be an integer between 1 and 2147483647, got 0'],
     [{ max_attempts: 0 }, 'max_attempts must be an integer between 1 and 2147483647, got 0'],
     [{ max_attempts: null }, 'max_attempts must be an integer between 1 and 2147483647, got null'],
     [{ job_type: undefined }, `addJob: job_type must be ${NAME}, got undefined`],
@@ -289,6 +293,8 @@ describe('createProcessor', () => {
     const parsed = parse();
     expect(parsed).toMatchObject({ batchSize: 10, concurrency: 3, pollInterval: 5000 });
     expect(parsed).toMatchObject({ verbose: false, removeOnComplete: false, jobTypes: null });
+    const times = { leaseDuration: 30_000, defaultTimeout: null, cancelGrace: 5_000 };
+    expect(parsed).toMatchObject(times);
     expect(parsed.workerId).toMatch(/^worker-[\da-f-]{8,}$/);
     expect(parse().workerId).not.toBe(parsed.workerId);
   });
@@ -296,7 +302,8 @@ describe('createProcessor', () => {
   test('keeps what it is given', () => {
     const options = { workerId: 'w', batchSize: 1, concurrency: 10_000, pollInterval: 86_400_000 };
     const onError = () => {};
-    const given = { ...options, onError, verbose: true, removeOnComplete: true };
+    const times = { leaseDuration: 1000, defaultTimeout: 1, cancelGrace: 0 };
+    const given = { ...options, ...times, onError, verbose: true, removeOnComplete: true };
     expect(parse(given)).toEqual({ ...given, jobTypes: null });
     expect(parse({ jobType: 'a' }).jobTypes).toEqual(['a']);
     expect(parse({ jobType: ['b', 'a', 'b'] }).jobTypes).toEqual(['b', 'a']);
@@ -319,6 +326,9 @@ describe('createProcessor', () => {
     [{ concurrency: 10_001 }, 'concurrency must be an integer between 1 and 10000, got 10001'],
     [{ concurrency: '3' }, 'concurrency must be an integer between 1 and 10000, got a string'],
     [{ pollInterval: 0 }, 'pollInterval must be an integer between 1 and 86400000, got 0'],
+    [{ leaseDuration: 999 }, 'leaseDuration must be an integer between 1000 and 86400000, got 999'],
+    [{ defaultTimeout: 0 }, 'defaultTimeout must be an integer between 1 and 2147483647, got 0'],
+    [{ cancelGrace: -1 }, 'cancelGrace must be an integer between 0 and 2147483647, got -1'],
     [{ workerId: '' }, `workerId must be ${NAME}, got an empty string`],
     [
       { workerId: 'a\0' },

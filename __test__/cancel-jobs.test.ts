@@ -39,28 +39,11 @@ describe('cancelJob', () => {
     ['has failed for good', `status = 'failed', attempts = 3`],
     ['is cancelled already', `status = 'cancelled'`],
     ['has a status that a hand has made up', `status = 'on hold'`],
-    [
-      'was marked as processing by something that knows no leases',
-      `status = 'processing', attempts = 1, locked_at = now()`,
-    ],
-    [
-      'runs under a lease',
-      `status = 'processing', attempts = 1, locked_at = now(),
-       lease_expires_at = now() + interval '1 min'`,
-    ],
   ])('leaves a job as it is that %s', async (_, state) => {
     const id = await jobSetTo(state);
     const before = await queue.getJob(id);
     expect(await queue.cancelJob(id)).toBeUndefined();
     expect(await queue.getJob(id)).toEqual(before);
-  });
-
-  test('lets a job that runs come to its end', async () => {
-    const id = await jobSetTo();
-    const run = await beginDueJobs(queue);
-    await queue.cancelJob(id);
-    await run.finish();
-    expect(await statusOf(id)).toBe('completed');
   });
 
   test('of an id that no job has is no error, and cancels nothing', async () => {

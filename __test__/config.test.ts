@@ -429,6 +429,41 @@ describe('agrees with node-postgres on TLS', () => {
   });
 });
 
+describe('pooler', () => {
+  const poolerOf = (connectionString: string, given: object = {}) =>
+    resolveConfig({ databaseConfig: { connectionString }, ...given }, {}).settings.pooler;
+
+  test.each([
+    'postgresql://me@aws-0-eu.pooler.supabase.com:6543/postgres',
+    'postgresql://me@ep-cool-1-pooler.eu-central-1.aws.neon.tech/app',
+    'postgresql://me@db/app?pgbouncer=true',
+  ])('is told by %s', (url) => {
+    expect(poolerOf(url)).toBe('transaction');
+    expect(poolerOf(url, { pooler: 'none' })).toBe('none');
+  });
+
+  test.each([
+    'postgresql://me@aws-0-eu.pooler.supabase.com:5432/postgres',
+    'postgresql://me@ep-cool-1.eu-central-1.aws.neon.tech/app',
+    'postgresql://me@db:6543/app?pgbouncer=false',
+  ])('is none at %s', (url) => {
+    expect(poolerOf(url)).toBe('none');
+    expect(poolerOf(url, { pooler: 'transaction' })).toBe('transaction');
+  });
+
+  test.each(['session', true, 1, {}])('cannot be %o', (pooler) => {
+    expect(() => poolerOf('postgresql://me@db/app', { pooler })).toThrow(
+      "initJobQueue: pooler must be 'transaction' or 'none'",
+    );
+  });
+
+  test.each(['options=-cgeqo%3Doff', 'lock_timeout=5'])('leaves no session for %s', (parameter) => {
+    expect(() => poolerOf(`postgresql://me@db/app?pgbouncer=true&${parameter}`)).toThrow(
+      'belong to a session, which a pooler in transaction mode does not keep',
+    );
+  });
+});
+
 describe('everything is present', () => {
   test('by default', () => {
     expect(resolve({})).toEqual({
@@ -444,7 +479,9 @@ describe('everything is present', () => {
         key: null,
         applicationName: null,
         options: null,
+        pooler: 'none',
         statementTimeoutMs: 0,
+        queryTimeoutMs: 300_000,
         connectTimeoutMs: 0,
         max: 10,
         idleTimeoutMs: 10_000,
@@ -476,6 +513,7 @@ describe('everything is present', () => {
       connectionTimeoutMillis: 2000,
       maxLifetimeSeconds: 60,
       statement_timeout: 5000,
+      query_timeout: 7000,
       application_name: 'billing',
       options: '-c search_path=app',
       lock_timeout: 100,
@@ -496,7 +534,9 @@ describe('everything is present', () => {
       key: null,
       applicationName: 'billing',
       options,
+      pooler: 'none',
       statementTimeoutMs: 5000,
+      queryTimeoutMs: 7000,
       connectTimeoutMs: 2000,
       max: 3,
       idleTimeoutMs: 0,
@@ -513,6 +553,7 @@ describe('everything is present', () => {
       application_name: 'billing',
       options,
       statement_timeout: 5000,
+      query_timeout: 7000,
       connectionTimeoutMillis: 2000,
       max: 3,
       idleTimeoutMillis: 0,
@@ -549,9 +590,7 @@ describe('everything is present', () => {
 
   test('options that ask for nothing but what happens anyway', () => {
     const harmless = { min: 0, keepAlive: false, maxUses: Number.POSITIVE_INFINITY };
-    expect(settings({ ...harmless, allowExitOnIdle: true, query_timeout: 0 })).toEqual(
-      settings({}),
-    );
+    expect(settings({ ...harmless, allowExitOnIdle: true })).toEqual(settings({}));
     expect(settings({ unknown: undefined, keepAlive: undefined })).toEqual(settings({}));
     expect(settings({ sslnegotiation: 'postgres' }, { PGSSLNEGOTIATION: 'direct' }).port).toBe(
       5432,
@@ -670,7 +709,6 @@ describe('what is refused', () => {
   test.each<Fields>([
     { keepAlive: true },
     { keepAliveInitialDelayMillis: 1000 },
-    { query_timeout: 1000 },
     { min: 1 },
     { maxUses: 100 },
     { Client: class {} },
@@ -729,10 +767,6 @@ describe('a connection string that is refused', () => {
     [
       'statement_timeout=30s',
       'statement_timeout in databaseConfig.connectionString must be an int',
-    ],
-    [
-      'query_timeout=5',
-      'query_timeout in databaseConfig.connectionString is an option of node-pos',
     ],
     [
       'replication=database',

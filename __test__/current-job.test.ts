@@ -32,7 +32,7 @@ describe('currentJob in a handler', () => {
 
     const [job] = await lookInside(currentJob);
 
-    expect(job).toEqual({
+    expect(job).toMatchObject({
       id,
       job_type: 'job',
       attempts: 3,

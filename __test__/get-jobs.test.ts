@@ -15,7 +15,8 @@ const everyColumn = `
   created_at = '2030-01-02 03:04:05.001Z', updated_at = '2030-01-02 03:04:05.002Z',
   locked_at = '2030-01-02 03:04:05.003Z', locked_by = 'worker-1', attempts = 2, max_attempts = 5,
   next_attempt_at = '2030-01-02 03:04:05.004Z', priority = -7, run_at = '2030-01-02 03:04:05.005Z',
-  pending_reason = 'because',
+  pending_reason = 'because', timeout_ms = 2000,
+  cancel_requested_at = '2030-01-02 03:04:05.006Z',
   error_history = '[{"message": "no", "timestamp": "2030-01-01T00:00:00.000Z", "attempt": 1}]'`;
 
 describe('a record', () => {
@@ -39,6 +40,8 @@ describe('a record', () => {
       priority: -7,
       run_at: at(5),
       pending_reason: 'because',
+      timeout_ms: 2000,
+      cancel_requested_at: at(6),
       error_history: [{ message: 'no', timestamp: '2030-01-01T00:00:00.000Z', attempt: 1 }],
     };
     const job = await queue.getJob(id);

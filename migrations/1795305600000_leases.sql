@@ -38,6 +38,10 @@ alter table job_queue
   add column if not exists run_no bigint not null default 0,
   -- Until when the worker that runs the job owns it.
   add column if not exists lease_expires_at timestamptz,
+  -- How long a run may take, in milliseconds; null leaves it to the worker.
+  add column if not exists timeout_ms integer check (timeout_ms > 0),
+  -- When somebody asked for a running job to be cancelled.
+  add column if not exists cancel_requested_at timestamptz,
   -- From when the job may be claimed; null if it may not. Generated, so that an update by hand
   -- keeps it right. A lease that is older than the lock belongs to an earlier run: the job was then
   -- claimed by something that knows no leases, and waits for reclaimStuckJobs.
@@ -88,6 +92,8 @@ alter table job_queue reset (autovacuum_vacuum_scale_factor, autovacuum_analyze_
 alter table job_queue
   drop column if exists ready_at,
   drop column if exists lease_expires_at,
+  drop column if exists timeout_ms,
+  drop column if exists cancel_requested_at,
   drop column if exists run_no,
   alter column priority drop not null,
   alter column max_attempts drop not null,

@@ -13,6 +13,9 @@ pub enum Code {
     NotMigrated,
     ConnectionFailed,
     LeaseLost,
+    Timeout,
+    Cancelled,
+    Deadline,
     Closed,
     DatabaseError,
 }

@@ -8,6 +8,7 @@
 //! - [`store`] holds every statement that is sent to Postgres, one verb a file.
 //! - [`connect`] holds what comes before a statement can be sent: settings, connections, migrations.
 
+mod backoff;
 #[cfg(feature = "database")]
 pub mod connect;
 pub mod error;

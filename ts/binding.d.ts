@@ -7,10 +7,15 @@ export declare class NativeProcessor {
   /** Resolves when the processor was stopped and has ended. Not to be called while an engine runs. */
   runInBackground(): Promise<undefined>
   /**
-   * Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason? }[]`, where `error`
-   * is the entry for `error_history`.
+   * Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, cancelled? }[]`,
+   * where `error` is the entry for `error_history`, and `cancelled` says that the run was told
+   * that its job is to be cancelled before it ended.
    */
   settle(outcomes: string): void
+  /** Lets a run go on for so long from now, where its time is limited and ends sooner. */
+  extendTimeout(id: number, runNo: number, byMs: number): void
+  /** The handler of this run is about to complete its job in a transaction of its own. */
+  settledByHandler(id: number, runNo: number): void
   stop(): void
   /** Stops, waits for what runs, and hands back what still runs after `timeout_ms`. */
   drain(timeoutMs: number): Promise<void>
@@ -46,7 +51,9 @@ export interface ConnectionSettings {
   key: string | null
   applicationName: string | null
   options: string | null
+  pooler: 'none' | 'transaction'
   statementTimeoutMs: number
+  queryTimeoutMs: number
   connectTimeoutMs: number
   max: number
   idleTimeoutMs: number
@@ -86,6 +93,8 @@ export interface ProcessorSettings {
   concurrency: number
   pollIntervalMs: number
   leaseMs: number
+  defaultTimeoutMs: number | null
+  cancelGraceMs: number
   jobTypes: Array<string> | null
   removeOnComplete: boolean
 }

@@ -32,6 +32,7 @@ const CONFIG_OPTIONS = Object.keys({
   databaseConfig: true,
   verbose: true,
   schema: true,
+  pooler: true,
 } satisfies Record<keyof JobQueueConfig, true>);
 
 const MAX_SCHEMA_BYTES = 63;
@@ -59,7 +60,7 @@ function resolve(config: unknown, env: NodeJS.ProcessEnv): ResolvedConfig {
   const fields = checkedOptions(options.databaseConfig, 'databaseConfig');
   refuseMissingVariable(fields);
   return {
-    ...resolveDatabase(fields, 'databaseConfig.connectionString', env),
+    ...resolveDatabase(fields, 'databaseConfig.connectionString', env, options.pooler),
     schema: resolveSchema(options.schema ?? 'public', 'schema'),
     verbose: checkedBoolean({ value: options.verbose ?? false, name: 'verbose' }),
   };

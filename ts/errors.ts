@@ -7,6 +7,9 @@ export type JobQueueErrorCode =
   | 'CONNECTION_FAILED'
   | 'JOB_RUNNING'
   | 'LEASE_LOST'
+  | 'TIMEOUT'
+  | 'CANCELLED'
+  | 'DEADLINE'
   | 'CLOSED'
   | 'DATABASE_ERROR';
 

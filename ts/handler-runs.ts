@@ -11,19 +11,8 @@ import type { AnyHandler } from './arguments/processor.js';
 import { jobStorage } from './current-job.js';
 import { type DescribedError, describeError } from './describe-error.js';
 import type { JobQueueError } from './errors.js';
+import { JobRun, type NativeJob, type RunControl } from './job-run.js';
 import type { Log } from './log.js';
-
-/** A claimed job, as the engine sends it. */
-export interface NativeJob {
-  id: number;
-  runNo: number;
-  jobType: string;
-  payload: unknown;
-  attempts: number;
-  maxAttempts: number;
-  priority: number;
-  runAt: number | null;
-}
 
 /** How a run ended, as the engine takes it. */
 interface Outcome {
@@ -31,15 +20,17 @@ interface Outcome {
   runNo: number;
   error?: DescribedError;
   pendingReason?: string;
+  cancelled?: boolean;
 }
 
 export class HandlerRuns {
-  private readonly controllers = new Map<string, AbortController>();
+  private readonly runs = new Set<JobRun>();
   private outcomes: Outcome[] = [];
 
   constructor(
     private readonly handlers: ReadonlyMap<string, AnyHandler>,
     private readonly settle: (outcomes: string) => void,
+    private readonly control: RunControl,
     private readonly log: Log,
   ) {}
 
@@ -48,7 +39,9 @@ export class HandlerRuns {
   }
 
   abort(id: number, runNo: number, reason: JobQueueError): void {
-    this.controllers.get(keyOf(id, runNo))?.abort(reason);
+    for (const run of this.runs) {
+      if (JobRun.is(run, id, runNo)) JobRun.abort(run, reason);
+    }
   }
 
   private run(job: NativeJob): void {
@@ -59,19 +52,19 @@ export class HandlerRuns {
       this.end({ id, runNo, error: { message }, pendingReason: message });
       return;
     }
-    const controller = new AbortController();
-    this.controllers.set(keyOf(id, runNo), controller);
+    const run = new JobRun(job, this.control);
+    this.runs.add(run);
     const startedAt = performance.now();
     this.log(`job ${id} (${jobType}) started: attempt ${job.attempts} of ${job.maxAttempts}`);
 
     const end = (outcome: Outcome) => {
-      this.controllers.delete(keyOf(id, runNo));
+      this.runs.delete(run);
+      if (JobRun.wasCancelled(run)) outcome.cancelled = true;
       const duration = Math.round(performance.now() - startedAt);
-      const how = outcome.error === undefined ? 'completed' : 'failed';
-      this.log(`job ${id} (${jobType}) ${how} after ${duration} ms`);
+      this.log(`job ${id} (${jobType}) ${howItEnded(outcome)} after ${duration} ms`);
       this.end(outcome);
     };
-    jobStorage.run(contextOf(job, controller.signal), callInScope, handler, job.payload).then(
+    jobStorage.run(run, callInScope, handler, job.payload).then(
       () => end({ id, runNo }),
       (thrown) => end({ id, runNo, error: describeError(thrown) }),
     );
@@ -88,6 +81,11 @@ export class HandlerRuns {
   }
 }
 
+function howItEnded(outcome: Outcome): string {
+  if (outcome.cancelled) return 'was cancelled';
+  return outcome.error === undefined ? 'completed' : 'failed';
+}
+
 /** In an asynchronous scope of its own: what a handler sets by `enterWith` is not the next one's. */
 function callInScope(handler: AnyHandler, payload: unknown): Promise<void> {
   const scope = new AsyncResource('pg-bg-job-queue.job');
@@ -98,17 +96,3 @@ function callInScope(handler: AnyHandler, payload: unknown): Promise<void> {
 async function callHandler(handler: AnyHandler, payload: unknown): Promise<void> {
   await handler(payload);
 }
-
-function contextOf(job: NativeJob, signal: AbortSignal) {
-  return Object.freeze({
-    id: job.id,
-    job_type: job.jobType,
-    attempts: job.attempts,
-    max_attempts: job.maxAttempts,
-    priority: job.priority,
-    run_at: job.runAt === null ? null : new Date(job.runAt),
-    signal,
-  });
-}
-
-const keyOf = (id: number, runNo: number) => `${id}/${runNo}`;

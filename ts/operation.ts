@@ -18,5 +18,6 @@ export type Operation =
   | { verb: 'retry'; id: number }
   | { verb: 'cancel'; id: number }
   | ({ verb: 'cancelUpcoming' } & ParsedFilters)
+  | { verb: 'complete'; id: number; runNo: number; remove: boolean }
   | { verb: 'reclaim'; maxProcessingMinutes: number }
   | { verb: 'cleanup'; daysToKeep: number; after: CleanupPosition | null };

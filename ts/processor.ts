@@ -5,7 +5,8 @@ import {
   parseDrainTimeout,
 } from './arguments/processor.js';
 import { JobQueueError } from './errors.js';
-import { HandlerRuns, type NativeJob } from './handler-runs.js';
+import { HandlerRuns } from './handler-runs.js';
+import type { NativeJob } from './job-run.js';
 import { type Log, openLog } from './log.js';
 import {
   call,
@@ -15,7 +16,7 @@ import {
   type NativeQueue,
   toJobQueueError,
 } from './native.js';
-import type { Processor } from './types.js';
+import type { DatabaseClient, Processor } from './types.js';
 
 /** What the engine says: see `src/node/processor.rs`. */
 type Message =
@@ -25,8 +26,15 @@ type Message =
 
 type InContext = <T>(run: () => T) => T;
 
-/** How long a job is its worker's own before another may take it, unless extended. Milliseconds. */
-const LEASE = 30_000;
+/** What a processor needs of the queue that makes it. */
+export interface ProcessorHome {
+  readonly queue: NativeQueue;
+  /** The processors whose engine runs. */
+  readonly running: Set<JobProcessor>;
+  /** Completes the job of a run on a caller's client; resolves to whether the run owned it. */
+  completeIn(client: DatabaseClient, id: number, runNo: number, remove: boolean): Promise<boolean>;
+  refuseIfClosed(method: string): void;
+}
 
 const outsideOfRequests: InContext = AsyncLocalStorage.snapshot();
 
@@ -42,34 +50,43 @@ export class JobProcessor implements Processor {
   private inContext: InContext = outsideOfRequests;
 
   constructor(
-    queue: NativeQueue,
-    private readonly siblings: Set<JobProcessor>,
+    private readonly home: ProcessorHome,
     handlers: ReadonlyMap<string, AnyHandler>,
     private readonly options: ParsedProcessorOptions,
-    private readonly refuseIfClosed: (method: string) => void,
   ) {
-    const { workerId, batchSize, concurrency, pollInterval, jobTypes, removeOnComplete, verbose } =
-      options;
-    this.log = openLog(verbose);
+    this.log = openLog(options.verbose);
     this.processor = callSync(() =>
-      queue.createProcessor(
+      home.queue.createProcessor(
         {
-          workerId,
-          batchSize,
-          concurrency,
-          pollIntervalMs: pollInterval,
-          leaseMs: LEASE,
-          jobTypes,
-          removeOnComplete,
+          workerId: options.workerId,
+          batchSize: options.batchSize,
+          concurrency: options.concurrency,
+          pollIntervalMs: options.pollInterval,
+          leaseMs: options.leaseDuration,
+          defaultTimeoutMs: options.defaultTimeout,
+          cancelGraceMs: options.cancelGrace,
+          jobTypes: options.jobTypes,
+          removeOnComplete: options.removeOnComplete,
         },
         (message) => this.hear(JSON.parse(message) as Message),
       ),
     );
-    this.runs = new HandlerRuns(handlers, (outcomes) => this.processor.settle(outcomes), this.log);
+    this.runs = new HandlerRuns(
+      handlers,
+      (outcomes) => this.processor.settle(outcomes),
+      {
+        extendTimeout: (id, runNo, ms) => this.processor.extendTimeout(id, runNo, ms),
+        completeIn: (client, id, runNo) => {
+          this.processor.settledByHandler(id, runNo);
+          return home.completeIn(client, id, runNo, options.removeOnComplete);
+        },
+      },
+      this.log,
+    );
   }
 
   async start(): Promise<number> {
-    this.refuseIfClosed('start');
+    this.home.refuseIfClosed('start');
     this.refuseIfBusy('start');
     // A handler run by a route may use what belongs to the route's request.
     this.inContext = AsyncLocalStorage.snapshot();
@@ -79,7 +96,7 @@ export class JobProcessor implements Processor {
   }
 
   startInBackground(): void {
-    this.refuseIfClosed('startInBackground');
+    this.home.refuseIfClosed('startInBackground');
     if (this.mode === 'background') return;
     if (this.mode === 'batch') this.refuseIfBusy('startInBackground');
     if (this.engine !== null) {
@@ -117,13 +134,13 @@ export class JobProcessor implements Processor {
   private async keep<T>(mode: 'batch' | 'background', engine: Promise<T>): Promise<T> {
     this.mode = mode;
     this.engine = engine;
-    this.siblings.add(this);
+    this.home.running.add(this);
     try {
       return await engine;
     } finally {
       this.mode = 'stopping';
       this.engine = null;
-      this.siblings.delete(this);
+      this.home.running.delete(this);
       if (this.startAgain) {
         this.startAgain = false;
         this.startInBackground();

@@ -134,8 +134,9 @@ class PostgresJobQueue {
   async cancelJob(...args: Arguments): Promise<void> {
     const { database, rest } = this.split('cancelJob', args, 1);
     const id = parseJobId('cancelJob', rest[0]);
-    const cancelled = await database.run({ verb: 'cancel', id });
-    if (cancelled.length > 0) this.log(`cancelled job ${id}`);
+    const [fate] = await database.run({ verb: 'cancel', id });
+    if (fate === 'cancelled') this.log(`cancelled job ${id}`);
+    if (fate === 'requested') this.log(`asked for job ${id}, which runs, to be cancelled`);
   }
 
   async cancelAllUpcomingJobs(...args: Arguments): Promise<number> {
@@ -172,11 +173,18 @@ class PostgresJobQueue {
   createProcessor(handlers: unknown, options?: unknown): Processor {
     this.refuseIfClosed('createProcessor');
     return new JobProcessor(
-      this.queue,
-      this.processors,
+      {
+        queue: this.queue,
+        running: this.processors,
+        completeIn: async (client, id, runNo, remove) => {
+          const database = new ClientDatabase(client, this.#config.schema);
+          const completed = await database.run({ verb: 'complete', id, runNo, remove });
+          return completed.length > 0;
+        },
+        refuseIfClosed: (method) => this.refuseIfClosed(method),
+      },
       parseHandlers(handlers),
       parseProcessorOptions(options),
-      (method) => this.refuseIfClosed(method),
     );
   }
 

@@ -16,6 +16,8 @@ interface RawRecord {
   priority: number;
   run_at: RawTime | null;
   pending_reason: string | null;
+  timeout_ms: number | null;
+  cancel_requested_at: RawTime | null;
   error_history: JobErrorEntry[];
 }
 
@@ -41,6 +43,7 @@ export function readRecord(json: string): JobRow<Record<string, unknown>, string
     locked_at: toDateOrNull(raw.locked_at),
     next_attempt_at: toDateOrNull(raw.next_attempt_at),
     run_at: toDateOrNull(raw.run_at),
+    cancel_requested_at: toDateOrNull(raw.cancel_requested_at),
     // A hand may have written any JSON here.
     error_history: Array.isArray(raw.error_history) ? raw.error_history : [],
   };

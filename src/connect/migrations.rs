@@ -29,7 +29,11 @@ macro_rules! migrations {
 }
 
 /// In the order in which they are applied.
-const MIGRATIONS: &[Migration] = migrations!["1751131910823_initial", "1795305600000_leases"];
+const MIGRATIONS: &[Migration] = migrations![
+    "1751131910823_initial",
+    "1795305600000_leases",
+    "1795392000000_add_job",
+];
 
 /// Where applied migrations are recorded, in the schema of the queue.
 const RECORD: &str = "job_queue_migrations";

@@ -6,12 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
-use deadpool::managed::{self, Manager, Metrics, RecycleError, RecycleResult, WeakPool};
-use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use deadpool::managed::{self, Manager, Metrics, PoolError, RecycleError, RecycleResult, WeakPool};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Executor, Postgres};
 
-use super::refusal::{connect_failed, not_connected, pool_failed, statement_failed, timed_out};
-use super::settings::Settings;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::refusal::{
+    connect_failed, not_connected, pool_failed, refusal, silence, statement_failed, timed_out,
+};
+use super::settings::{Pooler, Settings};
 use super::statement::{Statement, Value};
 use crate::error::{Code, Error, Result};
 
@@ -20,17 +25,16 @@ use crate::error::{Code, Error, Result};
 const TRUSTED_FOR: Duration = Duration::from_secs(20);
 /// How long such a connection has to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a statement is sent that the server undoes for the sake of other transactions.
+const MAX_TRIES: u32 = 10;
+/// How long to wait before the second time; longer before each further one.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// How often idle connections are looked at.
 const REAP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Asks the user's `password` function.
 pub type AskPassword =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String>> + Send>> + Send + Sync>;
-
-/// How often a statement is sent that the server undoes for the sake of other transactions.
-const MAX_TRIES: u32 = 10;
-/// How long to wait before the second time; longer before each further one.
-const TRY_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 struct Connections {
     settings: Settings,
@@ -56,13 +60,8 @@ impl Connections {
             .unwrap_or_else(PoisonError::into_inner);
         broken_at.is_some_and(|at| metrics.created <= at)
     }
-}
 
-impl Manager for Connections {
-    type Type = PgConnection;
-    type Error = Error;
-
-    async fn create(&self) -> Result<PgConnection> {
+    async fn connect_options(&self) -> Result<PgConnectOptions> {
         let asked = match &self.ask_password {
             Some(ask) => {
                 let refused = |error: Error| not_connected(&self.settings, &error.message);
@@ -72,12 +71,24 @@ impl Manager for Connections {
         };
         let password = asked.as_deref().or(self.settings.password.as_deref());
         let failed = |error| connect_failed(error, &self.settings);
-        let options = self.settings.connect_options(password).map_err(failed)?;
+        self.settings.connect_options(password).map_err(failed)
+    }
+}
+
+impl Manager for Connections {
+    type Type = PgConnection;
+    type Error = Error;
+
+    async fn create(&self) -> Result<PgConnection> {
+        let options = self.connect_options().await?;
+        let failed = |error| connect_failed(error, &self.settings);
         let mut connection = PgConnection::connect_with(&options).await.map_err(failed)?;
-        connection
-            .execute(sqlx::raw_sql(AssertSqlSafe(self.settings.session())))
-            .await
-            .map_err(failed)?;
+        if self.settings.pooler == Pooler::None {
+            connection
+                .execute(sqlx::raw_sql(AssertSqlSafe(self.settings.for_session())))
+                .await
+                .map_err(failed)?;
+        }
         Ok(connection)
     }
 
@@ -96,7 +107,7 @@ impl Manager for Connections {
         if metrics.last_used() < TRUSTED_FOR {
             return Ok(());
         }
-        match tokio::time::timeout(PING_TIMEOUT, connection.ping()).await {
+        match timeout(PING_TIMEOUT, connection.ping()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(RecycleError::message("does not answer")),
         }
@@ -107,6 +118,8 @@ impl Manager for Connections {
 #[derive(Clone)]
 pub struct Pool {
     connections: managed::Pool<Connections>,
+    /// One for each connection that may be open.
+    places: Arc<Semaphore>,
     reaping: Arc<AtomicBool>,
 }
 
@@ -129,12 +142,34 @@ impl Pool {
         })?;
         Ok(Self {
             connections,
+            places: Arc::new(Semaphore::new(max)),
             reaping: Arc::default(),
         })
     }
 
     pub fn max_connections(&self) -> usize {
         self.settings().max_connections
+    }
+
+    /// Whether a connection can be spared to listen on.
+    pub(super) fn can_listen(&self) -> bool {
+        self.max_connections() > 1 && self.settings().pooler == Pooler::None
+    }
+
+    /// Takes the place of one connection, so that the number stays what it is with another that is
+    /// made outside of the pool. Waits until one is free.
+    pub(super) async fn take_place(&self) -> Option<OwnedSemaphorePermit> {
+        let place = self.places.clone().acquire_owned().await.ok()?;
+        // As many may be open as there were places.
+        let mut spare = self.connections.status().size >= self.max_connections();
+        self.connections
+            .retain(|_, _| !std::mem::replace(&mut spare, false));
+        Some(place)
+    }
+
+    /// What a connection outside of the pool is to be made with.
+    pub(super) async fn connect_options(&self) -> Result<PgConnectOptions> {
+        self.connections.manager().connect_options().await
     }
 
     /// How long a caller is ready to wait for a connection; `None` is for ever.
@@ -154,9 +189,19 @@ impl Pool {
     /// Runs a statement on a connection of its own and returns its rows. One that the server has
     /// undone for the sake of another transaction is sent again.
     pub async fn fetch(&self, statement: Statement) -> Result<Vec<PgRow>> {
+        self.fetch_within(self.settings().query_timeout, &statement)
+            .await
+    }
+
+    /// The same, with a limit of the caller's to the wait for the answer.
+    pub async fn fetch_within(
+        &self,
+        limit: Option<Duration>,
+        statement: &Statement,
+    ) -> Result<Vec<PgRow>> {
         let mut tries = 1;
         loop {
-            match self.fetch_once(statement.clone()).await {
+            match self.fetch_once(limit, statement).await {
                 Err(error) if error.was_undone() && tries < MAX_TRIES => {
                     tokio::time::sleep(TRY_AGAIN_AFTER * tries).await;
                     tries += 1;
@@ -166,24 +211,43 @@ impl Pool {
         }
     }
 
-    async fn fetch_once(&self, statement: Statement) -> Result<Vec<PgRow>> {
-        let mut connection = self.get().await?;
-        let rows = bind(statement).fetch_all(&mut *connection).await;
-        if rows.as_ref().is_err_and(ends_connection) {
+    async fn fetch_once(
+        &self,
+        limit: Option<Duration>,
+        statement: &Statement,
+    ) -> Result<Vec<PgRow>> {
+        // The place is free again when the connection is back, not before.
+        let (_place, mut connection) = self.get().await?;
+        let answer = ask(&mut connection, statement, self.settings());
+        let rows = match limit {
+            None => answer.await,
+            Some(limit) => timeout(limit, answer)
+                .await
+                .unwrap_or(Err(Failure::Silence(limit))),
+        };
+        let failure = match rows {
+            Ok(rows) => return Ok(rows),
+            Err(failure) => failure,
+        };
+        if failure.ends_connection() {
             // What is broken is closed in place of given back.
             drop(managed::Object::take(connection));
             self.connections.manager().distrust();
         }
-        rows.map_err(statement_failed)
+        Err(failure.into())
     }
 
-    async fn get(&self) -> Result<managed::Object<Connections>> {
+    async fn get(&self) -> Result<(OwnedSemaphorePermit, managed::Object<Connections>)> {
         self.reap_idle();
         let settings = self.settings();
-        let getting = self.connections.get();
+        let getting = async {
+            let place = self.places.clone().acquire_owned().await;
+            let place = place.map_err(|_| PoolError::Closed)?;
+            Ok((place, self.connections.get().await?))
+        };
         let got = match settings.connect_timeout {
             // One limit for the wait in the queue and the making of a connection together.
-            Some(limit) => match tokio::time::timeout(limit, getting).await {
+            Some(limit) => match timeout(limit, getting).await {
                 Ok(got) => got,
                 Err(_) => return Err(self.timed_out()),
             },
@@ -229,28 +293,73 @@ async fn reap(pool: WeakPool<Connections>, idle_timeout: Duration) {
     }
 }
 
-/// Whether an error leaves a connection on which nothing more can be done.
-fn ends_connection(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
-        // The administrator's shutdown, a crash, not accepting connections, an idle session's end;
-        // the class "connection exception"; and "read-only": after a fail-over the server is a standby,
-        // and its name leads to the new primary.
-        sqlx::Error::Database(error) => error.code().is_some_and(|state| {
-            matches!(&*state, "57P01" | "57P02" | "57P03" | "57P05" | "25006")
-                || state.starts_with("08")
-        }),
-        _ => false,
+/// Sends a statement and waits for its rows.
+async fn ask(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    settings: &Settings,
+) -> std::result::Result<Vec<PgRow>, Failure> {
+    let rows = match settings.pooler {
+        Pooler::None => bind(statement).fetch_all(connection).await,
+        Pooler::Transaction => {
+            let sql = statement.with_literals().ok_or(Failure::Unquotable)?;
+            // Several statements in one message are one transaction, and end with it.
+            let sql = format!("{}; {sql}", settings.for_transaction());
+            let message = sqlx::raw_sql(AssertSqlSafe(sql));
+            message.fetch_all(connection).await
+        }
+    };
+    rows.map_err(Failure::Refused)
+}
+
+/// Why a statement has no rows to show.
+enum Failure {
+    Refused(sqlx::Error),
+    /// No answer came for so long.
+    Silence(Duration),
+    /// It holds what no literal can.
+    Unquotable,
+}
+
+impl Failure {
+    /// Whether it leaves a connection on which nothing more can be done.
+    fn ends_connection(&self) -> bool {
+        match self {
+            Self::Silence(_) => true,
+            Self::Unquotable => false,
+            Self::Refused(error) => match error {
+                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
+                // The administrator's shutdown, a crash, not accepting connections, an idle
+                // session's end; the class "connection exception"; and "read-only": after a
+                // fail-over the server is a standby, and its name leads to the new primary.
+                sqlx::Error::Database(error) => error.code().is_some_and(|state| {
+                    matches!(&*state, "57P01" | "57P02" | "57P03" | "57P05" | "25006")
+                        || state.starts_with("08")
+                }),
+                _ => false,
+            },
+        }
     }
 }
 
-fn bind(statement: Statement) -> sqlx::query::Query<'static, Postgres, PgArguments> {
-    let query = sqlx::query(AssertSqlSafe(statement.sql));
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(error) => statement_failed(error),
+            Failure::Silence(limit) => silence(limit),
+            Failure::Unquotable => refusal("22021", ""),
+        }
+    }
+}
+
+fn bind(statement: &Statement) -> sqlx::query::Query<'_, Postgres, PgArguments> {
+    let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
     statement
         .values
-        .into_iter()
+        .iter()
         .fold(query, |query, value| match value {
-            Value::Text(text) => query.bind(text),
+            Value::Text(text) => query.bind(text.as_deref()),
+            Value::Bool(truth) => query.bind(truth),
             Value::BigInt(number) => query.bind(number),
             Value::BigInts(numbers) => query.bind(numbers),
             Value::Texts(texts) => query.bind(texts),

@@ -1,5 +1,7 @@
 //! From what Postgres, sqlx and the pool say to what the user is told.
 
+use std::time::Duration;
+
 use deadpool::managed::PoolError;
 
 use super::settings::Settings;
@@ -38,6 +40,14 @@ pub fn refusal(sql_state: &str, message: &str) -> Error {
         _ if sql_state.starts_with("08") => (
             Code::ConnectionFailed,
             format!("the connection failed: {message}"),
+        ),
+        // duplicate and unknown prepared statements
+        "42P05" | "26000" => (
+            Code::ConnectionFailed,
+            format!(
+                "the connection is shared with others ({message}): a pooler in transaction mode stands \
+                 before Postgres, which `initJobQueue({{ pooler: 'transaction' }})` is made for"
+            ),
         ),
         "42501" => (
             Code::DatabaseError,
@@ -113,6 +123,17 @@ pub(super) fn statement_failed(error: sqlx::Error) -> Error {
         )
         .caused_by(other),
     }
+}
+
+/// No answer came in time: the server is overloaded, or is gone without a word.
+pub(super) fn silence(limit: Duration) -> Error {
+    Error::new(
+        Code::ConnectionFailed,
+        format!(
+            "Postgres has not answered within {} ms, so what was asked may have been done",
+            limit.as_millis()
+        ),
+    )
 }
 
 /// A connection could not be made.

@@ -19,6 +19,17 @@ pub enum Tls {
     VerifyFull,
 }
 
+/// What stands between this process and the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or what keeps a server connection for each client.
+    None,
+    /// What hands a server connection on after each transaction. Nothing that belongs to a session can
+    /// be relied on: no setting, no prepared statement, and no parsed one either, since what a client
+    /// has parsed another may run. So everything is said in one message of the simple query protocol.
+    Transaction,
+}
+
 #[derive(Clone)]
 pub struct Settings {
     /// A host name, an address, or the directory of a Unix socket.
@@ -35,7 +46,10 @@ pub struct Settings {
     pub application_name: Option<String>,
     /// Command-line options for the server, as in `PGOPTIONS`.
     pub options: Option<String>,
+    pub pooler: Pooler,
     pub statement_timeout: Option<Duration>,
+    /// The longest wait for an answer.
+    pub query_timeout: Option<Duration>,
     /// The longest wait for a connection, queueing included.
     pub connect_timeout: Option<Duration>,
     pub max_connections: usize,
@@ -103,7 +117,15 @@ impl Settings {
     }
 
     /// Sent once to each new connection.
-    ///
+    pub(super) fn for_session(&self) -> String {
+        self.set("set")
+    }
+
+    /// Sent with each statement, where a session is nobody's own.
+    pub(super) fn for_transaction(&self) -> String {
+        self.set("set local")
+    }
+
     /// The statements are made for "read committed": above it, a row that somebody else has changed
     /// meanwhile is an error, in place of being passed over.
     ///
@@ -111,14 +133,25 @@ impl Settings {
     /// else. Each of these statements is made to be served by one index, whatever the table's size;
     /// but a queue's statistics are always wrong (it is empty at one moment and huge at the next),
     /// and a plan that was cached while the table was small would be kept after it has grown.
-    pub(super) fn session(&self) -> String {
-        let mut session = String::from(
-            "set default_transaction_isolation = 'read committed'; set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; \
-             set enable_mergejoin = off; set jit = off",
-        );
+    fn set(&self, set: &str) -> String {
+        let isolation = match self.pooler {
+            Pooler::None => "default_transaction_isolation",
+            Pooler::Transaction => "transaction_isolation",
+        };
+        let mut settings = vec![
+            format!("{isolation} = 'read committed'"),
+            "enable_seqscan = off".into(),
+            "enable_bitmapscan = off".into(),
+            "enable_hashjoin = off".into(),
+            "enable_mergejoin = off".into(),
+            "jit = off".into(),
+        ];
         if let Some(timeout) = self.statement_timeout {
-            session += &format!("; set statement_timeout = {}", timeout.as_millis());
+            settings.push(format!("statement_timeout = {}", timeout.as_millis()));
         }
-        session
+        let statements: Vec<_> = (settings.iter())
+            .map(|setting| format!("{set} {setting}"))
+            .collect();
+        statements.join("; ")
     }
 }

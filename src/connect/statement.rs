@@ -8,9 +8,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     Text(Option<String>),
+    Bool(bool),
     BigInt(i64),
     BigInts(Vec<i64>),
     Texts(Vec<Option<String>>),
+}
+
+impl Value {
+    fn literal(&self) -> String {
+        match self {
+            Self::Text(None) => "null".into(),
+            Self::Text(Some(text)) => literal(text),
+            Self::Bool(truth) => truth.to_string(),
+            Self::BigInt(number) => format!("({number})"),
+            Self::BigInts(numbers) => {
+                let numbers: Vec<_> = numbers.iter().map(i64::to_string).collect();
+                literal(&format!("{{{}}}", numbers.join(",")))
+            }
+            Self::Texts(texts) => {
+                let texts: Vec<_> = texts
+                    .iter()
+                    .map(|text| array_element(text.as_deref()))
+                    .collect();
+                literal(&format!("{{{}}}", texts.join(",")))
+            }
+        }
+    }
 }
 
 impl From<String> for Value {
@@ -30,6 +53,40 @@ impl From<&str> for Value {
 pub struct Statement {
     pub sql: Arc<str>,
     pub values: Vec<Value>,
+}
+
+impl Statement {
+    /// The statement with its values set in as literals, or `None` if one of them cannot be written so:
+    /// a literal holds every character but NUL, which Postgres cannot hold either.
+    pub fn with_literals(&self) -> Option<String> {
+        let literals: Vec<_> = self.values.iter().map(Value::literal).collect();
+        if literals.iter().any(|literal| literal.contains('\0')) {
+            return None;
+        }
+        let size = literals.iter().map(String::len).sum::<usize>();
+        let mut whole = String::with_capacity(self.sql.len() + size);
+        let mut parts = self.sql.split('$');
+        whole += parts.next().unwrap_or_default();
+        for part in parts {
+            let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let number = part[..digits]
+                .parse()
+                .ok()
+                .and_then(|n: usize| n.checked_sub(1));
+            match number.and_then(|at| literals.get(at)) {
+                Some(literal) => {
+                    whole += literal;
+                    whole += &part[digits..];
+                }
+                // A dollar in the SQL itself, as in a path of JSON.
+                None => {
+                    whole.push('$');
+                    whole += part;
+                }
+            }
+        }
+        Some(whole)
+    }
 }
 
 /// The schema that holds the tables, and the statements made for it. Each statement is made once, so
@@ -57,15 +114,19 @@ impl Schema {
         format!("{}.{}", identifier(&self.name), identifier(table))
     }
 
-    /// Makes a statement of `template`, in which `{jobs}` stands for the qualified table.
+    /// Makes a statement of `template`, in which `{jobs}` stands for the qualified table and `{schema}`
+    /// for a literal of the schema's name.
     pub fn statement(&self, template: &'static str, values: Vec<Value>) -> Statement {
         let mut statements = self
             .statements
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let sql = statements
-            .entry(template)
-            .or_insert_with(|| template.replace("{jobs}", &self.table("job_queue")).into());
+        let sql = statements.entry(template).or_insert_with(|| {
+            template
+                .replace("{jobs}", &self.table("job_queue"))
+                .replace("{schema}", &literal(&self.name))
+                .into()
+        });
         Statement {
             sql: Arc::clone(sql),
             values,
@@ -83,9 +144,51 @@ pub fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
+/// An element of an array of texts, as Postgres reads it.
+fn array_element(text: Option<&str>) -> String {
+    match text {
+        None => "NULL".into(),
+        Some(text) => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sets_its_values_in_as_literals() {
+        let statement = Statement {
+            sql: "select $1::text, '$[last]', $2::bigint[], $3::text[], $4, $10, $11".into(),
+            values: vec![
+                "it's $2".into(),
+                Value::BigInts(vec![1, -2]),
+                Value::Texts(vec![None, Some(r#"a"b\c'd"#.into())]),
+                Value::Text(None),
+                Value::Bool(true),
+                Value::BigInt(1),
+                Value::BigInt(2),
+                Value::BigInt(3),
+                Value::BigInt(4),
+                Value::BigInt(-5),
+            ],
+        };
+        assert_eq!(
+            statement.with_literals().as_deref(),
+            Some(
+                r#"select E'it''s $2'::text, '$[last]', E'{1,-2}'::bigint[], E'{NULL,"a\\"b\\\\c''d"}'::text[], null, (-5), $11"#
+            )
+        );
+    }
+
+    #[test]
+    fn no_literal_holds_a_nul() {
+        let statement = Statement {
+            sql: "select $1".into(),
+            values: vec!["a\0b".into()],
+        };
+        assert_eq!(statement.with_literals(), None);
+    }
 
     #[test]
     fn quotes_difficult_names() {

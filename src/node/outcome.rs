@@ -13,6 +13,8 @@ pub struct OutcomeMessage<'a> {
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     pending_reason: Option<String>,
+    #[serde(default)]
+    cancelled: bool,
 }
 
 impl From<OutcomeMessage<'_>> for Outcome {
@@ -22,12 +24,13 @@ impl From<OutcomeMessage<'_>> for Outcome {
             run_no: message.run_no,
         };
         let end = match message.error {
+            _ if message.cancelled => End::Cancelled,
             None => End::Completed,
             Some(entry) => End::Failed {
                 entry: entry.get().to_owned(),
                 pending_reason: message.pending_reason,
             },
         };
-        Self { run, end }
+        Self::new(run, end)
     }
 }

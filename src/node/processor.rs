@@ -3,13 +3,14 @@
 //! Everything that JavaScript is told goes through one function that takes a JSON text, one of
 //!
 //! - `{ "kind": "run", "jobs": [...] }`: begin these runs,
-//! - `{ "kind": "abort", "id", "runNo", "error" }`: this run no longer owns its job,
+//! - `{ "kind": "abort", "id", "runNo", "error" }`: this run should end, for the reason that it gives,
 //! - `{ "kind": "error", "error" }`: something failed outside a handler.
 //!
 //! What handlers do comes back through `settle`, a batch a tick. What keeps the process alive is the
 //! promise of `start` or `runInBackground`, never the function.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use napi::Status;
@@ -21,9 +22,10 @@ use serde_json::value::RawValue;
 
 use super::error::{Result, invalid, to_json, to_napi};
 use super::outcome::OutcomeMessage;
-use crate::connect::{Pool, Schema};
+use super::queue::NativeQueue;
+use crate::connect::Listener;
 use crate::error::Error;
-use crate::processor::{ClaimedJob, Engine, Handle, Handlers, Mode, Outcome, Run, Settings};
+use crate::processor::{ClaimedJob, Engine, Handlers, Mode, Outcome, Run, Running, Settings};
 use crate::store::Worker;
 
 #[napi(object, use_nullable = true, object_to_js = false)]
@@ -33,12 +35,17 @@ pub struct ProcessorSettings {
     pub concurrency: u32,
     pub poll_interval_ms: u32,
     pub lease_ms: u32,
+    pub default_timeout_ms: Option<u32>,
+    pub cancel_grace_ms: u32,
     pub job_types: Option<Vec<String>>,
     pub remove_on_complete: bool,
 }
 
 /// The payloads that one message brings, in bytes; a larger one comes alone.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+
+/// A batch that takes longer hears of cancelled jobs.
+const LONG_BATCH: Duration = Duration::from_millis(500);
 
 type Notify = ThreadsafeFunction<String, (), String, Status, false, true>;
 
@@ -115,6 +122,16 @@ impl Handlers for JsHandlers {
     }
 }
 
+/// Hears of due jobs and of cancelled ones, for as long as this is awaited. A batch that ends at once, as
+/// most do, is not worth a connection.
+async fn listen(listener: &Arc<Listener>, mode: Mode) -> Infallible {
+    if mode == Mode::Batch {
+        tokio::time::sleep(LONG_BATCH).await;
+    }
+    let _attendance = listener.attend();
+    std::future::pending().await
+}
+
 /// Splits jobs so that no message is longer than JavaScript's strings can be (some 512 MiB in V8),
 /// unless one job is.
 fn messages_of(jobs: &[ClaimedJob]) -> impl Iterator<Item = &[ClaimedJob]> {
@@ -144,45 +161,23 @@ impl<'a> From<&'a ClaimedJob> for JobMessage<'a> {
     }
 }
 
-/// The way into the engine that runs, if one does.
-#[derive(Default)]
-pub struct Running(Mutex<Option<Handle>>);
-
-impl Running {
-    pub fn wake(&self) {
-        if let Some(handle) = self.handle() {
-            handle.wake();
-        }
-    }
-
-    fn handle(&self) -> Option<Handle> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn set(&self, handle: Option<Handle>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = handle;
-    }
-}
-
 #[napi]
 pub struct NativeProcessor {
     worker: Arc<Worker>,
     handlers: Arc<JsHandlers>,
     settings: Settings,
-    pub(super) running: Arc<Running>,
+    running: Arc<Running>,
+    listener: Arc<Listener>,
 }
 
 #[napi]
 impl NativeProcessor {
     pub(super) fn new(
-        pool: Pool,
-        schema: Arc<Schema>,
+        queue: &NativeQueue,
         settings: ProcessorSettings,
         notify: Function<'_, String, ()>,
     ) -> Result<Self> {
+        let pool = queue.pool.clone();
         let notify = notify
             .build_threadsafe_function()
             .weak::<true>()
@@ -190,10 +185,12 @@ impl NativeProcessor {
             .build()?;
         let exchanges = pool.max_connections().min(2);
         let ms = |ms: u32| Duration::from_millis(ms.into());
+        let running = Arc::default();
+        queue.engines.add(&running);
         Ok(Self {
             worker: Arc::new(Worker {
                 pool,
-                schema,
+                schema: queue.schema.clone(),
                 id: settings.worker_id,
                 job_types: settings.job_types,
                 remove_on_complete: settings.remove_on_complete,
@@ -205,9 +202,12 @@ impl NativeProcessor {
                 concurrency: settings.concurrency as usize,
                 poll_interval: ms(settings.poll_interval_ms),
                 lease: ms(settings.lease_ms),
+                default_timeout: settings.default_timeout_ms.map(ms),
+                cancel_grace: ms(settings.cancel_grace_ms),
                 exchanges,
             },
-            running: Arc::default(),
+            running,
+            listener: queue.listener.clone(),
         })
     }
 
@@ -235,15 +235,20 @@ impl NativeProcessor {
         );
         let running = self.running.clone();
         running.set(Some(handle));
+        let listener = self.listener.clone();
         async move {
-            let ran = engine.run().await;
+            let ran = tokio::select! {
+                ran = engine.run() => ran,
+                never = listen(&listener, mode) => match never {},
+            };
             running.set(None);
             ran.map_err(to_napi)
         }
     }
 
-    /// Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason? }[]`, where `error`
-    /// is the entry for `error_history`.
+    /// Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, cancelled? }[]`,
+    /// where `error` is the entry for `error_history`, and `cancelled` says that the run was told
+    /// that its job is to be cancelled before it ended.
     #[napi]
     pub fn settle(&self, outcomes: String) -> Result<()> {
         let outcomes: Vec<OutcomeMessage<'_>> = serde_json::from_str(&outcomes).map_err(invalid)?;
@@ -251,6 +256,22 @@ impl NativeProcessor {
             handle.ended(outcomes.into_iter().map(Outcome::from).collect());
         }
         Ok(())
+    }
+
+    /// Lets a run go on for so long from now, where its time is limited and ends sooner.
+    #[napi]
+    pub fn extend_timeout(&self, id: i64, run_no: i64, by_ms: u32) {
+        if let Some(handle) = self.running.handle() {
+            handle.extend_timeout(Run { id, run_no }, Duration::from_millis(by_ms.into()));
+        }
+    }
+
+    /// The handler of this run is about to complete its job in a transaction of its own.
+    #[napi]
+    pub fn settled_by_handler(&self, id: i64, run_no: i64) {
+        if let Some(handle) = self.running.handle() {
+            handle.settled_by_handler(Run { id, run_no });
+        }
     }
 
     #[napi]
@@ -291,6 +312,7 @@ mod tests {
             max_attempts: 3,
             priority: 0,
             run_at: None,
+            timeout: None,
         }
     }
 

@@ -1,25 +1,26 @@
 //! A queue: its connections, and what runs on them.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 
 use super::error::{Result, invalid, to_napi};
 use super::password::Passwords;
-use super::processor::{NativeProcessor, ProcessorSettings, Running};
+use super::processor::{NativeProcessor, ProcessorSettings};
 use super::settings::ConnectionSettings;
-use crate::connect::{Pool, Schema};
-use crate::store::{Operation, Table};
+use crate::connect::{Heard, Listener, Pool, Schema};
+use crate::processor::Engines;
+use crate::store::{CHANNEL, Notice, Operation, Table};
 
 #[napi]
 pub struct NativeQueue {
-    pool: Pool,
-    schema: Arc<Schema>,
+    pub(super) pool: Pool,
+    pub(super) schema: Arc<Schema>,
     table: Table,
     passwords: Passwords,
-    /// The processors made here, to be woken when jobs become due.
-    processors: Arc<Mutex<Vec<Weak<Running>>>>,
+    pub(super) engines: Arc<Engines>,
+    pub(super) listener: Arc<Listener>,
 }
 
 #[napi]
@@ -36,12 +37,15 @@ impl NativeQueue {
         let ask = ask_password.map(|ask| passwords.asker(ask)).transpose()?;
         let pool = Pool::new(settings.try_into()?, ask).map_err(to_napi)?;
         let schema = Arc::new(Schema::new(schema));
+        let engines = Arc::<Engines>::default();
+        let hear = hearer(engines.clone(), schema.clone());
         Ok(Self {
             table: Table::new(pool.clone(), schema.clone()),
+            listener: Arc::new(Listener::new(pool.clone(), CHANNEL, hear)),
             pool,
             schema,
             passwords,
-            processors: Arc::default(),
+            engines,
         })
     }
 
@@ -50,10 +54,11 @@ impl NativeQueue {
     #[napi]
     pub async fn run(&self, operation: String) -> Result<Vec<String>> {
         let operation: Operation = serde_json::from_str(&operation).map_err(invalid)?;
-        let makes_ready = operation.makes_ready();
+        let notice = operation.notice();
         let results = self.table.run(operation).await.map_err(to_napi)?;
-        if makes_ready {
-            self.wake_processors();
+        // Those of this process need not wait for the database to tell them.
+        if let Some(notice) = notice {
+            tell(&self.engines, notice);
         }
         Ok(results)
     }
@@ -70,12 +75,7 @@ impl NativeQueue {
         settings: ProcessorSettings,
         notify: Function<'_, String, ()>,
     ) -> Result<NativeProcessor> {
-        let processor =
-            NativeProcessor::new(self.pool.clone(), self.schema.clone(), settings, notify)?;
-        let mut processors = self.lock_processors();
-        processors.retain(|processor| processor.strong_count() > 0);
-        processors.push(Arc::downgrade(&processor.running));
-        Ok(processor)
+        NativeProcessor::new(self, settings, notify)
     }
 
     /// Closes the connections. What is under way ends first.
@@ -83,16 +83,26 @@ impl NativeQueue {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
 
-    fn wake_processors(&self) {
-        for processor in self.lock_processors().iter().filter_map(Weak::upgrade) {
-            processor.wake();
+fn tell(engines: &Engines, notice: Notice) {
+    engines.tell(|engine| match notice {
+        Notice::Ready => engine.wake(),
+        Notice::Cancel(id) => engine.cancel(id),
+    });
+}
+
+/// What is done about what is heard from other processes.
+fn hearer(engines: Arc<Engines>, schema: Arc<Schema>) -> impl Fn(Heard) + Send + Sync {
+    move |heard| match heard {
+        Heard::Listening => engines.tell(|engine| {
+            engine.wake();
+            engine.recheck();
+        }),
+        Heard::Message(message) => {
+            if let Some(notice) = Notice::read(&message, &schema) {
+                tell(&engines, notice);
+            }
         }
-    }
-
-    fn lock_processors(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Running>>> {
-        self.processors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use napi_derive::napi;
 
 use super::error::{Result, invalid};
-use crate::connect::{Settings, Tls};
+use crate::connect::{Pooler, Settings, Tls};
 
 #[napi(object, use_nullable = true, object_to_js = false)]
 pub struct ConnectionSettings {
@@ -21,7 +21,10 @@ pub struct ConnectionSettings {
     pub key: Option<String>,
     pub application_name: Option<String>,
     pub options: Option<String>,
+    #[napi(ts_type = "'none' | 'transaction'")]
+    pub pooler: String,
     pub statement_timeout_ms: f64,
+    pub query_timeout_ms: f64,
     pub connect_timeout_ms: f64,
     pub max: u32,
     pub idle_timeout_ms: f64,
@@ -39,6 +42,11 @@ impl TryFrom<ConnectionSettings> for Settings {
             "verify-full" => Tls::VerifyFull,
             _ => return Err(invalid("tls")),
         };
+        let pooler = match from.pooler.as_str() {
+            "none" => Pooler::None,
+            "transaction" => Pooler::Transaction,
+            _ => return Err(invalid("pooler")),
+        };
         Ok(Self {
             host: from.host,
             port: from.port.try_into().map_err(invalid)?,
@@ -51,6 +59,8 @@ impl TryFrom<ConnectionSettings> for Settings {
             key: from.key,
             application_name: from.application_name,
             options: from.options,
+            pooler,
+            query_timeout: limit(from.query_timeout_ms),
             statement_timeout: limit(from.statement_timeout_ms),
             connect_timeout: limit(from.connect_timeout_ms),
             max_connections: from.max as usize,

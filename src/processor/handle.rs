@@ -1,8 +1,10 @@
 //! The way into a running engine.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, watch};
 
-use super::job::Outcome;
+use super::job::{Outcome, Run};
 
 /// What an engine is told while it runs.
 #[derive(Debug)]
@@ -12,6 +14,14 @@ pub(super) enum Command {
     Ended(Vec<Outcome>),
     /// Jobs may have become due: look before the poll interval is over.
     Wake,
+    /// Somebody wants this job cancelled, whichever run of it goes on.
+    Cancel(i64),
+    /// Word of cancelled jobs may have been missed: ask for it.
+    Recheck,
+    /// Let this run go on for so long from now, if that is later than its time is up.
+    ExtendTimeout(Run, Duration),
+    /// Its handler is about to settle this run in a transaction of its own.
+    SettledByHandler(Run),
     /// Claim no more; end when what was started has ended.
     Stop,
     /// Stop, and hand back at once whatever has not ended.
@@ -32,6 +42,22 @@ impl Handle {
 
     pub fn wake(&self) {
         self.send(Command::Wake);
+    }
+
+    pub fn cancel(&self, id: i64) {
+        self.send(Command::Cancel(id));
+    }
+
+    pub fn recheck(&self) {
+        self.send(Command::Recheck);
+    }
+
+    pub fn extend_timeout(&self, run: Run, by: Duration) {
+        self.send(Command::ExtendTimeout(run, by));
+    }
+
+    pub fn settled_by_handler(&self, run: Run) {
+        self.send(Command::SettledByHandler(run));
     }
 
     pub fn stop(&self) {

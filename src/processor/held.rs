@@ -1,4 +1,4 @@
-//! The runs that an engine owns, and until when.
+//! The runs that an engine owns, until when, and how much time they have.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,21 +7,83 @@ use tokio::time::Instant;
 
 use super::job::Run;
 
+/// After what time to try again to extend the lease of a job that a transaction has locked.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
-struct Lease {
+struct Holding {
     /// When the lease ends, counted from before the statement that set it was sent: never later than
     /// the database's own idea of it.
     until: Instant,
     /// The run was told that its lease is over. It is no longer extended; if it ends all the same,
     /// the fence decides.
     over: bool,
+    /// An extension is under way.
+    extending: bool,
+    deadline: Option<Deadline>,
+    /// The run was told that its job is to be cancelled, and has until then to end.
+    grace_until: Option<Instant>,
+    settlement: Settlement,
+}
+
+/// Who writes how a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    Engine,
+    /// The handler, in a transaction of its own, whose end is not known.
+    Handler,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    /// What the run was given in all.
+    limit: Duration,
+}
+
+impl Holding {
+    fn extend_at(&self, lease: Duration) -> Option<Instant> {
+        (!self.over && !self.extending).then(|| self.until - lease / 2)
+    }
+
+    fn check_at(&self) -> Option<Instant> {
+        let lapse = (!self.over).then_some(self.until);
+        let deadline = self.deadline.map(|deadline| deadline.at);
+        [lapse, deadline, self.grace_until]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+/// What time has run out for.
+#[derive(Debug, Default)]
+pub struct Expired {
+    /// Their leases have ended without an extension.
+    pub lapsed: Vec<Run>,
+    /// Those that have taken as long as they may, and whether they own their job still.
+    pub timed_out: Vec<TimedOut>,
+    /// They were to be cancelled, and have not ended in the time that they were given for it.
+    pub not_cancelled: Vec<Run>,
+}
+
+#[derive(Debug)]
+pub struct TimedOut {
+    pub run: Run,
+    pub limit: Duration,
+    pub owned: bool,
 }
 
 /// Every run that was claimed and has not ended yet.
+///
+/// The two instants are never later than the first thing to be done, so that hundreds of runs are
+/// walked when there is something to do, not at every step of the engine.
 #[derive(Debug)]
 pub struct Held {
     lease: Duration,
-    runs: HashMap<Run, Lease>,
+    runs: HashMap<Run, Holding>,
+    extend_at: Option<Instant>,
+    check_at: Option<Instant>,
 }
 
 impl Held {
@@ -29,6 +91,8 @@ impl Held {
         Self {
             lease,
             runs: HashMap::new(),
+            extend_at: None,
+            check_at: None,
         }
     }
 
@@ -37,62 +101,172 @@ impl Held {
     }
 
     pub fn insert(&mut self, run: Run, claim_sent: Instant) {
-        let lease = Lease {
+        let holding = Holding {
             until: claim_sent + self.lease,
             over: false,
+            extending: false,
+            deadline: None,
+            grace_until: None,
+            settlement: Settlement::Engine,
         };
-        self.runs.insert(run, lease);
+        self.runs.insert(run, holding);
+        self.change(run, |_| {});
     }
 
-    /// Whether the run was held until now.
-    pub fn remove(&mut self, run: Run) -> bool {
-        self.runs.remove(&run).is_some()
-    }
-
-    pub fn drain(&mut self) -> Vec<Run> {
-        self.runs.drain().map(|(run, _)| run).collect()
-    }
-
-    /// When something is next to be done about a lease: at its half, an extension.
-    pub fn next_extension(&self) -> Option<Instant> {
-        self.live().map(|lease| lease.until - self.lease / 2).min()
-    }
-
-    /// When the first lease ends that was not extended in time.
-    pub fn next_end(&self) -> Option<Instant> {
-        self.live().map(|lease| lease.until).min()
-    }
-
-    /// The runs whose lease is half over. A job that ends before that costs no write.
-    pub fn to_extend(&self, now: Instant) -> Vec<Run> {
-        self.select(|lease| !lease.over && lease.until - self.lease / 2 <= now)
-    }
-
-    pub fn extended(&mut self, run: Run, extension_sent: Instant) {
-        if let Some(lease) = self.runs.get_mut(&run) {
-            lease.until = extension_sent + self.lease;
+    /// The run begins, and has so much time, if its time is limited.
+    pub fn start(&mut self, run: Run, now: Instant, limit: Option<Duration>) {
+        let deadline = limit.map(|limit| Deadline {
+            at: now + limit,
+            limit,
+        });
+        if deadline.is_some() {
+            self.change(run, |holding| holding.deadline = deadline);
         }
     }
 
-    /// The runs whose lease has ended without an extension.
-    pub fn lapsed(&self, now: Instant) -> Vec<Run> {
-        self.select(|lease| !lease.over && lease.until <= now)
+    /// Who settles the run, if it was held until now.
+    pub fn remove(&mut self, run: Run) -> Option<Settlement> {
+        self.runs.remove(&run).map(|holding| holding.settlement)
+    }
+
+    /// The handler has begun to settle the run itself.
+    pub fn settled_by_handler(&mut self, run: Run) {
+        self.change(run, |holding| holding.settlement = Settlement::Handler);
+    }
+
+    pub fn runs(&self) -> Vec<Run> {
+        self.runs.keys().copied().collect()
+    }
+
+    pub fn runs_of(&self, id: i64) -> Vec<Run> {
+        self.runs
+            .keys()
+            .filter(|run| run.id == id)
+            .copied()
+            .collect()
+    }
+
+    /// When a lease is next to be extended: at its half.
+    pub fn next_extension(&self) -> Option<Instant> {
+        self.extend_at
+    }
+
+    /// When to look next for what [`Held::expired`] finds.
+    pub fn next_check(&self) -> Option<Instant> {
+        self.check_at
+    }
+
+    /// The runs whose lease is half over, to be extended now. A job that ends before that costs no
+    /// write.
+    pub fn to_extend(&mut self, now: Instant) -> Vec<Run> {
+        if self.extend_at.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        let mut due = Vec::new();
+        let mut next: Option<Instant> = None;
+        for (run, holding) in &mut self.runs {
+            match holding.extend_at(self.lease) {
+                Some(at) if at <= now => {
+                    holding.extending = true;
+                    due.push(*run);
+                }
+                at => next = earlier(next, at),
+            }
+        }
+        self.extend_at = next;
+        due
+    }
+
+    pub fn extended(&mut self, run: Run, extension_sent: Instant) {
+        let until = extension_sent + self.lease;
+        self.change(run, |holding| {
+            holding.extending = false;
+            holding.until = until;
+        });
+    }
+
+    /// A transaction has locked the job, so that its lease can neither be extended nor be lost.
+    pub fn locked(&mut self, run: Run, now: Instant) {
+        let until = now + self.lease / 2 + LOOK_AGAIN.min(self.lease / 4);
+        self.change(run, |holding| {
+            holding.extending = false;
+            holding.until = until;
+        });
+    }
+
+    pub fn not_extended(&mut self, run: Run) {
+        self.change(run, |holding| holding.extending = false);
+    }
+
+    /// Moves the end of a run's time to `by` from now, if it has one and that is later.
+    pub fn extend_timeout(&mut self, run: Run, now: Instant, by: Duration) {
+        self.change(run, |holding| {
+            if let Some(deadline) = &mut holding.deadline
+                && now + by > deadline.at
+            {
+                deadline.limit += now + by - deadline.at;
+                deadline.at = now + by;
+            }
+        });
+    }
+
+    /// Gives a run until `grace_until` to end; returns whether it is told for the first time, and owns
+    /// its job.
+    pub fn cancel(&mut self, run: Run, grace_until: Instant) -> bool {
+        let mut first = false;
+        self.change(run, |holding| {
+            first = !holding.over && holding.grace_until.is_none();
+            if first {
+                holding.grace_until = Some(grace_until);
+            }
+        });
+        first
+    }
+
+    /// What time has run out for. What timed out or was not cancelled is to be removed.
+    pub fn expired(&mut self, now: Instant) -> Expired {
+        let mut expired = Expired::default();
+        if self.check_at.is_none_or(|at| at > now) {
+            return expired;
+        }
+        let mut next: Option<Instant> = None;
+        for (run, holding) in &self.runs {
+            let (run, owned) = (*run, !holding.over);
+            match holding.deadline {
+                Some(Deadline { at, limit }) if at <= now => {
+                    expired.timed_out.push(TimedOut { run, limit, owned });
+                }
+                _ if owned && holding.until <= now => expired.lapsed.push(run),
+                _ if holding.grace_until.is_some_and(|at| at <= now) => {
+                    expired.not_cancelled.push(run);
+                }
+                _ => next = earlier(next, holding.check_at()),
+            }
+        }
+        self.check_at = next;
+        expired
     }
 
     /// Gives a run up for lost; returns whether it was live until now.
     pub fn lose(&mut self, run: Run) -> bool {
-        match self.runs.get_mut(&run) {
-            Some(lease) => !std::mem::replace(&mut lease.over, true),
-            None => false,
+        let mut was_live = false;
+        self.change(run, |holding| {
+            was_live = !std::mem::replace(&mut holding.over, true);
+            // Its job is no longer this run's to cancel.
+            holding.grace_until = None;
+        });
+        was_live
+    }
+
+    fn change(&mut self, run: Run, change: impl FnOnce(&mut Holding)) {
+        if let Some(holding) = self.runs.get_mut(&run) {
+            change(holding);
+            self.extend_at = earlier(self.extend_at, holding.extend_at(self.lease));
+            self.check_at = earlier(self.check_at, holding.check_at());
         }
     }
+}
 
-    fn live(&self) -> impl Iterator<Item = &Lease> {
-        self.runs.values().filter(|lease| !lease.over)
-    }
-
-    fn select(&self, wanted: impl Fn(&Lease) -> bool) -> Vec<Run> {
-        let chosen = self.runs.iter().filter(|(_, lease)| wanted(lease));
-        chosen.map(|(run, _)| *run).collect()
-    }
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    [a, b].into_iter().flatten().min()
 }

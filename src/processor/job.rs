@@ -1,5 +1,7 @@
 //! What passes between the engine, the store and the handlers.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// One run of a job. `run_no` grows with every claim of the job and never goes back, so the pair is
@@ -23,6 +25,8 @@ pub struct ClaimedJob {
     pub priority: i32,
     /// Milliseconds since the Unix epoch.
     pub run_at: Option<i64>,
+    /// How long a run may take; `None` leaves it to the processor.
+    pub timeout: Option<Duration>,
 }
 
 /// A job that was due, but had no attempts left: its last worker was lost, or it was made pending by
@@ -45,12 +49,39 @@ pub enum End {
     },
     /// Handed back: pending again, the attempt not counted.
     Released,
+    /// It was told of a request to cancel its job before it ended, or did not end in time.
+    Cancelled,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     pub run: Run,
     pub end: End,
+    /// It was sent before, and no answer came: the store may have it already.
+    pub sent_before: bool,
+}
+
+/// What an extension says of a run that still owns its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extended {
+    pub run: Run,
+    /// A transaction has locked the job: nobody can extend its lease, or take it over, before that ends.
+    pub locked: bool,
+    /// Somebody wants the job cancelled.
+    pub cancel_requested: bool,
+}
+
+/// What became of a run that its handler settled in a transaction of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The transaction was committed.
+    Committed,
+    /// It was rolled back: the run still owns its job.
+    RolledBack,
+    /// It has not ended.
+    Open,
+    /// The run no longer owns its job.
+    Lost,
 }
 
 /// What a round trip to the store brought.
@@ -60,9 +91,20 @@ pub struct Exchanged {
     /// In the order in which they are to run.
     pub claimed: Vec<ClaimedJob>,
     pub lost: Vec<LostJob>,
+    /// How many due jobs the claim ended as cancelled: that was requested while they ran, and their
+    /// worker was lost.
+    pub cancelled: usize,
 }
 
 impl Outcome {
+    pub fn new(run: Run, end: End) -> Self {
+        Self {
+            run,
+            end,
+            sent_before: false,
+        }
+    }
+
     /// Reduces an error entry to what any database can hold: its message, in printable ASCII.
     pub fn simplify(&mut self) {
         #[derive(Deserialize, Serialize)]

@@ -5,18 +5,19 @@
 //! [`Handlers`], and time is tokio's, so that tests run it over a store in memory with a clock that
 //! they move.
 
-mod backoff;
 mod engine;
 mod handle;
 mod held;
 mod job;
 mod pace;
+mod running;
 #[cfg(test)]
 mod tests;
 
 pub use engine::{Engine, Mode, Settings};
 pub use handle::Handle;
-pub use job::{ClaimedJob, End, Exchanged, LostJob, Outcome, Run};
+pub use job::{ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Run, Settled};
+pub use running::{Engines, Running};
 
 use crate::error::{Error, Result};
 
@@ -32,7 +33,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// Moves the leases of these runs to a full lease from now, and returns those that still own
     /// their job.
-    fn extend(&self, runs: Vec<Run>) -> impl Future<Output = Result<Vec<Run>>> + Send;
+    fn extend(&self, runs: Vec<Run>) -> impl Future<Output = Result<Vec<Extended>>> + Send;
+
+    /// What became of runs that their handlers settled. Waits for nobody's transaction.
+    fn settled_by_handler(
+        &self,
+        runs: Vec<Run>,
+    ) -> impl Future<Output = Result<Vec<(Run, Settled)>>> + Send;
+
+    /// Which of these runs have a job that somebody wants cancelled. Writes nothing.
+    fn cancel_requested(&self, runs: Vec<Run>) -> impl Future<Output = Result<Vec<Run>>> + Send;
 }
 
 /// Where jobs are run. None of these calls may block or fail: what a handler does comes back
@@ -41,7 +51,8 @@ pub trait Handlers: Send + Sync + 'static {
     /// Begins these runs.
     fn run(&self, jobs: Vec<ClaimedJob>);
 
-    /// Tells a run that it no longer owns its job.
+    /// Tells a run that it should end, and why: its lease is lost, its time is up, or its job is to
+    /// be cancelled.
     fn abort(&self, run: Run, reason: &Error);
 
     /// Reports what failed outside a handler.

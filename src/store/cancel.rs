@@ -1,8 +1,10 @@
-//! Cancelling jobs that do not run.
+//! Cancelling jobs.
 
 use serde::Deserialize;
 
+use super::notify::notify;
 use crate::connect::{Schema, Statement, Value};
+use crate::processor::Run;
 
 /// What is `None` does not restrict.
 #[derive(Debug, Deserialize)]
@@ -14,17 +16,34 @@ pub struct Filters {
     run_at: Option<i64>,
 }
 
-/// Cancels a job that is pending, or failed with attempts left. Answers its id if it did.
+/// Cancels a job that does not run: one that is pending, failed with attempts left, or whose worker is
+/// lost. Of one that runs, it writes down the request and tells the workers that listen. Answers
+/// `cancelled` or `requested`, or nothing if there was nothing to cancel.
 pub fn job(schema: &Schema, id: i64) -> Statement {
     schema.statement(
-        "update {jobs} job
-        set status = 'cancelled', updated_at = now()
-        where job.id = $1::text::bigint
-            and (
-                job.status = 'pending'
-                or (job.status = 'failed' and job.attempts < job.max_attempts)
-            ) is true
-        returning job.id::text as result",
+        concat!(
+            "with cancelled as (
+                update {jobs} job
+                set status = case
+                        when job.status = 'processing' and (job.ready_at <= now()) is not true
+                        then 'processing' else 'cancelled' end,
+                    cancel_requested_at = case job.status when 'processing' then now() end,
+                    updated_at = now()
+                where job.id = $1::text::bigint
+                    and (
+                        job.status in ('pending', 'processing')
+                        or (job.status = 'failed' and job.attempts < job.max_attempts)
+                    ) is true
+                returning job.id, job.status
+            )
+            select case cancelled.status when 'processing' then 'requested' else 'cancelled' end
+                as result
+            from cancelled cross join lateral (
+                select case cancelled.status when 'processing' then ",
+            notify!("'cancel', cancelled.id"),
+            " end
+            ) notified"
+        ),
         vec![id.to_string().into()],
     )
 }
@@ -51,6 +70,23 @@ pub fn upcoming(schema: &Schema, filters: &Filters) -> Statement {
             text(filters.job_type.clone()),
             text(filters.priority.map(|priority| priority.to_string())),
             text(filters.run_at.map(|run_at| run_at.to_string())),
+        ],
+    )
+}
+
+/// Which of these runs have a job that is to be cancelled.
+pub fn requested(schema: &Schema, runs: &[Run]) -> Statement {
+    schema.statement(
+        "select job.id::bigint, job.run_no
+        from unnest($1::bigint[], $2::bigint[]) as run (id, run_no)
+        cross join lateral (
+            select job.id, job.run_no from {jobs} job
+            where job.id = any (array[run.id]) and job.run_no = run.run_no
+                and job.cancel_requested_at is not null
+        ) job",
+        vec![
+            Value::BigInts(runs.iter().map(|run| run.id).collect()),
+            Value::BigInts(runs.iter().map(|run| run.run_no).collect()),
         ],
     )
 }

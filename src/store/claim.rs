@@ -21,10 +21,14 @@ use super::worker::Worker;
 use crate::connect::{Statement, Value};
 use crate::processor::Outcome;
 
-/// What is taken of a due row.
+/// What is taken of a due row, and what is to become of it: a lost worker leaves behind what somebody
+/// wants cancelled, and what has no attempts left.
 macro_rules! due_columns {
     () => {
-        "job.id, job.ready_at, job.attempts >= job.max_attempts as exhausted"
+        "job.id, job.ready_at, case
+            when job.status = 'processing' and job.cancel_requested_at is not null then 'cancelled'
+            when job.attempts >= job.max_attempts then 'failed'
+            else 'processing' end as fate"
     };
 }
 
@@ -54,30 +58,30 @@ macro_rules! due {
                     where job.priority = lane.priority
                         and job.ready_at < 'infinity' and job.ready_at <= now()
                     order by job.ready_at, job.id
-                    limit $6
+                    limit $7
                     for update skip locked
                 ) job
-                limit $6
+                limit $7
             )"
         )
     };
 }
 
-/// The due jobs of the types in `$9`, through the index that begins with the type. Each type offers
+/// The due jobs of the types in `$10`, through the index that begins with the type. Each type offers
 /// its first candidates of a priority; they are merged, and locked in that order. What others have
 /// locked is made up for by offering more than is asked for.
 macro_rules! due_of_types {
     () => {
         concat!(
             "lane (priority) as (
-                select max(top.priority) from unnest($9::text[]) type (name) cross join lateral (
+                select max(top.priority) from unnest($10::text[]) type (name) cross join lateral (
                     select job.priority from {jobs} job
                     where job.job_type = type.name and job.job_type >= '' and job.ready_at is not null
                     order by job.priority desc limit 1
                 ) top
                 union all
                 select (
-                    select max(next.priority) from unnest($9::text[]) type (name)
+                    select max(next.priority) from unnest($10::text[]) type (name)
                     cross join lateral (
                         select job.priority from {jobs} job
                         where job.job_type = type.name and job.job_type >= '' and job.ready_at is not null
@@ -90,12 +94,12 @@ macro_rules! due_of_types {
             due as (
                 select job.* from lane cross join lateral (
                     select locked.* from (
-                        select offered.id from unnest($9::text[]) type (name) cross join lateral (
+                        select offered.id from unnest($10::text[]) type (name) cross join lateral (
                             select job.id, job.ready_at from {jobs} job
                             where job.job_type = type.name and job.job_type >= '' and job.priority = lane.priority
                                 and job.ready_at is not null and job.ready_at <= now()
                             order by job.ready_at, job.id
-                            limit $6 * 4 + 100
+                            limit $7 * 4 + 100
                         ) offered
                         order by offered.ready_at, offered.id
                     ) candidate
@@ -107,15 +111,15 @@ macro_rules! due_of_types {
                             and (job.ready_at <= now()) is true
                         for update skip locked
                     ) locked
-                    limit $6
+                    limit $7
                 ) job
-                limit $6
+                limit $7
             )"
         )
     };
 }
 
-/// Takes what is `due` for the worker `$7` under a lease of `$8` milliseconds. A job that has no
+/// Takes what is `due` for the worker `$8` under a lease of `$9` milliseconds. A job that has no
 /// attempts left ends here: its last worker was lost, or it was made pending by hand.
 macro_rules! exchange {
     ($due:expr) => {
@@ -126,21 +130,23 @@ macro_rules! exchange {
             $due,
             ", claimed as (
                 update {jobs} job
-                set status = case when due.exhausted then 'failed' else 'processing' end,
+                set status = due.fate,
                     updated_at = now(),
-                    attempts = case when due.exhausted then job.attempts else job.attempts + 1 end,
+                    attempts = job.attempts + (due.fate = 'processing')::int,
                     run_no = job.run_no + 1,
-                    locked_at = case when due.exhausted then job.locked_at else now() end,
-                    locked_by = case when due.exhausted then job.locked_by else $7 end,
-                    lease_expires_at = case when not due.exhausted
-                        then now() + $8::bigint * interval '1 millisecond' end,
+                    locked_at = case due.fate when 'processing' then now() else job.locked_at end,
+                    locked_by = case due.fate when 'processing' then $8 else job.locked_by end,
+                    lease_expires_at = case due.fate when 'processing'
+                        then now() + $9::bigint * interval '1 millisecond' end,
+                    cancel_requested_at =
+                        case due.fate when 'cancelled' then job.cancel_requested_at end,
                     next_attempt_at = null,
                     pending_reason = null,
                     error_history = case
                         when job.status = 'processing' then ",
             append!("job", worker_lost!("job")),
             "
-                        when due.exhausted then ",
+                        when due.fate = 'failed' then ",
             append!(
                 "job",
                 "jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' \
@@ -150,18 +156,21 @@ macro_rules! exchange {
                         else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.exhausted, due.ready_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at
+                returning job.id, job.run_no, due.fate, due.ready_at, job.job_type, job.payload,
+                    job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
             select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
                 null::int as attempts, null::int as max_attempts, null::int as priority,
-                null::bigint as run_at, null::float8 as ready_at
-            from (select * from settled union all select * from removed) settled
+                null::bigint as run_at, null::bigint as timeout_ms, null::float8 as ready_at
+            from (
+                select * from settled union all select * from removed union all select * from written
+            ) settled
             union all
-            select id::bigint, run_no, case when exhausted then 'lost' else 'claimed' end, job_type,
-                case when not exhausted then payload::text end, attempts, max_attempts, priority,
+            select id::bigint, run_no, fate, job_type,
+                case fate when 'processing' then payload::text end, attempts, max_attempts, priority,
                 case when isfinite(run_at) then
                     floor(extract(epoch from run_at) * 1000)::bigint end,
+                timeout_ms::bigint,
                 extract(epoch from ready_at)::float8
             from claimed"
         )

@@ -1,8 +1,11 @@
 //! Adding jobs.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde::{Deserialize, Serialize};
 
-use crate::connect::{Schema, Statement};
+use super::notify::notify;
+use crate::connect::{Schema, Statement, Value};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct NewJob {
@@ -16,24 +19,69 @@ pub struct NewJob {
     /// Milliseconds since the Unix epoch; `None` is now, by the database's clock.
     #[serde(alias = "runAt")]
     run_at: Option<i64>,
+    #[serde(alias = "timeoutMs")]
+    timeout_ms: Option<i32>,
+}
+
+impl NewJob {
+    /// Whether it is due already, as far as this process's clock can tell.
+    pub fn is_due(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_millis());
+        self.run_at
+            .is_none_or(|at| u128::try_from(at).is_ok_and(|at| at <= now) || at < 0)
+    }
 }
 
 /// All jobs travel as one JSON text, so that one statement serves any number of them, on any client.
 /// Answers their ids in the order of the jobs: the sequence hands them out in the order of the input,
 /// and `returning` alone promises no order.
-pub fn jobs(schema: &Schema, jobs: &[impl Serialize]) -> Statement {
-    let jobs = serde_json::json!(jobs).to_string();
-    schema.statement(
-        "with added as (
-            insert into {jobs} (job_type, payload, max_attempts, priority, run_at)
+macro_rules! added {
+    ($returning:literal) => {
+        concat!(
+            "with added as (
+            insert into {jobs} (job_type, payload, max_attempts, priority, run_at, timeout_ms)
             select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
-                coalesce(timestamptz 'epoch' + job.run_at * interval '1 millisecond', now())
+                coalesce(timestamptz 'epoch' + job.run_at * interval '1 millisecond', now()),
+                job.timeout_ms
             from json_to_recordset($1::text::json) as job (
-                job_type text, payload text, max_attempts int, priority int, run_at float8
+                job_type text, payload text, max_attempts int, priority int, run_at float8,
+                timeout_ms int
             )
-            returning id
+            returning ",
+            $returning,
+            ")"
         )
-        select id::text as result from added order by id",
-        vec![jobs.into()],
+    };
+}
+
+/// Adds jobs, and tells all who listen if one of them is due.
+pub fn jobs(schema: &Schema, jobs: &[impl Serialize]) -> Statement {
+    schema.statement(
+        concat!(
+            added!("id, ready_at"),
+            "select id::text as result from added cross join (
+                select case when bool_or(ready_at <= now()) then ",
+            notify!("'ready', true"),
+            " end from added
+            ) notified
+            order by id"
+        ),
+        vec![values(jobs)],
     )
+}
+
+/// Adds jobs, and tells nobody.
+pub fn jobs_in_silence(schema: &Schema, jobs: &[impl Serialize]) -> Statement {
+    schema.statement(
+        concat!(
+            added!("id"),
+            "select id::text as result from added order by id"
+        ),
+        vec![values(jobs)],
+    )
+}
+
+fn values(jobs: &[impl Serialize]) -> Value {
+    serde_json::json!(jobs).to_string().into()
 }

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::enqueue::{self, NewJob};
+use super::notify::{Announcements, announcement};
 use super::table::fetch_results;
 use crate::connect::{Pool, Schema};
 use crate::error::{Code, Error, Result};
@@ -36,6 +37,7 @@ struct State {
     waiting: Vec<Waiting>,
     /// The tasks that send. Each looks again before it ends.
     senders: usize,
+    announcements: Announcements,
 }
 
 impl State {
@@ -103,8 +105,13 @@ impl Enqueuer {
         state.senders += 1;
         let enqueuer = self.clone();
         tokio::spawn(async move {
-            while let Some(batch) = enqueuer.next_batch() {
-                enqueuer.insert(batch).await;
+            loop {
+                // Here, and not beside the inserts: word of them is not worth another connection.
+                enqueuer.announce().await;
+                match enqueuer.next_batch() {
+                    Some(batch) => enqueuer.insert(batch).await,
+                    None => return,
+                }
             }
         });
     }
@@ -138,9 +145,39 @@ impl Enqueuer {
         Some(state.waiting.drain(..count).collect())
     }
 
-    async fn insert(&self, batch: Vec<Waiting>) {
+    async fn announce(&self) {
+        let due = self.lock().announcements.take(Instant::now());
+        if due {
+            // What is not heard is found by the poll.
+            let _ = self.pool.fetch(announcement(&self.schema)).await;
+        }
+    }
+
+    /// Sees to it that somebody announces what was added, if no sender is left to.
+    fn owe_announcement(self: &Arc<Self>) {
+        let Some(at) = self.lock().announcements.owed(Instant::now()) else {
+            return;
+        };
+        let enqueuer = self.clone();
+        tokio::spawn(async move {
+            sleep_until(at).await;
+            let mut state = enqueuer.lock();
+            if state.senders == 0 {
+                enqueuer.start_sender(&mut state);
+            }
+        });
+    }
+
+    async fn insert(self: &Arc<Self>, batch: Vec<Waiting>) {
         let jobs: Vec<&NewJob> = batch.iter().map(|waiting| &waiting.job).collect();
-        match fetch_results(&self.pool, enqueue::jobs(&self.schema, &jobs)).await {
+        let any_due = jobs.iter().any(|job| job.is_due());
+        let told = any_due && self.lock().announcements.goes_along(Instant::now());
+        let statement = if told {
+            enqueue::jobs(&self.schema, &jobs)
+        } else {
+            enqueue::jobs_in_silence(&self.schema, &jobs)
+        };
+        match fetch_results(&self.pool, statement).await {
             Ok(ids) if ids.len() != batch.len() => {
                 // A trigger of the user's can keep rows out; whose, nobody can tell.
                 let message = "Postgres added another number of jobs than it was given";
@@ -149,6 +186,9 @@ impl Enqueuer {
                 }
             }
             Ok(ids) => {
+                if any_due && !told {
+                    self.owe_announcement();
+                }
                 for (waiting, id) in batch.into_iter().zip(ids) {
                     answer(waiting, Ok(id));
                 }

@@ -23,6 +23,8 @@ macro_rules! record {
             'priority', job.priority,
             'run_at', floor(extract(epoch from job.run_at) * 1000),
             'pending_reason', job.pending_reason,
+            'timeout_ms', job.timeout_ms,
+            'cancel_requested_at', floor(extract(epoch from job.cancel_requested_at) * 1000),
             'error_history', coalesce(job.error_history, '[]'::jsonb)
         )::text as result"
     };

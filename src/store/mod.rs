@@ -9,11 +9,13 @@
 mod cancel;
 mod claim;
 mod cleanup;
+mod complete;
 mod enqueue;
 mod enqueuer;
 mod extend;
 mod find;
 mod history;
+mod notify;
 mod operation;
 mod reclaim;
 mod retry;
@@ -21,6 +23,7 @@ mod settle;
 mod table;
 mod worker;
 
+pub use notify::{CHANNEL, Notice};
 pub use operation::Operation;
 pub use table::Table;
 pub use worker::Worker;

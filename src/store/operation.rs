@@ -2,8 +2,11 @@
 
 use serde::Deserialize;
 
-use super::{cancel, cleanup, enqueue, find, reclaim, retry};
+use super::enqueue::NewJob;
+use super::notify::Notice;
+use super::{cancel, cleanup, complete, enqueue, find, reclaim, retry};
 use crate::connect::{Schema, Statement};
+use crate::processor::Run;
 
 /// A request with its arguments, complete and checked, as TypeScript sends it.
 #[derive(Debug, Deserialize)]
@@ -14,7 +17,7 @@ use crate::connect::{Schema, Statement};
 )]
 pub enum Operation {
     Enqueue {
-        jobs: Vec<enqueue::NewJob>,
+        jobs: Vec<NewJob>,
     },
     FindJob {
         id: i64,
@@ -35,6 +38,11 @@ pub enum Operation {
         id: i64,
     },
     CancelUpcoming(cancel::Filters),
+    Complete {
+        id: i64,
+        run_no: i64,
+        remove: bool,
+    },
     Reclaim {
         max_processing_minutes: f64,
     },
@@ -58,6 +66,10 @@ impl Operation {
             Self::Retry { id } => retry::job(schema, *id),
             Self::Cancel { id } => cancel::job(schema, *id),
             Self::CancelUpcoming(filters) => cancel::upcoming(schema, filters),
+            Self::Complete { id, run_no, remove } => {
+                let (id, run_no) = (*id, *run_no);
+                complete::job(schema, Run { id, run_no }, *remove)
+            }
             Self::Reclaim {
                 max_processing_minutes,
             } => reclaim::stuck_jobs(schema, *max_processing_minutes),
@@ -68,11 +80,13 @@ impl Operation {
         }
     }
 
-    /// Whether running it makes jobs due, so that idle processors should look.
-    pub fn makes_ready(&self) -> bool {
-        matches!(
-            self,
-            Self::Enqueue { .. } | Self::Retry { .. } | Self::Reclaim { .. }
-        )
+    /// What those who process jobs are to be told once it has run.
+    pub fn notice(&self) -> Option<Notice> {
+        match self {
+            Self::Enqueue { jobs } => (jobs.iter().any(NewJob::is_due)).then_some(Notice::Ready),
+            Self::Retry { .. } | Self::Reclaim { .. } => Some(Notice::Ready),
+            Self::Cancel { id } => Some(Notice::Cancel(*id)),
+            _ => None,
+        }
     }
 }

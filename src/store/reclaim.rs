@@ -1,6 +1,7 @@
 //! Putting back jobs whose worker is gone and that no lease brings back.
 
 use super::history::{append, worker_lost};
+use super::notify::notify;
 use crate::connect::{Schema, Statement};
 
 /// Answers how many jobs were put back. What something else has locked is being dealt with already.
@@ -17,8 +18,10 @@ pub fn stuck_jobs(schema: &Schema, max_processing_minutes: f64) -> Statement {
             ),
             reclaimed as (
                 update {jobs} job
-                set status = case when job.attempts < job.max_attempts
-                        then 'pending' else 'failed' end,
+                set status = case
+                        when job.cancel_requested_at is not null then 'cancelled'
+                        when job.attempts < job.max_attempts then 'pending'
+                        else 'failed' end,
                     updated_at = now(),
                     locked_at = null,
                     locked_by = null,
@@ -31,7 +34,11 @@ pub fn stuck_jobs(schema: &Schema, max_processing_minutes: f64) -> Statement {
                 where job.id = any (array[stuck.id])
                 returning 1
             )
-            select count(*)::text as result from reclaimed"
+            select count(*)::text as result from reclaimed cross join (
+                select case when exists (select from reclaimed) then ",
+            notify!("'ready', true"),
+            " end
+            ) notified"
         ),
         vec![max_processing_minutes.to_string().into()],
     )

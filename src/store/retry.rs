@@ -1,12 +1,14 @@
 //! Retrying a job.
 
+use super::notify::notify;
 use crate::connect::{Schema, Statement};
 
 /// Makes a job pending and due now; an exhausted one is granted one more attempt. Answers `retried`,
 /// or `running` if a worker holds the job under a live lease, or nothing if there is no such job.
 pub fn job(schema: &Schema, id: i64) -> Statement {
     schema.statement(
-        "with retried as (
+        concat!(
+            "with retried as (
             update {jobs} job
             set status = 'pending',
                 updated_at = now(),
@@ -18,13 +20,21 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
                 locked_at = null,
                 locked_by = null,
                 lease_expires_at = null,
+                cancel_requested_at = null,
                 pending_reason = null
             where job.id = $1::text::bigint
                 and (job.status = 'processing' and job.ready_at > now()) is not true
             returning job.id
         )
         select case when exists (select from retried) then 'retried' else 'running' end as result
-        from {jobs} job where job.id = $1::text::bigint",
+            from {jobs} job
+            cross join (
+                select case when exists (select from retried) then ",
+            notify!("'ready', true"),
+            " end
+            ) notified
+            where job.id = $1::text::bigint"
+        ),
         vec![id.to_string().into()],
     )
 }

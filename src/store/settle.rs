@@ -4,7 +4,10 @@ use crate::connect::Value;
 use crate::processor::{End, Outcome};
 
 /// Settles the outcomes in `$1` to `$5`. A run that no longer owns its job writes nothing, and is
-/// missing from `settled` and `removed`.
+/// missing from `settled` and `removed`. If `$6` says that some were sent before, those that were
+/// written then are in `written`.
+///
+/// A job that somebody wants cancelled is not tried again, however its run ended.
 ///
 /// A failed job is tried again after `2^attempts` minutes, `attempts` counted with this one; the
 /// exponent stops at 30, some two thousand years.
@@ -23,12 +26,15 @@ macro_rules! settled {
             ),
             settled as (
                 update {jobs} job
-                set status = ended.outcome,
+                set status = case
+                        when ended.outcome <> 'completed' and job.cancel_requested_at is not null
+                        then 'cancelled' else ended.outcome end,
                     updated_at = now(),
                     attempts = case ended.outcome
                         when 'pending' then greatest(job.attempts - 1, 0) else job.attempts end,
                     next_attempt_at = case
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
+                            and job.cancel_requested_at is null
                         then now() + power(2, least(job.attempts, 30)) * interval '1 minute' end,
                     pending_reason = ended.pending_reason,
                     error_history = case
@@ -55,6 +61,22 @@ macro_rules! settled {
                     and job.run_no = ended.run_no
                     and (job.status = 'processing') is true
                 returning job.id, job.run_no
+            ),
+            written as (
+                select ended.id, ended.run_no from ended
+                where $6::boolean and case ended.outcome
+                    when 'removed' then not exists (
+                        select from {jobs} job where job.id = any (array[ended.id])
+                    )
+                    else exists (
+                        select from {jobs} job
+                        where job.id = any (array[ended.id])
+                            and job.run_no = ended.run_no
+                            and (
+                                job.status = ended.outcome
+                                or (job.status = 'cancelled' and ended.outcome <> 'completed')
+                            ) is true
+                    ) end
             )"
         )
     };
@@ -62,13 +84,14 @@ macro_rules! settled {
 
 pub(super) use settled;
 
-/// `$1` to `$5` of [`settled!`]. Completed jobs are removed in place of kept, if so wished.
+/// `$1` to `$6` of [`settled!`]. Completed jobs are removed in place of kept, if so wished.
 pub fn values(outcomes: Vec<Outcome>, remove_on_complete: bool) -> Vec<Value> {
     let mut ids = Vec::with_capacity(outcomes.len());
     let mut run_nos = Vec::with_capacity(outcomes.len());
     let mut statuses = Vec::with_capacity(outcomes.len());
     let mut entries = Vec::with_capacity(outcomes.len());
     let mut pending_reasons = Vec::with_capacity(outcomes.len());
+    let sent_before = outcomes.iter().any(|outcome| outcome.sent_before);
     for outcome in outcomes {
         let (status, entry, pending_reason) = match outcome.end {
             End::Completed if remove_on_complete => ("removed", None, None),
@@ -78,6 +101,7 @@ pub fn values(outcomes: Vec<Outcome>, remove_on_complete: bool) -> Vec<Value> {
                 pending_reason,
             } => ("failed", Some(entry), pending_reason),
             End::Released => ("pending", None, None),
+            End::Cancelled => ("cancelled", None, None),
         };
         ids.push(outcome.run.id);
         run_nos.push(outcome.run.run_no);
@@ -91,5 +115,6 @@ pub fn values(outcomes: Vec<Outcome>, remove_on_complete: bool) -> Vec<Value> {
         Value::Texts(statuses),
         Value::Texts(entries),
         Value::Texts(pending_reasons),
+        Value::Bool(sent_before),
     ]
 }

@@ -27,6 +27,12 @@ export interface ParsedProcessorOptions {
   /** Each one once; `null` = all. */
   jobTypes: string[] | null;
   removeOnComplete: boolean;
+  /** Milliseconds. */
+  leaseDuration: number;
+  /** Milliseconds; `null` = no limit. */
+  defaultTimeout: number | null;
+  /** Milliseconds. */
+  cancelGrace: number;
 }
 
 /** A handler as the processor calls it: it knows nothing of the payload's type. */
@@ -42,11 +48,16 @@ const OPTIONS: readonly (keyof ProcessorOptions)[] = [
   'verbose',
   'jobType',
   'removeOnComplete',
+  'leaseDuration',
+  'defaultTimeout',
+  'cancelGrace',
 ];
 
 const MAX_BATCH_SIZE = 10_000;
 const MAX_CONCURRENCY = 10_000;
 const MAX_POLL_INTERVAL = 86_400_000;
+const MIN_LEASE = 1_000;
+const MAX_LEASE = 86_400_000;
 const DEFAULT_DRAIN_TIMEOUT = 30_000;
 
 /** Checks the options of `createProcessor`. */
@@ -60,6 +71,9 @@ export function parseProcessorOptions(given: unknown): ParsedProcessorOptions {
     verbose = false,
     jobType,
     removeOnComplete = false,
+    leaseDuration = 30_000,
+    defaultTimeout = null,
+    cancelGrace = 5_000,
   } = options(METHOD, 'options', given === undefined ? {} : given, OPTIONS);
   return {
     workerId: name(METHOD, 'workerId', workerId),
@@ -70,6 +84,12 @@ export function parseProcessorOptions(given: unknown): ParsedProcessorOptions {
     verbose: boolean(METHOD, 'verbose', verbose),
     jobTypes: jobType === undefined ? null : parseJobTypes(jobType),
     removeOnComplete: boolean(METHOD, 'removeOnComplete', removeOnComplete),
+    leaseDuration: integer(METHOD, 'leaseDuration', leaseDuration, MIN_LEASE, MAX_LEASE),
+    defaultTimeout:
+      defaultTimeout === null
+        ? null
+        : integer(METHOD, 'defaultTimeout', defaultTimeout, 1, INT4_MAX),
+    cancelGrace: integer(METHOD, 'cancelGrace', cancelGrace, 0, INT4_MAX),
   };
 }
 

@@ -28,6 +28,8 @@ export interface ParsedJob {
   priority: number;
   /** Epoch milliseconds; `null` = now, by the database's clock. */
   runAt: number | null;
+  /** `null` = as the processor says. */
+  timeoutMs: number | null;
 }
 
 /** Which jobs to cancel; `null` does not restrict. */
@@ -44,7 +46,7 @@ export interface Page {
   offset: number;
 }
 
-const JOB_OPTIONS = ['job_type', 'payload', 'max_attempts', 'priority', 'run_at'];
+const JOB_OPTIONS = ['job_type', 'payload', 'max_attempts', 'priority', 'run_at', 'timeout_ms'];
 const FILTERS = ['job_type', 'priority', 'run_at'];
 const STATUSES: readonly JobStatus[] = [
   'pending',
@@ -75,12 +77,14 @@ export function parseJob(method: string, job: unknown): ParsedJob {
     max_attempts = DEFAULT_MAX_ATTEMPTS,
     priority = DEFAULT_PRIORITY,
     run_at = null,
+    timeout_ms = null,
   } = given;
   return {
     jobType: name(method, 'job_type', job_type),
     maxAttempts: integer(method, 'max_attempts', max_attempts, 1, INT4_MAX),
     priority: integer(method, 'priority', priority, INT4_MIN, INT4_MAX),
     runAt: run_at === null ? null : time(method, 'run_at', run_at),
+    timeoutMs: timeout_ms === null ? null : integer(method, 'timeout_ms', timeout_ms, 1, INT4_MAX),
     payload: stringifyPayload(payload, method),
   };
 }

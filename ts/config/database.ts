@@ -18,6 +18,7 @@ import {
 } from './checks.js';
 import { type ConnectionString, parseConnectionString } from './connection-string.js';
 import { type Endpoint, passwordOfFile } from './password-file.js';
+import { type Pooler, resolvePooler } from './pooler.js';
 import {
   authorities,
   type Tls,
@@ -45,8 +46,11 @@ export interface ConnectionSettings {
   applicationName: string | null;
   /** Command-line options for the server, as in `PGOPTIONS`. */
   options: string | null;
+  pooler: Pooler;
   /** 0: as the server has it. */
   statementTimeoutMs: number;
+  /** 0: no limit. */
+  queryTimeoutMs: number;
   /** 0: no limit. */
   connectTimeoutMs: number;
   max: number;
@@ -73,6 +77,7 @@ export const DATABASE_OPTIONS = Object.keys({
   connectionTimeoutMillis: true,
   maxLifetimeSeconds: true,
   statement_timeout: true,
+  query_timeout: true,
   lock_timeout: true,
   idle_in_transaction_session_timeout: true,
   options: true,
@@ -100,7 +105,6 @@ const NOT_HONOURED: Readonly<Record<string, readonly unknown[]>> = {
   onConnect: [],
   pipeline: [],
   poolSize: [],
-  query_timeout: [0, '0'],
   replication: ['false'],
   scramMaxIterations: [],
   sslnegotiation: ['postgres'],
@@ -111,6 +115,8 @@ const NOT_HONOURED: Readonly<Record<string, readonly unknown[]>> = {
 
 const MAX_PORT = 65_535;
 const MAX_CONNECTIONS = 10_000;
+/** Longer than any statement here takes, and not as long as a network stack waits for a peer that is gone. */
+const DEFAULT_QUERY_TIMEOUT = 300_000;
 
 /** What `databaseConfig` resolves to. */
 export interface ResolvedDatabase {
@@ -126,6 +132,7 @@ export function resolveDatabase(
   fields: Options,
   stringName: string,
   env: NodeJS.ProcessEnv,
+  pooler?: unknown,
 ): ResolvedDatabase {
   const string = isAbsent(fields.connectionString)
     ? null
@@ -149,7 +156,14 @@ export function resolveDatabase(
     key: tls.key,
     ...resolveSession(find),
     ...resolvePool(fields),
+    pooler: resolvePooler(pooler, { ...endpoint, parameters: string?.parameters ?? {} }),
   };
+  if (settings.pooler === 'transaction' && settings.options !== null) {
+    throw invalidConfig(
+      'options, lock_timeout and idle_in_transaction_session_timeout belong to a session, which a pooler ' +
+        "in transaction mode does not keep: leave them out, or say pooler: 'none' if there is no such pooler",
+    );
+  }
   return {
     settings,
     askPassword: typeof password === 'function' ? password : null,
@@ -255,6 +269,7 @@ function resolveSession(find: Find) {
     applicationName: name ? checkedText(name) : null,
     options: [...(options ? [checkedText(options)] : []), ...limits].join(' ') || null,
     statementTimeoutMs: milliseconds('statement_timeout'),
+    queryTimeoutMs: find('query_timeout') ? milliseconds('query_timeout') : DEFAULT_QUERY_TIMEOUT,
   };
 }
 
@@ -289,6 +304,9 @@ function toPoolConfig(
     application_name: settings.applicationName ?? undefined,
     options: settings.options ?? undefined,
     statement_timeout: settings.statementTimeoutMs || false,
+    // Our own default is for our own statements.
+    query_timeout:
+      settings.queryTimeoutMs === DEFAULT_QUERY_TIMEOUT ? undefined : settings.queryTimeoutMs,
     connectionTimeoutMillis: settings.connectTimeoutMs,
     max: settings.max,
     idleTimeoutMillis: settings.idleTimeoutMs,

@@ -95,7 +95,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     fn take_in(&mut self, exchanged: Exchanged, sent: &SentExchange) {
-        let found = exchanged.claimed.len() + exchanged.lost.len();
+        let found = exchanged.claimed.len() + exchanged.lost.len() + exchanged.cancelled;
         // A full answer means that there is more, a short one that the rest is not due yet.
         let full = found >= sent.limit;
         let now = Instant::now();
@@ -141,38 +141,51 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             .iter()
             .filter(|outcome| !settled.contains(&outcome.run) && outcome.end != End::Released);
         for outcome in refused {
-            self.handlers.report(&Error::new(
-                Code::LeaseLost,
-                format!(
-                    "the outcome of job {} was refused: the run had lost its lease",
-                    outcome.run.id
-                ),
-            ));
+            self.report_refusal(outcome.run);
         }
     }
 
+    pub(super) fn report_refusal(&self, run: Run) {
+        self.handlers.report(&Error::new(
+            Code::LeaseLost,
+            format!(
+                "the outcome of job {} was refused: the run had lost its lease",
+                run.id
+            ),
+        ));
+    }
+
     fn exchange_failed(&mut self, sent: SentExchange, error: Error) {
-        let now = Instant::now();
-        self.report_failure(&error);
         let mut outcomes = sent.outcomes;
         if error.blames_data() {
             // Only the error entries are free text. One that this database cannot hold must not
             // keep its neighbours from being settled.
             outcomes.iter_mut().for_each(Outcome::simplify);
         }
+        for outcome in &mut outcomes {
+            outcome.sent_before = true;
+        }
         outcomes.append(&mut self.outcomes);
         self.outcomes = outcomes;
-        self.exchange_after = now + self.backoff.fail();
-        let failing_since = *self.failing_since.get_or_insert(sent.at);
 
         if self.mode == Mode::Batch {
             // What was claimed is run; what was not is left to the next batch.
             self.batch_left = 0;
             if self.ran == 0 && self.held.len() == 0 {
+                self.report_failure(&error);
                 self.failure = Some(error);
                 return;
             }
         }
+        self.store_failed(sent.at, error);
+    }
+
+    /// What was to be written is tried again, after a while.
+    pub(super) fn store_failed(&mut self, asked_at: Instant, error: Error) {
+        let now = Instant::now();
+        self.report_failure(&error);
+        self.exchange_after = now + self.backoff.fail();
+        let failing_since = *self.failing_since.get_or_insert(asked_at);
         // An engine that is about to end keeps trying to write its last outcomes for as long as
         // their leases can have lasted; in the background there is no reason ever to give up.
         if self.no_more_claims()
@@ -180,6 +193,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             && now - failing_since >= self.settings.lease
         {
             self.outcomes.clear();
+            self.unsure.clear();
             self.failure = Some(error);
         }
     }

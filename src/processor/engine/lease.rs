@@ -1,5 +1,6 @@
-//! Keeping the leases of what is held, and giving up what they have ended for.
+//! Keeping the leases of what is held, and giving up what time has run out for.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,9 @@ use tokio::time::Instant;
 
 use super::{Engine, Mode};
 use crate::error::{Code, Error, Result};
+use crate::processor::held::TimedOut;
 use crate::processor::pace::Pace;
-use crate::processor::{Handlers, Run, Store};
+use crate::processor::{End, Extended, Handlers, Run, Store};
 
 /// How long what was claimed ahead may wait for a slot before it is handed back to whoever has one.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -35,33 +37,76 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.extension = Some((SentExtension { at: now, runs }, reply));
     }
 
-    pub(super) fn extended(&mut self, reply: Result<Vec<Run>>) {
+    pub(super) fn extended(&mut self, reply: Result<Vec<Extended>>) {
         let Some((sent, _)) = self.extension.take() else {
             return;
         };
         match reply {
             Ok(owned) => {
                 self.extend_backoff.succeed();
+                let owned: HashMap<_, _> = owned
+                    .into_iter()
+                    .map(|extended| (extended.run, extended))
+                    .collect();
                 for run in sent.runs {
-                    if owned.contains(&run) {
-                        self.held.extended(run, sent.at);
-                    } else {
+                    let Some(extended) = owned.get(&run) else {
                         self.lose(run);
+                        continue;
+                    };
+                    if extended.locked {
+                        self.held.locked(run, Instant::now());
+                    } else {
+                        self.held.extended(run, sent.at);
+                    }
+                    if extended.cancel_requested {
+                        self.cancel(run);
                     }
                 }
             }
             Err(error) => {
                 self.report_failure(&error);
                 self.extend_after = Instant::now() + self.extend_backoff.fail();
+                for run in sent.runs {
+                    self.held.not_extended(run);
+                }
             }
         }
     }
 
+    pub(super) fn begin_recheck(&mut self) {
+        if !self.recheck || self.rechecking.is_some() {
+            return;
+        }
+        self.recheck = false;
+        let runs = self.held.runs();
+        if runs.is_empty() {
+            return;
+        }
+        let store = Arc::clone(&self.store);
+        let reply = Box::pin(async move { store.cancel_requested(runs).await });
+        self.rechecking = Some(((), reply));
+    }
+
+    pub(super) fn rechecked(&mut self, reply: Result<Vec<Run>>) {
+        self.rechecking = None;
+        // If it failed, the next extension will tell.
+        for run in reply.unwrap_or_default() {
+            self.cancel(run);
+        }
+    }
+
     /// Gives up what time has run out for.
-    pub(super) fn lapse(&mut self) {
+    pub(super) fn expire(&mut self) {
         let now = Instant::now();
-        for run in self.held.lapsed(now) {
+        let expired = self.held.expired(now);
+        for run in expired.lapsed {
             self.lose(run);
+        }
+        for timed_out in expired.timed_out {
+            self.time_out(timed_out);
+        }
+        for run in expired.not_cancelled {
+            self.end(run, End::Cancelled);
         }
         if self.waited_too_long_at().is_some_and(|at| at <= now) {
             self.release_waiting();
@@ -76,17 +121,58 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         waits.then(|| self.moved_at + LONGEST_WAIT)
     }
 
+    /// The attempt has failed, and its slot is free, whatever the handler does from now on.
+    fn time_out(&mut self, TimedOut { run, limit, owned }: TimedOut) {
+        let ms = limit.as_millis();
+        let message = format!("Timed out after {ms} ms");
+        if owned {
+            let reason = format!("job {} has timed out after {ms} ms", run.id);
+            self.handlers.abort(run, &Error::new(Code::Timeout, reason));
+            let entry = serde_json::json!({ "name": "Timeout", "message": message }).to_string();
+            self.end(
+                run,
+                End::Failed {
+                    entry,
+                    pending_reason: None,
+                },
+            );
+        } else {
+            // Another run has the job, or will have it.
+            self.held.remove(run);
+        }
+    }
+
+    /// Somebody wants the job cancelled: its run is told, and has a while to end. What has not started
+    /// never will.
+    pub(super) fn cancel(&mut self, run: Run) {
+        if self.forget_waiting(run) {
+            self.end(run, End::Cancelled);
+        } else if self
+            .held
+            .cancel(run, Instant::now() + self.settings.cancel_grace)
+        {
+            let reason = format!("job {} is being cancelled", run.id);
+            self.handlers
+                .abort(run, &Error::new(Code::Cancelled, reason));
+        }
+    }
+
     /// The run no longer owns its job, or cannot know that it does. What has not started never will;
     /// what runs is told, and keeps its slot until it ends.
     fn lose(&mut self, run: Run) {
-        let before = self.waiting.len();
-        self.waiting.retain(|job| job.run != run);
-        if self.waiting.len() < before {
+        if self.forget_waiting(run) {
             self.held.remove(run);
         } else if self.held.lose(run) {
             let message = format!("the run of job {} has lost its lease", run.id);
             self.handlers
                 .abort(run, &Error::new(Code::LeaseLost, message));
         }
+    }
+
+    /// Whether the run had not started; it will not.
+    fn forget_waiting(&mut self, run: Run) -> bool {
+        let before = self.waiting.len();
+        self.waiting.retain(|job| job.run != run);
+        self.waiting.len() < before
     }
 }

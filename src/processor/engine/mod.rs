@@ -3,6 +3,7 @@
 
 mod exchange;
 mod lease;
+mod settled_by_handler;
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -15,12 +16,12 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::backoff::Backoff;
 use super::handle::{Command, Handle};
-use super::held::Held;
-use super::job::{ClaimedJob, End, Exchanged, Outcome, Run};
+use super::held::{Held, Settlement};
+use super::job::{ClaimedJob, End, Exchanged, Extended, Outcome, Run, Settled};
 use super::pace::Pace;
 use super::{Handlers, Store};
+use crate::backoff::Backoff;
 use crate::error::{Code, Error, Result};
 use exchange::SentExchange;
 use lease::SentExtension;
@@ -36,6 +37,10 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// How long a claim or an extension is good for.
     pub lease: Duration,
+    /// How long a run may take whose job does not say; `None` is for ever.
+    pub default_timeout: Option<Duration>,
+    /// How long a run has to end after it was told that its job is to be cancelled.
+    pub cancel_grace: Duration,
     /// The most exchanges under way at a time: 2, or 1 where there is but one connection.
     pub exchanges: usize,
 }
@@ -71,10 +76,16 @@ pub struct Engine<S, H> {
     pace: Pace,
     /// Ended, and not yet known to be settled.
     outcomes: Vec<Outcome>,
+    /// Ended, and perhaps settled by their handlers, in transactions whose end is to be asked for.
+    unsure: Vec<Outcome>,
+    asking: Option<(Vec<Outcome>, Reply<Result<Vec<(Run, Settled)>>>)>,
     exchanges: FuturesUnordered<Reply<(SentExchange, Result<Exchanged>)>>,
     /// How many jobs the exchanges under way may bring.
     claiming: usize,
-    extension: Option<(SentExtension, Reply<Result<Vec<Run>>>)>,
+    extension: Option<(SentExtension, Reply<Result<Vec<Extended>>>)>,
+    /// Word of cancelled jobs may have been missed.
+    recheck: bool,
+    rechecking: Option<((), Reply<Result<Vec<Run>>>)>,
 
     /// When to look for jobs, if a slot is free.
     next_claim: Instant,
@@ -116,9 +127,13 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             moved_at: now,
             pace: Pace::new(now),
             outcomes: Vec::new(),
+            unsure: Vec::new(),
+            asking: None,
             exchanges: FuturesUnordered::new(),
             claiming: 0,
             extension: None,
+            recheck: false,
+            rechecking: None,
             next_claim: now,
             woken: false,
             exchange_after: now,
@@ -148,10 +163,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             if self.handlers.gone() {
                 self.abandon();
             }
-            self.lapse();
+            self.expire();
             self.start_waiting();
             self.begin_exchanges();
             self.begin_extension();
+            self.begin_recheck();
+            self.begin_asking();
             if self.finished() {
                 return match self.failure {
                     Some(error) => Err(error),
@@ -175,6 +192,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             },
             Some((sent, reply)) = self.exchanges.next() => self.exchanged(sent, reply),
             reply = reply_to(&mut self.extension) => self.extended(reply),
+            reply = reply_to(&mut self.rechecking) => self.rechecked(reply),
+            reply = reply_to(&mut self.asking) => self.asked(reply),
             () = sleep_until(wake_at) => {}
         }
         while let Ok(command) = self.commands.try_recv() {
@@ -186,9 +205,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         match command {
             Command::Ended(outcomes) => {
                 for outcome in outcomes {
-                    if self.held.remove(outcome.run) {
+                    if self.end(outcome.run, outcome.end) {
                         self.pace.ended(1);
-                        self.outcomes.push(outcome);
                     }
                 }
             }
@@ -196,6 +214,16 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 self.woken = true;
                 self.next_claim = Instant::now();
             }
+            Command::Cancel(id) => {
+                for run in self.held.runs_of(id) {
+                    self.cancel(run);
+                }
+            }
+            Command::Recheck => self.recheck = true,
+            Command::ExtendTimeout(run, by) => {
+                self.held.extend_timeout(run, Instant::now(), by);
+            }
+            Command::SettledByHandler(run) => self.held.settled_by_handler(run),
             Command::Stop => self.stop(),
             Command::HandBack => self.hand_back(),
         }
@@ -209,7 +237,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     fn release_waiting(&mut self) {
         for job in std::mem::take(&mut self.waiting) {
-            self.release(job.run);
+            self.end(job.run, End::Released);
         }
     }
 
@@ -221,12 +249,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             Code::LeaseLost,
             "the job was handed back, because its processor was stopped before it ended",
         );
-        for run in self.held.drain() {
+        for run in self.held.runs() {
             self.handlers.abort(run, &reason);
-            self.outcomes.push(Outcome {
-                run,
-                end: End::Released,
-            });
+            self.end(run, End::Released);
         }
     }
 
@@ -236,16 +261,18 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     fn abandon(&mut self) {
         self.stop();
         self.give_up_at.get_or_insert(Instant::now() + LAST_WORDS);
-        self.held.drain();
+        self.held = Held::new(self.settings.lease);
     }
 
-    fn release(&mut self, run: Run) {
-        if self.held.remove(run) {
-            self.outcomes.push(Outcome {
-                run,
-                end: End::Released,
-            });
+    /// Takes note of how a run ended, unless it did so before or was lost; returns whether it was held.
+    fn end(&mut self, run: Run, end: End) -> bool {
+        let settlement = self.held.remove(run);
+        match settlement {
+            Some(Settlement::Engine) => self.outcomes.push(Outcome::new(run, end)),
+            Some(Settlement::Handler) => self.unsure.push(Outcome::new(run, end)),
+            None => {}
         }
+        settlement.is_some()
     }
 
     /// Reports that the database could not be reached or refused: once an outage, whichever of what
@@ -264,9 +291,15 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let free = self.settings.concurrency.saturating_sub(self.running());
         let count = free.min(self.waiting.len());
         if count > 0 {
+            let now = Instant::now();
             self.ran += count as u64;
-            self.moved_at = Instant::now();
-            self.handlers.run(self.waiting.drain(..count).collect());
+            self.moved_at = now;
+            let jobs: Vec<_> = self.waiting.drain(..count).collect();
+            for job in &jobs {
+                let timeout = job.timeout.or(self.settings.default_timeout);
+                self.held.start(job.run, now, timeout);
+            }
+            self.handlers.run(jobs);
         }
     }
 
@@ -278,6 +311,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let done = self.no_more_claims()
             && self.held.len() == 0
             && self.outcomes.is_empty()
+            && self.unsure.is_empty()
+            && self.asking.is_none()
             && self.exchanges.is_empty();
         done || self.give_up_at.is_some_and(|at| at <= Instant::now())
     }
@@ -295,8 +330,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let extension = self.held.next_extension();
         let extension = extension.filter(|_| self.extension.is_none());
         let extension = extension.map(|at| at.max(self.extend_after));
+        let ask = (!self.unsure.is_empty() && self.asking.is_none()).then_some(self.exchange_after);
         let others = [
-            self.held.next_end(),
+            ask,
+            self.held.next_check(),
             self.waited_too_long_at(),
             self.give_up_at,
         ];

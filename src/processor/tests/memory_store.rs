@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::error::{Code, Error, Result};
-use crate::processor::{ClaimedJob, End, Exchanged, LostJob, Outcome, Run, Store};
+use crate::processor::{
+    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Run, Settled, Store,
+};
 
 pub const LEASE: Duration = Duration::from_secs(30);
 /// How long a round trip takes.
@@ -19,6 +21,7 @@ pub enum Status {
     Processing { lease_until: Instant },
     Completed,
     Failed { entry: String },
+    Cancelled,
 }
 
 #[derive(Debug, Clone)]
@@ -27,6 +30,10 @@ pub struct Row {
     pub run_no: i64,
     pub attempts: i32,
     pub max_attempts: i32,
+    pub timeout: Option<Duration>,
+    pub cancel_requested: bool,
+    /// A transaction holds it.
+    pub locked: bool,
 }
 
 #[derive(Default)]
@@ -53,6 +60,9 @@ impl MemoryStore {
             run_no: 0,
             attempts: 0,
             max_attempts,
+            timeout: None,
+            cancel_requested: false,
+            locked: false,
         };
         self.rows.lock().unwrap().insert(id, row);
     }
@@ -107,6 +117,8 @@ impl MemoryStore {
             }
             row.status = match &outcome.end {
                 End::Completed => Status::Completed,
+                _ if row.cancel_requested => Status::Cancelled,
+                End::Cancelled => Status::Cancelled,
                 End::Failed { entry, .. } => Status::Failed {
                     entry: entry.clone(),
                 },
@@ -118,18 +130,23 @@ impl MemoryStore {
             exchanged.settled.push(outcome.run);
         }
         for (&id, row) in rows.iter_mut() {
-            if exchanged.claimed.len() + exchanged.lost.len() == limit {
+            if exchanged.claimed.len() + exchanged.lost.len() + exchanged.cancelled == limit {
                 break;
             }
             let due = match row.status {
                 Status::Pending => true,
-                Status::Processing { lease_until } => lease_until <= now,
-                Status::Completed | Status::Failed { .. } => false,
+                Status::Processing { lease_until } => lease_until <= now && !row.locked,
+                Status::Completed | Status::Failed { .. } | Status::Cancelled => false,
             };
             if !due {
                 continue;
             }
             row.run_no += 1;
+            if row.cancel_requested {
+                row.status = Status::Cancelled;
+                exchanged.cancelled += 1;
+                continue;
+            }
             if row.attempts >= row.max_attempts {
                 row.status = Status::Failed {
                     entry: "lost".into(),
@@ -155,6 +172,7 @@ impl MemoryStore {
                 max_attempts: row.max_attempts,
                 priority: 0,
                 run_at: None,
+                timeout: row.timeout,
             });
         }
         Ok(exchanged)
@@ -174,21 +192,63 @@ impl Store for MemoryStore {
         Ok(exchanged)
     }
 
-    async fn extend(&self, runs: Vec<Run>) -> Result<Vec<Run>> {
+    async fn extend(&self, runs: Vec<Run>) -> Result<Vec<Extended>> {
         self.travel().await?;
         let now = Instant::now();
         let mut rows = self.rows.lock().unwrap();
         self.note(format!("extend {}", runs.len()));
-        let extends = |run: &Run| match rows.get_mut(&run.id) {
+        let extends = |run: Run| match rows.get_mut(&run.id) {
             Some(row) if row.run_no == run.run_no => match &mut row.status {
                 Status::Processing { lease_until } => {
-                    *lease_until = now + LEASE;
-                    true
+                    if !row.locked {
+                        *lease_until = now + LEASE;
+                    }
+                    let cancel_requested = row.cancel_requested;
+                    Some(Extended {
+                        run,
+                        locked: row.locked,
+                        cancel_requested,
+                    })
                 }
-                _ => false,
+                _ => None,
             },
-            _ => false,
+            _ => None,
         };
-        Ok(runs.into_iter().filter(extends).collect())
+        Ok(runs.into_iter().filter_map(extends).collect())
+    }
+
+    async fn settled_by_handler(&self, runs: Vec<Run>) -> Result<Vec<(Run, Settled)>> {
+        self.travel().await?;
+        let rows = self.rows.lock().unwrap();
+        let settled = |run: Run| {
+            let settled = match rows.get(&run.id) {
+                Some(row) if row.run_no != run.run_no => Settled::Lost,
+                Some(Row {
+                    status: Status::Processing { .. },
+                    locked,
+                    ..
+                }) => {
+                    if *locked {
+                        Settled::Open
+                    } else {
+                        Settled::RolledBack
+                    }
+                }
+                Some(row) if row.status != Status::Completed => Settled::Lost,
+                _ => Settled::Committed,
+            };
+            (run, settled)
+        };
+        Ok(runs.into_iter().map(settled).collect())
+    }
+
+    async fn cancel_requested(&self, runs: Vec<Run>) -> Result<Vec<Run>> {
+        self.travel().await?;
+        let rows = self.rows.lock().unwrap();
+        let requested = |run: &Run| {
+            rows.get(&run.id)
+                .is_some_and(|row| row.run_no == run.run_no && row.cancel_requested)
+        };
+        Ok(runs.into_iter().filter(requested).collect())
     }
 }

@@ -2,6 +2,7 @@
 //! do, and then jumps.
 
 mod memory_store;
+mod timeouts_and_cancelling;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,11 +17,12 @@ use crate::error::{Code, Error, Result};
 use memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row, Status};
 
 const POLL: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(4);
 
 /// Handlers that do nothing: the test ends their runs.
 struct Recorder {
     started: mpsc::UnboundedSender<Run>,
-    aborted: Mutex<Vec<Run>>,
+    aborted: Mutex<Vec<(Run, Code)>>,
     reports: Mutex<Vec<Error>>,
     gone: AtomicBool,
 }
@@ -33,8 +35,7 @@ impl Handlers for Recorder {
     }
 
     fn abort(&self, run: Run, reason: &Error) {
-        assert_eq!(reason.code, Code::LeaseLost);
-        self.aborted.lock().unwrap().push(run);
+        self.aborted.lock().unwrap().push((run, reason.code));
     }
 
     fn report(&self, error: &Error) {
@@ -70,6 +71,8 @@ impl Rig {
             concurrency,
             poll_interval: POLL,
             lease: LEASE,
+            default_timeout: None,
+            cancel_grace: GRACE,
             exchanges: 2,
         };
         let (engine, handle) = Engine::new(store.clone(), handlers.clone(), settings, mode);
@@ -106,7 +109,7 @@ impl Rig {
     }
 
     fn end(&self, run: Run, end: End) {
-        self.handle.ended(vec![Outcome { run, end }]);
+        self.handle.ended(vec![Outcome::new(run, end)]);
     }
 
     fn complete(&self, run: Run) {
@@ -135,7 +138,7 @@ impl Rig {
         reports.iter().map(|error| error.code).collect()
     }
 
-    fn aborted(&self) -> Vec<Run> {
+    fn aborted(&self) -> Vec<(Run, Code)> {
         self.handlers.aborted.lock().unwrap().clone()
     }
 }
@@ -312,7 +315,7 @@ async fn a_run_that_lost_its_job_is_told_and_its_outcome_refused() {
     let run = rig.next().await;
     rig.store.change(1, |row| row.run_no += 1);
     sleep(LEASE).await;
-    assert_eq!(rig.aborted(), [run]);
+    assert_eq!(rig.aborted(), [(run, Code::LeaseLost)]);
     rig.complete(run);
     let store = rig.store.clone();
     let handlers = rig.handlers.clone();
@@ -341,7 +344,7 @@ async fn without_an_extension_a_run_is_told_when_its_lease_ends() {
     sleep(LEASE - Duration::from_secs(1)).await;
     assert!(rig.aborted().is_empty());
     sleep(Duration::from_secs(2)).await;
-    assert_eq!(rig.aborted(), [run]);
+    assert_eq!(rig.aborted(), [(run, Code::LeaseLost)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -403,14 +406,8 @@ async fn an_error_that_cannot_be_stored_does_not_hold_up_its_neighbours() {
     let mut rig = Rig::new(MemoryStore::with_jobs(2), Mode::Batch, 3);
     let runs = rig.next_of(2).await;
     rig.handle.ended(vec![
-        Outcome {
-            run: runs[0],
-            end: failed(r#"{"message":"naïve","stack":"é"}"#),
-        },
-        Outcome {
-            run: runs[1],
-            end: End::Completed,
-        },
+        Outcome::new(runs[0], failed(r#"{"message":"naïve","stack":"é"}"#)),
+        Outcome::new(runs[1], End::Completed),
     ]);
     let store = rig.store.clone();
     assert_eq!(rig.ended().await, Ok(2));

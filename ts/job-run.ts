@@ -1,0 +1,95 @@
+import { INT4_MAX, integer } from './arguments/check.js';
+import { isDatabaseClient } from './arguments/queue.js';
+import { JobQueueError } from './errors.js';
+import type { DatabaseClient, JobContext } from './types.js';
+
+/** A claimed job, as the engine sends it. */
+export interface NativeJob {
+  id: number;
+  runNo: number;
+  jobType: string;
+  payload: unknown;
+  attempts: number;
+  maxAttempts: number;
+  priority: number;
+  runAt: number | null;
+}
+
+/** What a run can ask for while it goes on. */
+export interface RunControl {
+  extendTimeout(id: number, runNo: number, ms: number): void;
+  /** Completes the job on the client; resolves to whether the run owned it. */
+  completeIn(client: DatabaseClient, id: number, runNo: number): Promise<boolean>;
+}
+
+/**
+ * One run of a job, as its handler sees it through `currentJob()`. Most handlers look at little of it,
+ * so what costs something is made when it is first asked for.
+ */
+export class JobRun implements JobContext {
+  readonly id: number;
+  readonly job_type: string;
+  readonly attempts: number;
+  readonly max_attempts: number;
+  readonly priority: number;
+  readonly run_at: Date | null;
+  readonly #runNo: number;
+  readonly #control: RunControl;
+  #controller: AbortController | undefined;
+  #reason: JobQueueError | undefined;
+
+  constructor(job: NativeJob, control: RunControl) {
+    this.id = job.id;
+    this.job_type = job.jobType;
+    this.attempts = job.attempts;
+    this.max_attempts = job.maxAttempts;
+    this.priority = job.priority;
+    this.run_at = job.runAt === null ? null : new Date(job.runAt);
+    this.#runNo = job.runNo;
+    this.#control = control;
+    Object.freeze(this);
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#reason !== undefined) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  extendTimeout(ms: number): void {
+    const time = integer('currentJob().extendTimeout', 'ms', ms, 1, INT4_MAX);
+    this.#control.extendTimeout(this.id, this.#runNo, time);
+  }
+
+  async completeIn(db: DatabaseClient): Promise<void> {
+    if (!isDatabaseClient(db)) {
+      throw new JobQueueError(
+        'INVALID_ARGUMENT',
+        'currentJob().completeIn: takes the database client that the transaction is on',
+      );
+    }
+    if (await this.#control.completeIn(db, this.id, this.#runNo)) return;
+    throw new JobQueueError(
+      'LEASE_LOST',
+      `currentJob().completeIn: this run no longer owns job ${this.id}, which cannot be completed`,
+    );
+  }
+
+  /** Whether this is the run that the engine means. */
+  static is(run: JobRun, id: number, runNo: number): boolean {
+    return run.id === id && run.#runNo === runNo;
+  }
+
+  /** Tells the run that it should end. Only the first reason counts. */
+  static abort(run: JobRun, reason: JobQueueError): void {
+    run.#reason ??= reason;
+    run.#controller?.abort(reason);
+  }
+
+  /** Whether the run was told that its job is to be cancelled. */
+  static wasCancelled(run: JobRun): boolean {
+    return run.#reason?.code === 'CANCELLED';
+  }
+}
