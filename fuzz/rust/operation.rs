@@ -11,7 +11,7 @@ fuzz_target!(|json: &str| {
     let Ok(operation) = serde_json::from_str::<Operation>(json) else {
         return;
     };
-    let _ = operation.makes_ready();
+    let _ = operation.notice();
     let statement = operation.statement(&Schema::new("public"));
     assert!(statement.sql.is_ascii() && KNOWN.with(|known| known(&statement.sql)));
     for number in 1..=statement.values.len() {
@@ -43,7 +43,7 @@ fuzz_target!(|json: &str| {
 });
 
 thread_local! {
-    /// Whether a text is one of the nine that there are.
+    /// Whether a text is one of those that there are.
     static KNOWN: Box<dyn Fn(&str) -> bool> = {
         let samples = [
             r#"{"verb":"enqueue","jobs":[]}"#,
@@ -53,6 +53,8 @@ thread_local! {
             r#"{"verb":"retry","id":1}"#,
             r#"{"verb":"cancel","id":1}"#,
             r#"{"verb":"cancelUpcoming"}"#,
+            r#"{"verb":"complete","id":1,"runNo":1,"remove":true}"#,
+            r#"{"verb":"complete","id":1,"runNo":1,"remove":false}"#,
             r#"{"verb":"reclaim","maxProcessingMinutes":1}"#,
             r#"{"verb":"cleanup","daysToKeep":1}"#,
         ];

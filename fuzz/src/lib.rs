@@ -1,6 +1,9 @@
 //! The files of the package that read what comes from outside, in the tree that they expect around
 //! them, without Node-API and without a database.
 
+// The targets use parts of these files.
+#![allow(dead_code)]
+
 #[path = "../../src/error.rs"]
 pub mod error;
 
@@ -28,13 +31,16 @@ pub mod node {
 pub mod store {
     mod cancel;
     mod cleanup;
+    mod complete;
     mod enqueue;
     mod find;
     mod history;
+    mod notify;
     mod operation;
     mod reclaim;
     mod retry;
 
+    pub use notify::Notice;
     pub use operation::Operation;
 }
 
@@ -56,6 +62,19 @@ pub fn unquote<'a>(sql: &'a str, prefix: &str) -> Option<(String, &'a str)> {
                 rest = after;
                 text.push(quote);
             }
+            c => text.push(c),
+        }
+    }
+}
+
+/// Reads an element of an array of texts, as Postgres does: what it is, and what follows it.
+pub fn unquote_element(array: &str) -> Option<(String, &str)> {
+    let mut text = String::new();
+    let mut rest = array.strip_prefix('"')?.chars();
+    loop {
+        match rest.next()? {
+            '\\' => text.push(rest.next()?),
+            '"' => return Some((text, rest.as_str())),
             c => text.push(c),
         }
     }
