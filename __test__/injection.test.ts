@@ -204,3 +204,38 @@ describe('the command line', () => {
     }
   });
 });
+
+describe('values that are sent as literals, as behind a pooler', () => {
+  test.each([...attempts, 'a$1"b', '{schema}"', "it's\\"])('%j are text', async (text) => {
+    await database.query('truncate job_queue');
+    await using pooled = await openQueue(database, { pooler: 'transaction' });
+    const job = { job_type: text, payload: JSON.parse(JSON.stringify({ [text]: [text] })) };
+    const id = await pooled.addJob(job);
+    expect(await pooled.getJob(id)).toMatchObject(job);
+    const handlers = Object.defineProperty({}, text, {
+      enumerable: true,
+      value: async () => Promise.reject(new Error(text)),
+    });
+    const processor = pooled.createProcessor(handlers, { workerId: text, jobType: [text, 'x'] });
+    expect(await processor.start()).toBe(1);
+    const row = await pooled.getJob(id);
+    expect(row).toMatchObject({ status: 'failed', locked_by: text });
+    expect(row?.error_history[0]).toMatchObject({ message: text });
+    expect(await pooled.cancelAllUpcomingJobs({ job_type: `${text}x` })).toBe(0);
+  });
+
+  test.each(['a$1"b', '{schema}"; drop table canary; --', "$1'$2{jobs}\\"])(
+    'are not set into a schema of the name %j',
+    async (schema) => {
+      onTestFinished(async () => {
+        await database.query(`drop schema "${schema.replaceAll('"', '""')}" cascade`);
+      });
+      await cliOutput(['migrate', `--schema=${schema}`], { url: database.url });
+      await using pooled = await openQueue(database, { pooler: 'transaction', schema });
+      const job = { job_type: 'task', payload: '"; drop table canary; --' };
+      const id = await pooled.addJob(job);
+      expect(await pooled.getJob(id)).toMatchObject(job);
+      expect(await pooled.createProcessor({ task: async () => {} }).start()).toBe(1);
+    },
+  );
+});

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Pool } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { initJobQueue, type JobQueue } from '../index.js';
-import { cli, cliOutput } from './helpers/cli.js';
+import { cli, cliOutput, migrations } from './helpers/cli.js';
 import { createDatabase, type TestDatabase, withDatabase } from './helpers/database.js';
 import { rejection } from './helpers/queue.js';
 
@@ -20,7 +20,7 @@ const USER = {
 const PRODUCER = {
   'usage on schema': USER['usage on schema'],
   insert: USER.insert,
-  'select on id': `select (id) on ${SCHEMA}.job_queue`,
+  'select on id and ready_at': `select (id, ready_at) on ${SCHEMA}.job_queue`,
   'usage on sequence': USER['usage on sequence'],
 };
 
@@ -134,6 +134,16 @@ describe('a role that may only add jobs', () => {
     expect(rows).toEqual([{ status: 'pending' }]);
   });
 
+  test('can do that from SQL too', async () => {
+    const database = await createStrictDatabase();
+    const pool = new Pool({
+      connectionString: await createRole(database, Object.values(PRODUCER)),
+    });
+    onTestFinished(() => pool.end());
+    const { rows } = await pool.query(`select ${SCHEMA}.add_job('task', '{}')::int as id`);
+    expect(rows).toEqual([{ id: 1 }]);
+  });
+
   test.each(Object.keys(PRODUCER) as (keyof typeof PRODUCER)[])('needs %s', async (missing) => {
     const database = await createStrictDatabase();
     const { [missing]: _, ...others } = PRODUCER;
@@ -184,7 +194,8 @@ describe('a role that migrates', () => {
   test('must own the table that somebody else made', async () => {
     const database = await emptyDatabase();
     await cliOutput(['migrate', '--schema', SCHEMA], { url: database.url });
-    await cliOutput(['migrate', 'down', '--schema', SCHEMA], { url: database.url });
+    const allButTheFirst = String(migrations.length - 1);
+    await cliOutput(['migrate', 'down', allButTheFirst, '--schema', SCHEMA], { url: database.url });
     const url = await createRole(database, [
       `usage, create on schema ${SCHEMA}`,
       `all on all tables in schema ${SCHEMA}`,

@@ -53,16 +53,17 @@ export interface Proxy extends TestServer {
   silence(): void;
   speak(): void;
   /**
-   * From now on what is asked still arrives, but its answer is lost together with the connection.
-   * Until `deliverAnswers`.
+   * From now on an answer that holds this text is lost, together with its connection: what was asked
+   * has been done. Until `deliverAnswers`.
    */
-  loseAnswers(): void;
+  loseAnswers(text: string): void;
   deliverAnswers(): void;
 }
 
 /** A way to another server, through a network that fails as a test says. */
 export async function openProxy(target: Address): Promise<Proxy> {
-  let [silent, losesAnswers] = [false, false];
+  let silent = false;
+  let lost: string | null = null;
   const server = await openServer((socket) => {
     const upstream = connect(proxy.target.port, proxy.target.host);
     let mute = silent;
@@ -75,7 +76,7 @@ export async function openProxy(target: Address): Promise<Proxy> {
       if (!isMute()) upstream.write(data);
     });
     upstream.on('data', (data) => {
-      if (losesAnswers) socket.destroy();
+      if (lost !== null && data.includes(lost)) socket.destroy();
       else if (!isMute()) socket.write(data);
     });
     socket.on('close', () => upstream.destroy());
@@ -91,11 +92,11 @@ export async function openProxy(target: Address): Promise<Proxy> {
     speak() {
       silent = false;
     },
-    loseAnswers() {
-      losesAnswers = true;
+    loseAnswers(text: string) {
+      lost = text;
     },
     deliverAnswers() {
-      losesAnswers = false;
+      lost = null;
     },
   });
   return proxy;
