@@ -4,13 +4,13 @@
  * @packageDocumentation
  */
 
+export type { DatabaseClient } from './clients/recognise.js';
 export { currentJob } from './current-job.js';
 export { JobQueueError, type JobQueueErrorCode } from './errors.js';
 export { initJobQueue } from './queue.js';
 export type {
   AnyJobOptions,
   CancelFilters,
-  DatabaseClient,
   DatabaseConfig,
   DatabaseOptions,
   JobContext,
