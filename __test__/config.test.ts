@@ -752,6 +752,7 @@ describe('a connection string that is refused', () => {
     'postgresql://me:hunter2@[::1/app',
     'postgresql://me:hunter2%ff@db/app',
     'postgresql://me:hunter2@db/%ff',
+    'postgresql://me:hunter2@db/app%',
     'postgresql://me:hunter2\ud800 @db/app',
   ])('%j is malformed, and shown nowhere', (connectionString) => {
     const message = refusalOf({ connectionString });
@@ -806,6 +807,16 @@ describe('a connection string that is refused', () => {
     const refused = refusalOf({ connectionString });
     expect(refused).toContain(message);
     expect(refused).not.toMatch(/hunter2|localhost|required|revoked|\/none/);
+  });
+
+  test('a directory beside a host', () => {
+    const connectionString = 'postgresql://%2Ftmp/app?host=db';
+    expect(refusalOf({ connectionString })).toContain('names a directory and a host');
+  });
+
+  test('two databases of a socket', () => {
+    const message = 'names a database in its parameter db, where node-postgres does not look';
+    expect(refusalOf({ connectionString: 'socket:/tmp?db=app&db=me' })).toContain(message);
   });
 
   test('a parameter that names the same database is not', () => {
@@ -875,6 +886,7 @@ describe('the password file', () => {
     String.raw`d\:b:*:a\\pp:*:es\:caped\\`,
     'db:5432:app:me:first',
     '*:*:*:me:any',
+    '*:*:*:separated:a\u2028b\rc',
   ];
   const env = () => ({ PGPASSFILE: file('pgpass', lines.join('\n')) });
 
@@ -884,6 +896,7 @@ describe('the password file', () => {
     [{ host: 'd:b', user: 'you', database: 'a\\pp' }, 'es:caped\\'],
     [{ host: 'elsewhere', user: 'me', database: 'app' }, 'any'],
     [{ host: 'elsewhere', user: 'you', database: 'app' }, null],
+    [{ host: 'elsewhere', user: 'separated', database: 'app' }, 'a\u2028b\rc'],
     [{ host: 'db', user: 'me', database: 'app', password: 'given' }, 'given'],
   ])('%j: %s', (config, password) => {
     expect(settings(config, env()).password).toBe(password);

@@ -26,6 +26,8 @@ export function withDatabase(url: string, name: string): string {
 export interface DatabaseOptions {
   /** Default true: with the tables of the package in it. */
   migrated?: boolean;
+  /** A superuser's connection string to another server than that of the run; needs `migrated: false`. */
+  serverUrl?: string;
 }
 
 /** A new database, to be dropped by the caller: `await using database = await createDatabase()`. */
@@ -49,11 +51,12 @@ export class TestDatabase implements AsyncDisposable {
   /** The same place as `url`, as fields of a `databaseConfig`. */
   readonly config: { host: string; port: number; user: string; password: string; database: string };
 
-  readonly #server = inject('serverUrl');
+  readonly #server: string;
   readonly #template: string;
   #pool: Pool | undefined;
 
-  constructor({ migrated = true }: DatabaseOptions = {}) {
+  constructor({ migrated = true, serverUrl = inject('serverUrl') }: DatabaseOptions = {}) {
+    this.#server = serverUrl;
     this.url = withDatabase(this.#server, this.name);
     const { hostname, port, username, password } = new URL(this.url);
     this.config = {

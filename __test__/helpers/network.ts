@@ -42,15 +42,64 @@ export async function openServer(accept: (socket: Socket) => void = () => {}): P
   };
 }
 
-/** A way to another server that can be cut. */
-export function openProxy(target: Address): Promise<TestServer> {
-  return openServer((socket) => {
-    const upstream = connect(target.port, target.host);
+export interface Proxy extends TestServer {
+  /** Where new connections lead from now on. */
+  target: Address;
+  /**
+   * From now on nothing comes through, in either direction, and nobody is told: a cable that was
+   * pulled, or a firewall that has forgotten the connection. New connections are accepted, and silent.
+   * Until `speak`, which is for connections that are made then.
+   */
+  silence(): void;
+  speak(): void;
+  /**
+   * From now on an answer that holds this text is lost, together with its connection: what was asked
+   * has been done. Until `deliverAnswers`.
+   */
+  loseAnswers(text: string): void;
+  deliverAnswers(): void;
+}
+
+/** A way to another server, through a network that fails as a test says. */
+export async function openProxy(target: Address): Promise<Proxy> {
+  let silent = false;
+  let lost: string | null = null;
+  const server = await openServer((socket) => {
+    const upstream = connect(proxy.target.port, proxy.target.host);
+    let mute = silent;
+    const isMute = () => {
+      mute ||= silent;
+      return mute;
+    };
     upstream.on('error', () => {});
-    socket.pipe(upstream).pipe(socket);
+    socket.on('data', (data) => {
+      if (!isMute()) upstream.write(data);
+    });
+    upstream.on('data', (data) => {
+      if (lost !== null && data.includes(lost)) socket.destroy();
+      else if (!isMute()) socket.write(data);
+    });
     socket.on('close', () => upstream.destroy());
-    upstream.on('close', () => socket.destroy());
+    upstream.on('close', () => {
+      if (!isMute()) socket.destroy();
+    });
   });
+  const proxy: Proxy = Object.assign(server, {
+    target,
+    silence() {
+      silent = true;
+    },
+    speak() {
+      silent = false;
+    },
+    loseAnswers(text: string) {
+      lost = text;
+    },
+    deliverAnswers() {
+      lost = null;
+    },
+  });
+  return proxy;
 }
 
 /** Where nothing listens. */
