@@ -6,16 +6,9 @@ import { RelativeTime } from './time';
 export function JobMoment({ job }: { job: Job }): ReactNode {
   switch (job.status) {
     case 'pending':
-      if (job.run_at && job.run_at.getTime() > Date.now()) {
-        return (
-          <>
-            due <RelativeTime date={job.run_at} />
-          </>
-        );
-      }
       return (
         <>
-          waiting since <RelativeTime date={job.run_at ?? job.created_at} />
+          due <RelativeTime date={job.run_at ?? job.created_at} />
         </>
       );
     case 'processing':
@@ -28,7 +21,7 @@ export function JobMoment({ job }: { job: Job }): ReactNode {
       if (job.next_attempt_at) {
         return (
           <>
-            tries again <RelativeTime date={job.next_attempt_at} />
+            retries <RelativeTime date={job.next_attempt_at} />
           </>
         );
       }

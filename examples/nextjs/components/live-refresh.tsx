@@ -34,7 +34,8 @@ export function LiveRefresh() {
       onClick={() => setLive(!isLive)}
     >
       <span className={styles.dot} aria-hidden="true" />
-      Live updates<span className={styles.state}>{isLive ? 'on' : 'off'}</span>
+      Live<span className="visually-hidden"> updates</span>
+      <span className={styles.state}>{isLive ? 'on' : 'off'}</span>
     </button>
   );
 }
