@@ -2,11 +2,13 @@ import { Pool } from "pg";
 
 //#region ts/errors.d.ts
 /** What went wrong, as a stable string to compare with. */
-type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'CLOSED' | 'DATABASE_ERROR';
+type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'CLOSED' | 'ADDON_UNAVAILABLE' | 'DATABASE_ERROR';
 /**
  * The one class of every error that this package rejects with or throws.
  *
  * Never holds a payload, a password or a connection string.
+ *
+ * `instanceof` holds across copies of this package: a bundler may put several into one process.
  */
 declare class JobQueueError extends Error {
   readonly name = "JobQueueError";
@@ -285,6 +287,9 @@ declare function currentJob(): JobContext;
  *
  * `PayloadMap` maps job types to the types of their payloads:
  * `initJobQueue<{ send_email: { to: string } }>({ databaseConfig: { connectionString } })`.
+ *
+ * In `next dev`, where an edit evaluates the app's modules anew, the same configuration gives the same queue
+ * for as long as it is open.
  *
  * Rejects with `INVALID_CONFIG`.
  */

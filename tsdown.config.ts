@@ -15,5 +15,10 @@ const common: UserConfig = {
 
 export default defineConfig([
   { ...common, entry: { index: 'ts/index.ts' }, dts: true },
-  { ...common, entry: { cli: 'ts/cli.ts' }, dts: false },
+  ...['bundled', 'unsupported', 'cli'].map((name) => ({
+    ...common,
+    entry: { [name]: `ts/${name}.ts` },
+    dts: false,
+  })),
+  { ...common, entry: { next: 'ts/next.ts' }, dts: true },
 ]);

@@ -13,7 +13,10 @@ const queue = useQueue(database);
 const job = { job_type: 'task', payload: {} };
 
 /** Of every code, something that a user may do. */
-const mistakes: Record<Exclude<JobQueueErrorCode, 'LEASE_LOST'>, () => Promise<unknown>> = {
+const mistakes: Record<
+  Exclude<JobQueueErrorCode, 'LEASE_LOST' | 'ADDON_UNAVAILABLE'>,
+  () => Promise<unknown>
+> = {
   INVALID_CONFIG: () => initJobQueue({ databaseConfig: { connectionString: undefined } }),
   INVALID_ARGUMENT: () => queue.addJob({ ...job, priority: 1.5 }),
   INVALID_PAYLOAD: () => queue.addJob({ ...job, payload: { total: 1n } }),

@@ -14,6 +14,7 @@ import {
 import { type ResolvedConfig, resolveConfig } from './config.js';
 import { ClientDatabase, type Database, OwnDatabase } from './database.js';
 import { JobQueueError } from './errors.js';
+import { forgetQueue, HotReloadedProcessor, isNextDevelopment, sharedQueue } from './hot-reload.js';
 import { type Log, openLog } from './log.js';
 import { callSync, type NativeQueue, native } from './native.js';
 import { createPool } from './node-postgres.js';
@@ -28,13 +29,20 @@ import type { DatabaseClient, JobQueue, JobQueueConfig, JobRow, Processor } from
  * `PayloadMap` maps job types to the types of their payloads:
  * `initJobQueue<{ send_email: { to: string } }>({ databaseConfig: { connectionString } })`.
  *
+ * In `next dev`, where an edit evaluates the app's modules anew, the same configuration gives the same queue
+ * for as long as it is open.
+ *
  * Rejects with `INVALID_CONFIG`.
  */
 // biome-ignore lint/suspicious/noExplicitAny: without a payload map, every job type takes any payload
 export async function initJobQueue<PayloadMap = any>(
   config: JobQueueConfig,
 ): Promise<JobQueue<PayloadMap>> {
-  const queue: JobQueue<Record<string, unknown>> = new PostgresJobQueue(resolveConfig(config));
+  const resolved = resolveConfig(config);
+  const queue: JobQueue<Record<string, unknown>> = sharedQueue(
+    resolved,
+    () => new PostgresJobQueue(resolved),
+  );
   return queue as unknown as JobQueue<PayloadMap>;
 }
 
@@ -167,7 +175,8 @@ class PostgresJobQueue {
 
   createProcessor(handlers: unknown, options?: unknown): Processor {
     this.refuseIfClosed('createProcessor');
-    return new JobProcessor(
+    const Processor = isNextDevelopment() ? HotReloadedProcessor : JobProcessor;
+    return new Processor(
       this.queue,
       this.processors,
       parseHandlers(handlers),
@@ -192,6 +201,7 @@ class PostgresJobQueue {
   }
 
   private async shutDown(): Promise<void> {
+    forgetQueue(this);
     const draining = [...this.processors].map((processor) => processor.stopAndDrain(DRAIN_TIMEOUT));
     await Promise.all(draining);
     // The user may have ended the pool already, which a second time is an error.

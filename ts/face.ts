@@ -1,0 +1,27 @@
+// What the package exports, whichever way its addon is reached.
+
+export { currentJob } from './current-job.js';
+export { JobQueueError, type JobQueueErrorCode } from './errors.js';
+export { initJobQueue } from './queue.js';
+export type {
+  AnyJobOptions,
+  CancelFilters,
+  DatabaseClient,
+  DatabaseConfig,
+  DatabaseOptions,
+  JobContext,
+  JobErrorEntry,
+  JobHandler,
+  JobHandlers,
+  JobId,
+  JobOptions,
+  JobQueue,
+  JobQueueConfig,
+  JobRecord,
+  JobRow,
+  JobStatus,
+  JobType,
+  Processor,
+  ProcessorOptions,
+  SslConfig,
+} from './types.js';
