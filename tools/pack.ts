@@ -16,8 +16,6 @@ import { platform } from '../ts/addon/platform.js';
 
 const run = promisify(execFile);
 const root = join(__dirname, '..');
-const destination = join(root, 'target', 'packages');
-
 type Manifest = Record<string, unknown> & { name: string; version: string; files: string[] };
 
 export interface PackedPackages {
@@ -27,8 +25,11 @@ export interface PackedPackages {
   platforms: string[];
 }
 
-/** Packs what was built last, for `platforms`. */
-export async function packPackages(platforms: string[]): Promise<PackedPackages> {
+/** Packs what was built last, for `platforms`, into a folder that is emptied first. */
+export async function packPackages(
+  platforms: string[],
+  destination: string,
+): Promise<PackedPackages> {
   rmSync(destination, { recursive: true, force: true });
   const { devDependencies, overrides, scripts, napi, ...published } = manifestOf(root);
   const { version } = published;
@@ -40,7 +41,7 @@ export async function packPackages(platforms: string[]): Promise<PackedPackages>
         ['LICENSE', root],
         [`pg-bg-job-queue.${name}.node`, root],
       ] as const;
-      return pack({ ...manifestOf(folder), version }, files);
+      return pack({ ...manifestOf(folder), version }, files, destination);
     }),
   );
   const names = everyPlatform().map((name) => `pg-bg-job-queue-${name}`);
@@ -50,6 +51,7 @@ export async function packPackages(platforms: string[]): Promise<PackedPackages>
       optionalDependencies: Object.fromEntries(names.map((name) => [name, version])),
     },
     ['README.md', 'LICENSE', ...published.files].map((file) => [file, root] as const),
+    destination,
   );
   return { main, platforms: packed };
 }
@@ -62,6 +64,7 @@ const manifestOf = (folder: string): Manifest =>
 async function pack(
   manifest: Manifest,
   files: readonly (readonly [name: string, from: string])[],
+  destination: string,
 ): Promise<string> {
   const stage = join(destination, manifest.name);
   mkdirSync(stage, { recursive: true });
@@ -75,7 +78,7 @@ async function pack(
 
 if (require.main === module) {
   const platforms = process.argv.includes('--all') ? everyPlatform() : [platform()];
-  packPackages(platforms).then(({ main, platforms }) => {
+  packPackages(platforms, join(root, 'target', 'packages')).then(({ main, platforms }) => {
     for (const tarball of [...platforms, main]) console.log(tarball);
   });
 }

@@ -1,11 +1,11 @@
 import type { NextConfig } from 'next';
+import { withJobQueue } from 'pg-bg-job-queue/next';
 
 const nextConfig: NextConfig = {
-  serverExternalPackages: ['pg-bg-job-queue'],
   // This folder, whatever lock files lie above it.
   turbopack: { root: __dirname },
-  // The scheduler of `npm run dev` and the page that refreshes itself would drown all else.
+  // The calls of `npm run dev`, and those of the page that refreshes itself, would drown all else.
   logging: { incomingRequests: { ignore: [/^\/api\/cron\//, /[?&]_rsc=/] } },
 };
 
-export default nextConfig;
+export default withJobQueue(nextConfig);

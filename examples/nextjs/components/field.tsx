@@ -28,8 +28,12 @@ export function Field({ as: Control = 'input', label, hint, state, defaultValue,
   return (
     <div className={styles.field}>
       <label htmlFor={id}>{label}</label>
-      {/* Which props go with which element, the type of Props has made sure of. */}
-      <Control {...(control as object)} />
+      {/* React does not reset a select to a new default, so it is made anew. The type of Props has
+          made sure of which props go with which element. */}
+      <Control
+        key={String(Control === 'select' && control.defaultValue)}
+        {...(control as object)}
+      />
       {hint && (
         <p id={`${id}-hint`} className={styles.hint}>
           {hint}
