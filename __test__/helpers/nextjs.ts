@@ -105,7 +105,7 @@ export class Example implements AsyncDisposable {
         cwd: this.folder,
         env: { ...own, ...env, PORT: String(port) },
         execArgv: ['--import', 'tsx'],
-        timeoutMs: 120_000,
+        timeoutMs: 240_000,
       },
     );
     const server = await serving(script, port);
@@ -141,7 +141,7 @@ export async function startStandalone(folder: string, env: NodeJS.ProcessEnv): P
     {
       cwd: folder,
       env: { ...own, ...env, PORT: String(port), HOSTNAME: '127.0.0.1' },
-      timeoutMs: 120_000,
+      timeoutMs: 240_000,
     },
   );
   return await serving(script, port);
