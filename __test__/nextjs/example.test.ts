@@ -208,6 +208,24 @@ describeWith('chromium', 'the Next.js example', (chromium) => {
       await page.getByText('No failed jobs.').waitFor();
     });
 
+    test('the pages fit a phone', async () => {
+      const fails = await visitor.add('Send an email', { To: 'fail@example.com' });
+      await visitor.add('Send an email', { To: `${'long'.repeat(12)}@example.com` });
+      await processJobs();
+      await visitor.sees(fails, 'failed');
+      const { page } = visitor;
+      await page.emulateMedia({ colorScheme: 'dark' });
+      await visitor.screenshot('dark');
+      await page.setViewportSize({ width: 360, height: 740 });
+      const overflow = 'document.documentElement.scrollWidth - innerWidth';
+      expect(await page.evaluate(overflow)).toBe(0);
+      await visitor.screenshot('phone');
+      await visitor.job(fails).getByRole('link').click();
+      await page.getByText('Stack').click();
+      expect(await page.evaluate(overflow)).toBe(0);
+      await visitor.screenshot('phone-job');
+    });
+
     test('the page asks for news while it is seen, and while that is wanted', async () => {
       const { page } = visitor;
       await page.clock.install();
