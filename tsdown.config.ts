@@ -20,5 +20,12 @@ export default defineConfig([
     entry: { [name]: `ts/${name}.ts` },
     dts: false,
   })),
+  {
+    ...common,
+    entry: { bundled: 'ts/bundled.mts' },
+    format: 'esm',
+    deps: { neverBundle: ['./bundled.js'] },
+    dts: false,
+  },
   { ...common, entry: { next: 'ts/next.ts' }, dts: true },
 ]);
