@@ -6,7 +6,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { openBrowser, Visitor } from '../helpers/browser.js';
 import { createDatabase, useDatabase } from '../helpers/database.js';
-import { type Example, installExample, type Server, startStandalone } from '../helpers/nextjs.js';
+import { type Example, installExample, type Server, startStandalone } from '../helpers/example.js';
 import { describeWith } from '../helpers/programs.js';
 import { until } from '../helpers/until.js';
 

@@ -6,17 +6,17 @@ import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { packPackages } from '../../tools/pack.js';
 import { platform } from '../../ts/addon/platform.js';
 import { type RunningScript, spawnScript } from './child.js';
 import { freeAddress } from './network.js';
+import { outsideOfTests, packed } from './packages.js';
 
 const run = promisify(execFile);
 const root = join(__dirname, '../..');
 const example = join(root, 'examples/nextjs');
 /** What somebody who took the folder would not find there. */
 const leftBehind = /[\\/](?:node_modules|\.next|\.env\.local|next-env\.d\.ts)$/;
-const own = { NEXT_TELEMETRY_DISABLED: '1', NODE_ENV: undefined };
+const own = { ...outsideOfTests, NEXT_TELEMETRY_DISABLED: '1' };
 
 export interface Server extends AsyncDisposable {
   origin: string;
@@ -36,8 +36,8 @@ export async function installExample(): Promise<Example> {
       verbatimSymlinks: true,
       mode: constants.COPYFILE_FICLONE,
     });
-    const packages = await packPackages([platform()], join(folder, '.packages'));
-    await npm(folder, 'install', packages.main, ...packages.platforms);
+    const { main, platforms } = await packed();
+    await npm(folder, 'install', main, ...platforms);
     return app;
   } catch (error) {
     await app[Symbol.asyncDispose]();
