@@ -195,12 +195,11 @@ describeWith('chromium', 'the Next.js example', (chromium) => {
       await visitor.seesCount('pending', 12);
       const { page } = visitor;
       await page.getByRole('link', { name: '12 pending' }).click();
-      await page.getByText('Page 1 of 2').waitFor();
+      await visitor.job(13).waitFor({ state: 'detached' });
       await visitor.sees(12, 'pending');
-      expect(await visitor.job(13).count()).toBe(0);
       await page.getByRole('link', { name: 'Older' }).click();
+      await page.getByText('Page 2 of 2').waitFor();
       await visitor.sees(1, 'pending');
-      await visitor.sees(2, 'pending');
       expect(await page.locator('[data-job]').count()).toBe(2);
       await page.getByRole('link', { name: 'Newer' }).click();
       await visitor.sees(3, 'pending');
