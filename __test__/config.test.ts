@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
+import { rootCertificates } from 'node:tls';
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -138,6 +139,9 @@ function expectAgreement(config: Fields, env: Env = {}): void {
   expect(ours(config, env)).toEqual(expected);
   expect(nodePostgres(resolve(config, env).poolConfig as Fields, env)).toEqual(expected);
 }
+
+/** The authorities that Node.js accepts where none is named. */
+const PUBLIC = rootCertificates.join('\n');
 
 describe('agrees with node-postgres on connection strings', () => {
   test.each([
@@ -402,7 +406,7 @@ describe('agrees with node-postgres on TLS', () => {
   test('a client certificate of the connection string', () => {
     const connectionString = `postgresql://me@localhost/app?${client()}`;
     const { settings: found, poolConfig } = resolve({ connectionString });
-    expect(found).toMatchObject({ tls: 'verify-full', ca: null, cert: CERT, key: KEY });
+    expect(found).toMatchObject({ tls: 'verify-full', ca: PUBLIC, cert: CERT, key: KEY });
     expect(poolConfig.ssl).toEqual({ rejectUnauthorized: true, cert: CERT, key: KEY });
   });
 
@@ -421,11 +425,12 @@ describe('agrees with node-postgres on TLS', () => {
 
   test('NODE_EXTRA_CA_CERTS adds authorities where Node.js adds them', () => {
     const env = { NODE_EXTRA_CA_CERTS: file('cert.pem') };
-    expect(settings({ ssl: true }, env).ca).toBe(CERT);
+    expect(settings({ ssl: true }, env).ca).toBe(`${PUBLIC}\n${CERT}`);
+    expect(settings({ ssl: { ca: CERT } }, env).ca).toBe(CERT);
     expect(resolve({ ssl: true }, env).poolConfig.ssl).toEqual({ rejectUnauthorized: true });
     expect(settings({ ssl: false }, env).ca).toBeNull();
-    expect(settings({ ssl: true }, { NODE_EXTRA_CA_CERTS: '/none' }).ca).toBeNull();
-    expect(settings({ ssl: true }, { NODE_EXTRA_CA_CERTS: file('junk', 'x') }).ca).toBeNull();
+    expect(settings({ ssl: true }, { NODE_EXTRA_CA_CERTS: '/none' }).ca).toBe(PUBLIC);
+    expect(settings({ ssl: true }, { NODE_EXTRA_CA_CERTS: file('junk', 'x') }).ca).toBe(PUBLIC);
   });
 });
 

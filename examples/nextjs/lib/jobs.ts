@@ -44,7 +44,9 @@ async function countJobs(): Promise<Record<Filter, number>> {
 
 /** What `cancelJob` would change; it leaves every other job as it is. */
 export const canCancel = (job: Job) =>
-  job.status === 'pending' || (job.status === 'failed' && job.next_attempt_at !== null);
+  job.status === 'pending' ||
+  (job.status === 'processing' && job.cancel_requested_at === null) ||
+  (job.status === 'failed' && job.next_attempt_at !== null);
 
 /** `retryJob` takes any job that does not run; for one that waits anyhow it would do nothing new. */
 export const canRetry = (job: Job) => job.status !== 'pending' && job.status !== 'processing';

@@ -27,7 +27,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         if self.extension.is_some() || self.extend_after > now {
             return;
         }
-        let runs = self.held.to_extend(now);
+        let runs = self.held.begin_extending(now);
         if runs.is_empty() {
             return;
         }

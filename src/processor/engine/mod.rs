@@ -68,6 +68,9 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const STOPPED: &str = "the job was handed back, because its processor was stopped before it ended";
 
 type Reply<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// What was sent, and the reply to come.
+type UnderWay<A, T> = (A, Reply<Result<T>>);
+type SettledRuns = Vec<(Run, Settled)>;
 
 pub struct Engine<S, H> {
     store: Arc<S>,
@@ -89,14 +92,14 @@ pub struct Engine<S, H> {
     outcomes: Vec<Outcome>,
     /// Ended, and perhaps settled by their handlers, in transactions whose end is to be asked for.
     unsure: Vec<Outcome>,
-    asking: Option<(Vec<Outcome>, Reply<Result<Vec<(Run, Settled)>>>)>,
+    asking: Option<UnderWay<Vec<Outcome>, SettledRuns>>,
     exchanges: FuturesUnordered<Reply<(SentExchange, Result<Exchanged>)>>,
     /// How many jobs the exchanges under way may bring.
     claiming: usize,
-    extension: Option<(SentExtension, Reply<Result<Vec<Extended>>>)>,
+    extension: Option<UnderWay<SentExtension, Vec<Extended>>>,
     /// Word of cancelled jobs may have been missed.
     recheck: bool,
-    rechecking: Option<((), Reply<Result<Vec<Run>>>)>,
+    rechecking: Option<UnderWay<(), Vec<Run>>>,
 
     /// When to look for jobs, if a slot is free.
     next_claim: Instant,
@@ -391,7 +394,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 }
 
 /// The reply to what is under way, or never.
-async fn reply_to<A, T>(under_way: &mut Option<(A, Reply<T>)>) -> T {
+async fn reply_to<A, T>(under_way: &mut Option<UnderWay<A, T>>) -> Result<T> {
     match under_way {
         Some((_, reply)) => reply.await,
         None => pending().await,
