@@ -1,6 +1,67 @@
 // @ts-ignore: without the types of pg, what getPool() gives is any
 import { Pool } from "pg";
 
+//#region ts/clients/client.d.ts
+/** Statements take text alone, which every client sends alike. */
+type Value = string | null;
+//#endregion
+//#region ts/clients/drizzle.d.ts
+/** A Drizzle database or transaction, over any driver for Postgres. */
+interface DrizzleClient {
+  execute(query: never): PromiseLike<unknown>;
+  transaction(run: never): Promise<unknown>;
+  /** Drizzle's databases of other kinds do not have it. */
+  refreshMaterializedView(view: never): unknown;
+}
+//#endregion
+//#region ts/clients/knex.d.ts
+/** A Knex instance or transaction. */
+interface KnexClient {
+  raw(sql: string, bindings: readonly Value[]): PromiseLike<unknown>;
+  transaction(run: never): Promise<unknown>;
+}
+//#endregion
+//#region ts/clients/kysely.d.ts
+/** A Kysely instance or transaction. */
+interface KyselyClient {
+  executeQuery(query: never): Promise<{
+    rows: unknown[];
+  }>;
+  withoutPlugins(): unknown;
+}
+//#endregion
+//#region ts/clients/node-postgres.d.ts
+/**
+ * A `Pool`, `PoolClient` or `Client` of node-postgres or of Neon's serverless driver, or what is
+ * queried like one.
+ */
+interface NodePostgresClient {
+  query(text: string, values: Value[]): Promise<{
+    rows: unknown[];
+  }>;
+}
+//#endregion
+//#region ts/clients/postgres-js.d.ts
+/** The `sql` of postgres.js: its own, a reserved one, or that of a `begin` or a `savepoint`. */
+interface PostgresJsClient {
+  unsafe(text: string, values: Value[]): PromiseLike<readonly unknown[]>;
+  notify(channel: string, payload: string): PromiseLike<unknown>;
+}
+//#endregion
+//#region ts/clients/prisma.d.ts
+/** A Prisma client, extended or not, or the `tx` of its `$transaction`. */
+interface PrismaClient {
+  $queryRawUnsafe(text: string, ...values: Value[]): PromiseLike<unknown>;
+}
+//#endregion
+//#region ts/clients/recognise.d.ts
+/**
+ * A database client of the caller's own: a `Pool`, `PoolClient` or `Client` of node-postgres; the
+ * client or transaction of Prisma, Drizzle, Kysely, Knex or postgres.js; or anything else with
+ * `query(text, values)` that resolves to `{ rows }`.
+ */
+type DatabaseClient = NodePostgresClient | PrismaClient | DrizzleClient | KyselyClient | KnexClient | PostgresJsClient;
+//#endregion
 //#region ts/errors.d.ts
 /** What went wrong, as a stable string to compare with. */
 type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE' | 'CLOSED' | 'ADDON_UNAVAILABLE' | 'DATABASE_ERROR';
@@ -173,13 +234,6 @@ interface CancelFilters<PayloadMap> {
 }
 type JobHandler<PayloadMap, T extends keyof PayloadMap> = (payload: PayloadMap[T]) => Promise<void>;
 type JobHandlers<PayloadMap> = { [T in keyof PayloadMap]: JobHandler<PayloadMap, T> };
-/** The caller's own node-postgres `Pool`, `PoolClient` or `Client`, or what is queried like one. */
-interface DatabaseClient {
-  query(text: string, values: unknown[]): Promise<{
-    rows: unknown[];
-    rowCount: number | null;
-  }>;
-}
 interface ProcessorOptions {
   /** Stored in `locked_by`: 1 to 255 characters. Default `worker-` and random characters. */
   workerId?: string | undefined;
@@ -260,15 +314,18 @@ interface JobContext {
 }
 /** Where a method runs its statement when it is not to be the queue's own pool. */
 interface DatabaseOptions {
-  /** The caller's own connection: what is done commits and rolls back with the caller's transaction. */
+  /**
+   * The caller's own database client: what is done commits and rolls back with the transaction that is
+   * open on it.
+   */
   db?: DatabaseClient | undefined;
 }
 /** A job's id: a number, or the same in decimal digits, as ids arrive from URLs and JSON bodies. */
 type JobId = number | string;
 /**
- * A job queue. Every method that talks to the database can be given the caller's own node-postgres
- * `Pool`, `PoolClient` or `Client` as its first argument; it then runs there, in the caller's
- * transaction if one is open. Everything rejects with a `JobQueueError`.
+ * A job queue. Every method that talks to the database can be given a database client of the caller's
+ * (see `DatabaseClient`) as its first argument; it then runs there, in the transaction if one is open.
+ * Everything rejects with a `JobQueueError`.
  */
 interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   /** Adds a job and resolves to its id, once the row is committed (with `db`: once it is inserted). */

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { CancelFilters } from '../index.js';
 import { useDatabase } from './helpers/database.js';
-import { beginDueJobs, jobWith, rejection, runDueJobs, useQueue } from './helpers/queue.js';
+import { jobWith, rejection, runDueJobs, useQueue } from './helpers/queue.js';
 
 const database = useDatabase();
 const queue = useQueue(database);

@@ -131,10 +131,18 @@ describe('--schema', () => {
 describe('--print-sql', () => {
   /** As `psql` does: one statement at a time. */
   async function apply(url: string, sql: string): Promise<void> {
-    const endOfStatement = /;\n(?=(?:[^$]*\$\$[^$]*\$\$)*[^$]*$)/;
-    const statements = sql.split(endOfStatement).filter((statement) => statement.trim());
+    const statements = [''];
+    let quote: string | undefined;
+    for (const line of sql.split('\n')) {
+      for (const [tag] of line.matchAll(/\$\w*\$/g)) {
+        if (quote === undefined) quote = tag;
+        else if (quote === tag) quote = undefined;
+      }
+      statements[statements.length - 1] += `${line}\n`;
+      if (quote === undefined && line.endsWith(';')) statements.push('');
+    }
     expect(statements.length).toBeGreaterThan(10);
-    await administer(url, ...statements);
+    await administer(url, ...statements.filter((statement) => statement.trim()));
   }
 
   test.each(['public', 'quo"te'])('gives what migrate makes, in schema %s', async (schema) => {

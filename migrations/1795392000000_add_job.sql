@@ -24,7 +24,6 @@ begin
     as $function$
     declare
       added_id bigint;
-      due boolean;
     begin
       if coalesce(char_length(add_job.job_type), 0) not between 1 and 255 then
         raise 'add_job: job_type must have 1 to 255 characters'
@@ -47,9 +46,9 @@ begin
         add_job.job_type, add_job.payload, add_job.max_attempts, add_job.priority,
         coalesce(add_job.run_at, now()), add_job.timeout_ms
       )
-      returning id, ready_at <= now() into added_id, due;
+      returning id into added_id;
 
-      if due then
+      if coalesce(add_job.run_at <= now(), true) then
         -- Heard by idle workers when the transaction is committed.
         perform pg_notify(
           'pg_bg_job_queue', json_build_object('schema', %1$L, 'ready', true)::text

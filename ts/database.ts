@@ -6,18 +6,10 @@
 
 // Not the global one: that is what fake timers replace.
 import { setImmediate } from 'node:timers';
-import { describeError } from './describe-error.js';
-import { JobQueueError } from './errors.js';
-import {
-  call,
-  callSync,
-  type NativeError,
-  type NativeQueue,
-  native,
-  toJobQueueError,
-} from './native.js';
+import { type Client, texts } from './clients/client.js';
+import { describeClientError } from './clients/errors.js';
+import { call, callSync, type NativeQueue, native } from './native.js';
 import type { Operation } from './operation.js';
-import type { DatabaseClient } from './types.js';
 
 export interface Database {
   /** Runs an operation and resolves to the result of each row. */
@@ -56,7 +48,7 @@ export class OwnDatabase implements Database {
 
 export class ClientDatabase implements Database {
   constructor(
-    private readonly client: DatabaseClient,
+    private readonly client: Client,
     private readonly schema: string,
   ) {}
 
@@ -64,30 +56,15 @@ export class ClientDatabase implements Database {
     const { text, values } = callSync(() =>
       native().operationStatement(this.schema, JSON.stringify(operation)),
     );
-    let answer: Awaited<ReturnType<DatabaseClient['query']>>;
+    let answer: unknown;
     try {
-      answer = await this.client.query(text, values);
-    } catch (error) {
-      throw describeClientError(error);
+      answer = await this.client.send(
+        text,
+        values.map((value) => value ?? null),
+      );
+    } catch (thrown) {
+      throw describeClientError(this.client.beneath?.(thrown) ?? thrown);
     }
-    return answer.rows.map((row) => (row as { result: string }).result);
+    return texts(answer);
   }
-}
-
-/** What a caller's client threw, in the words that the queue's own connections use. */
-function describeClientError(thrown: unknown): JobQueueError {
-  const { code, message, syscall } = (thrown ?? {}) as Record<string, unknown>;
-  if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && syscall === undefined) {
-    const error = JSON.parse(native().describeRefusal(code, String(message))) as NativeError;
-    // An error about the data, about a constraint, or of a trigger, may hold the data.
-    return toJobQueueError(error, /^(?:2[23]|P0)/.test(code) ? undefined : thrown);
-  }
-  const text = describeError(thrown).message;
-  // node-postgres has no codes of its own; what it says of connections has the word in it.
-  const connecting = (typeof code === 'string' && /^E[A-Z_]+$/.test(code)) || /connect/i.test(text);
-  return new JobQueueError(
-    connecting ? 'CONNECTION_FAILED' : 'DATABASE_ERROR',
-    `the database client that was passed in failed: ${text}`,
-    { cause: thrown },
-  );
 }

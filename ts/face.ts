@@ -1,12 +1,12 @@
 // What the package exports, whichever way its addon is reached.
 
+export type { DatabaseClient } from './clients/recognise.js';
 export { currentJob } from './current-job.js';
 export { JobQueueError, type JobQueueErrorCode } from './errors.js';
 export { initJobQueue } from './queue.js';
 export type {
   AnyJobOptions,
   CancelFilters,
-  DatabaseClient,
   DatabaseConfig,
   DatabaseOptions,
   JobContext,

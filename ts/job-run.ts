@@ -1,7 +1,8 @@
-import { INT4_MAX, integer } from './arguments/check.js';
-import { isDatabaseClient } from './arguments/queue.js';
+import { INT4_MAX, integer, refuseValue } from './arguments/check.js';
+import type { Client } from './clients/client.js';
+import { CLIENTS, type DatabaseClient, recognise } from './clients/recognise.js';
 import { JobQueueError } from './errors.js';
-import type { DatabaseClient, JobContext } from './types.js';
+import type { JobContext } from './types.js';
 
 /** A claimed job, as the engine sends it. */
 export interface NativeJob {
@@ -19,7 +20,7 @@ export interface NativeJob {
 export interface RunControl {
   extendTimeout(id: number, runNo: number, ms: number): void;
   /** Completes the job on the client; resolves to whether the run owned it. */
-  completeIn(client: DatabaseClient, id: number, runNo: number): Promise<boolean>;
+  completeIn(client: Client, id: number, runNo: number): Promise<boolean>;
 }
 
 /**
@@ -64,13 +65,9 @@ export class JobRun implements JobContext {
   }
 
   async completeIn(db: DatabaseClient): Promise<void> {
-    if (!isDatabaseClient(db)) {
-      throw new JobQueueError(
-        'INVALID_ARGUMENT',
-        'currentJob().completeIn: takes the database client that the transaction is on',
-      );
-    }
-    if (await this.#control.completeIn(db, this.id, this.#runNo)) return;
+    const client =
+      recognise(db) ?? refuseValue('currentJob().completeIn', 'the client', CLIENTS, db);
+    if (await this.#control.completeIn(client, this.id, this.#runNo)) return;
     throw new JobQueueError(
       'LEASE_LOST',
       `currentJob().completeIn: this run no longer owns job ${this.id}, which cannot be completed`,

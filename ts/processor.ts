@@ -4,6 +4,7 @@ import {
   type ParsedProcessorOptions,
   parseDrainTimeout,
 } from './arguments/processor.js';
+import type { Client } from './clients/client.js';
 import { JobQueueError } from './errors.js';
 import { HandlerRuns } from './handler-runs.js';
 import type { NativeJob } from './job-run.js';
@@ -16,7 +17,7 @@ import {
   type NativeQueue,
   toJobQueueError,
 } from './native.js';
-import type { DatabaseClient, Processor } from './types.js';
+import type { Processor } from './types.js';
 
 /** What the engine says: see `src/node/processor.rs`. */
 type Message =
@@ -32,7 +33,7 @@ export interface ProcessorHome {
   /** The processors whose engine runs. */
   readonly running: Set<JobProcessor>;
   /** Completes the job of a run on a caller's client; resolves to whether the run owned it. */
-  completeIn(client: DatabaseClient, id: number, runNo: number, remove: boolean): Promise<boolean>;
+  completeIn(client: Client, id: number, runNo: number, remove: boolean): Promise<boolean>;
   refuseIfClosed(method: string): void;
 }
 

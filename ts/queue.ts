@@ -1,6 +1,6 @@
+import { refuse } from './arguments/check.js';
 import { parseHandlers, parseProcessorOptions } from './arguments/processor.js';
 import {
-  isDatabaseClient,
   parseDatabaseOptions,
   parseDays,
   parseFilters,
@@ -11,6 +11,8 @@ import {
   parsePage,
   parseStatus,
 } from './arguments/queue.js';
+import type { Client } from './clients/client.js';
+import { CLIENTS, recognise } from './clients/recognise.js';
 import { type ResolvedConfig, resolveConfig } from './config.js';
 import { ClientDatabase, type Database, OwnDatabase } from './database.js';
 import { JobQueueError } from './errors.js';
@@ -21,7 +23,7 @@ import { createPool } from './node-postgres.js';
 import type { CleanupPosition } from './operation.js';
 import { JobProcessor } from './processor.js';
 import { readRecord } from './record.js';
-import type { DatabaseClient, JobQueue, JobQueueConfig, JobRow, Processor } from './types.js';
+import type { JobQueue, JobQueueConfig, JobRow, Processor } from './types.js';
 
 /**
  * Opens a job queue. Opens no connection: the first operation does, and rejects if it cannot.
@@ -228,19 +230,16 @@ class PostgresJobQueue {
     most: number,
   ): { database: Database; rest: Arguments } {
     this.refuseIfClosed(method);
-    const [first] = args;
-    const rest = isDatabaseClient(first) ? args.slice(1) : args;
-    if (rest.length > most) {
+    const client = recognise(args[0]);
+    const rest = client === null ? args : args.slice(1);
+    if (rest.length > most || typeof rest[0] === 'function') {
       // Taken for the short form, `getAllJobs(undefined, 10, 0)` would list from the tenth job on.
-      throw new JobQueueError(
-        'INVALID_ARGUMENT',
-        `${method}: too many arguments; a database client, which comes first, must have a query method`,
-      );
+      refuse(method, `its arguments fit only if the first is ${CLIENTS}`);
     }
-    return { database: this.on(isDatabaseClient(first) ? first : null, this.database), rest };
+    return { database: this.on(client, this.database), rest };
   }
 
-  private on(client: DatabaseClient | null, otherwise: Database): Database {
+  private on(client: Client | null, otherwise: Database): Database {
     return client === null ? otherwise : new ClientDatabase(client, this.#config.schema);
   }
 

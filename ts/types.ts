@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import type { DatabaseClient } from './clients/recognise.js';
 import type { JobQueueError } from './errors.js';
 
 /** Where a job stands. */
@@ -172,11 +173,6 @@ export type JobHandlers<PayloadMap> = {
   [T in keyof PayloadMap]: JobHandler<PayloadMap, T>;
 };
 
-/** The caller's own node-postgres `Pool`, `PoolClient` or `Client`, or what is queried like one. */
-export interface DatabaseClient {
-  query(text: string, values: unknown[]): Promise<{ rows: unknown[]; rowCount: number | null }>;
-}
-
 export interface ProcessorOptions {
   /** Stored in `locked_by`: 1 to 255 characters. Default `worker-` and random characters. */
   workerId?: string | undefined;
@@ -260,7 +256,10 @@ export interface JobContext {
 
 /** Where a method runs its statement when it is not to be the queue's own pool. */
 export interface DatabaseOptions {
-  /** The caller's own connection: what is done commits and rolls back with the caller's transaction. */
+  /**
+   * The caller's own database client: what is done commits and rolls back with the transaction that is
+   * open on it.
+   */
   db?: DatabaseClient | undefined;
 }
 
@@ -268,9 +267,9 @@ export interface DatabaseOptions {
 export type JobId = number | string;
 
 /**
- * A job queue. Every method that talks to the database can be given the caller's own node-postgres
- * `Pool`, `PoolClient` or `Client` as its first argument; it then runs there, in the caller's
- * transaction if one is open. Everything rejects with a `JobQueueError`.
+ * A job queue. Every method that talks to the database can be given a database client of the caller's
+ * (see `DatabaseClient`) as its first argument; it then runs there, in the transaction if one is open.
+ * Everything rejects with a `JobQueueError`.
  */
 // biome-ignore lint/suspicious/noExplicitAny: without a payload map, every job type takes any payload
 export interface JobQueue<PayloadMap = any> extends AsyncDisposable {

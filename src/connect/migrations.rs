@@ -46,15 +46,26 @@ impl Migration {
     }
 
     /// Runs one of the sections. What fails in it is told as it was said: that a table is missing
-    /// means something else here than in a statement of the queue's.
+    /// means something else here than in a statement of the queue's, and no job is quoted.
     async fn run(&self, connection: &mut PgConnection, section: &str) -> Result<()> {
-        run(connection, section).await.map_err(|error| {
-            let said = error.cause.as_ref().unwrap_or(&error.message);
-            Error {
-                code: Code::DatabaseError,
-                message: format!("the migration {} failed and was undone: {said}", self.name),
-                ..error
-            }
+        let sent = connection.execute(sqlx::raw_sql(AssertSqlSafe(section.to_owned())));
+        let error = match sent.await {
+            Ok(_) => return Ok(()),
+            Err(sqlx::Error::Database(error)) => Error {
+                sql_state: error.code().map(|code| code.into_owned()),
+                ..Error::new(Code::DatabaseError, error.message())
+            },
+            Err(error) => statement_failed(error),
+        };
+        let message = format!(
+            "the migration {} failed and was undone: {}",
+            self.name, error.message
+        );
+        Err(Error {
+            code: Code::DatabaseError,
+            message,
+            cause: Some(error.message),
+            ..error
         })
     }
 }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::notify::notify;
-use crate::connect::{Schema, Statement, Value};
+use crate::connect::{Schema, Statement};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct NewJob {
@@ -34,12 +34,10 @@ impl NewJob {
 }
 
 /// All jobs travel as one JSON text, so that one statement serves any number of them, on any client.
-/// Answers their ids in the order of the jobs: the sequence hands them out in the order of the input,
-/// and `returning` alone promises no order.
+/// It reads nothing of the table but the new ids: whoever may insert needs no right to more.
 macro_rules! added {
-    ($returning:literal) => {
-        concat!(
-            "with added as (
+    () => {
+        "with added as (
             insert into {jobs} (job_type, payload, max_attempts, priority, run_at, timeout_ms)
             select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
                 coalesce(timestamptz 'epoch' + job.run_at * interval '1 millisecond', now()),
@@ -48,40 +46,25 @@ macro_rules! added {
                 job_type text, payload text, max_attempts int, priority int, run_at float8,
                 timeout_ms int
             )
-            returning ",
-            $returning,
-            ")"
+            returning id
         )
+        select id::text as result from added"
     };
 }
 
-/// Adds jobs, and tells all who listen if one of them is due.
-pub fn jobs(schema: &Schema, jobs: &[impl Serialize]) -> Statement {
-    schema.statement(
+/// Adds jobs; if `announced`, all who listen are told that jobs are due. Answers their ids in the order
+/// of the jobs: the sequence hands them out in the order of the input, and `returning` alone promises
+/// no order.
+pub fn jobs(schema: &Schema, jobs: &[impl Serialize], announced: bool) -> Statement {
+    let template = if announced {
         concat!(
-            added!("id, ready_at"),
-            "select id::text as result from added cross join (
-                select case when bool_or(ready_at <= now()) then ",
+            added!(),
+            " cross join (select ",
             notify!("'ready', true"),
-            " end from added
-            ) notified
-            order by id"
-        ),
-        vec![values(jobs)],
-    )
-}
-
-/// Adds jobs, and tells nobody.
-pub fn jobs_in_silence(schema: &Schema, jobs: &[impl Serialize]) -> Statement {
-    schema.statement(
-        concat!(
-            added!("id"),
-            "select id::text as result from added order by id"
-        ),
-        vec![values(jobs)],
-    )
-}
-
-fn values(jobs: &[impl Serialize]) -> Value {
-    serde_json::json!(jobs).to_string().into()
+            ") announced order by id"
+        )
+    } else {
+        concat!(added!(), " order by id")
+    };
+    schema.statement(template, vec![serde_json::json!(jobs).to_string().into()])
 }

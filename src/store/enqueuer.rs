@@ -172,11 +172,7 @@ impl Enqueuer {
         let jobs: Vec<&NewJob> = batch.iter().map(|waiting| &waiting.job).collect();
         let any_due = jobs.iter().any(|job| job.is_due());
         let told = any_due && self.lock().announcements.goes_along(Instant::now());
-        let statement = if told {
-            enqueue::jobs(&self.schema, &jobs)
-        } else {
-            enqueue::jobs_in_silence(&self.schema, &jobs)
-        };
+        let statement = enqueue::jobs(&self.schema, &jobs, told);
         match fetch_results(&self.pool, statement).await {
             Ok(ids) if ids.len() != batch.len() => {
                 // A trigger of the user's can keep rows out; whose, nobody can tell.

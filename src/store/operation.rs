@@ -55,7 +55,7 @@ pub enum Operation {
 impl Operation {
     pub fn statement(&self, schema: &Schema) -> Statement {
         match self {
-            Self::Enqueue { jobs } => enqueue::jobs(schema, jobs),
+            Self::Enqueue { jobs } => enqueue::jobs(schema, jobs, jobs.iter().any(NewJob::is_due)),
             Self::FindJob { id } => find::job(schema, *id),
             Self::FindJobsByStatus {
                 status,

@@ -105,7 +105,10 @@ export function time(method: string, field: string, value: unknown): number {
 /** The first moment that `timestamptz` has. Its last one, in 294276, is later than that of `Date`. */
 const EARLIEST = Date.UTC(-4713, 10, 24);
 
-/** Checks an object that carries named options, and that it has no others. */
+/**
+ * Checks an object that carries named options, and that it has no others. An instance of a class that
+ * shows none at all is something else that got here, such as a database client.
+ */
 export function options(
   method: string,
   field: string,
@@ -119,7 +122,16 @@ export function options(
       refuse(method, `unknown ${what} ${quoted(key)}${suggest(key, known)}`);
     }
   }
+  if (!isPlain(given) && !known.some((key) => key in given)) {
+    refuse(method, `${field} is an object of a class and has no ${what}: ${known.join(', ')}`);
+  }
   return given;
+}
+
+/** Whether it is an object of no class, of any realm. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /** Checks that it is an object with named members, of any class or realm. */

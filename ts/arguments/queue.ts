@@ -3,8 +3,10 @@
  * `INVALID_ARGUMENT` that names the method and the field. Later code checks nothing again.
  */
 
+import type { Client } from '../clients/client.js';
+import { CLIENTS, recognise } from '../clients/recognise.js';
 import { stringifyPayload } from '../payload/stringify.js';
-import type { DatabaseClient, JobStatus } from '../types.js';
+import type { JobStatus } from '../types.js';
 import {
   INT4_MAX,
   INT4_MIN,
@@ -104,23 +106,14 @@ export function parseJobs(method: string, jobs: unknown): ParsedJob[] {
 }
 
 /** Checks `{ db }`. `null` is refused: it is a transaction that was meant and is missing. */
-export function parseDatabaseOptions(method: string, given: unknown): DatabaseClient | null {
+export function parseDatabaseOptions(method: string, given: unknown): Client | null {
   if (given === undefined) return null;
-  if (isDatabaseClient(given)) {
+  if (recognise(given) !== null) {
     refuse(method, 'a database client comes first, or is given as { db }');
   }
   const { db } = options(method, 'options', given, ['db']);
-  if (db === undefined || isDatabaseClient(db)) return db ?? null;
-  refuseValue(method, 'db', 'a node-postgres Pool, PoolClient or Client', db);
-}
-
-/** Whether it is queried as node-postgres's `Pool`, `PoolClient` and `Client` are. */
-export function isDatabaseClient(value: unknown): value is DatabaseClient {
-  return (
-    ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
-    'query' in value &&
-    typeof value.query === 'function'
-  );
+  if (db === undefined) return null;
+  return recognise(db) ?? refuseValue(method, 'db', CLIENTS, db);
 }
 
 /** Checks a job's id: a positive integer, or the digits of one as URLs and JSON bodies carry it. */

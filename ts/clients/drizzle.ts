@@ -1,0 +1,25 @@
+import { type Client, hasMethods, type Value } from './client.js';
+
+/** A Drizzle database or transaction, over any driver for Postgres. */
+export interface DrizzleClient {
+  execute(query: never): PromiseLike<unknown>;
+  transaction(run: never): Promise<unknown>;
+  /** Drizzle's databases of other kinds do not have it. */
+  refreshMaterializedView(view: never): unknown;
+}
+
+/** What Drizzle asks of an `SQLWrapper`: an `SQL`, and of that, the text and its parameters. */
+interface SqlWrapper {
+  getSQL(): { toQuery(): { sql: string; params: Value[] } };
+}
+
+export function drizzle(value: object): Client | null {
+  if (!hasMethods(value, 'execute', 'refreshMaterializedView')) return null;
+  const db = value as { execute(query: SqlWrapper): PromiseLike<unknown> };
+  return {
+    send: (text, values) =>
+      db.execute({ getSQL: () => ({ toQuery: () => ({ sql: text, params: values }) }) }),
+    // A `DrizzleQueryError` quotes the parameters in its message.
+    beneath: (thrown) => (thrown as { cause?: unknown } | null)?.cause ?? thrown,
+  };
+}

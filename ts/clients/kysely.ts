@@ -1,0 +1,34 @@
+import { type Client, hasMethods, type Value } from './client.js';
+
+/** A Kysely instance or transaction. */
+export interface KyselyClient {
+  executeQuery(query: never): Promise<{ rows: unknown[] }>;
+  withoutPlugins(): unknown;
+}
+
+/** What Kysely's `CompiledQuery.raw` makes. */
+interface CompiledQuery {
+  sql: string;
+  parameters: readonly Value[];
+  query: { kind: 'RawNode'; sqlFragments: readonly string[]; parameters: readonly never[] };
+  queryId: { queryId: string };
+}
+
+interface Executor {
+  executeQuery(query: CompiledQuery): Promise<unknown>;
+}
+
+export function kysely(value: object): Client | null {
+  if (!hasMethods(value, 'executeQuery', 'withoutPlugins')) return null;
+  const db = value as { withoutPlugins(): Executor };
+  return {
+    send: (text, values) =>
+      // A plugin may rename the column, or parse what looks like JSON.
+      db.withoutPlugins().executeQuery({
+        sql: text,
+        parameters: values,
+        query: { kind: 'RawNode', sqlFragments: [text], parameters: [] },
+        queryId: { queryId: 'pg-bg-job-queue' },
+      }),
+  };
+}
