@@ -44,7 +44,7 @@ describe('an operation over a connection that is silent', () => {
     await queue.addJob({ ...job, payload: 0 });
     proxy.silence();
     await rejection(queue.addJob({ ...job, payload: 1 }), 'CONNECTION_FAILED');
-    proxy.speak();
+    proxy.forget();
     await queue.addJob({ ...job, payload: 2 });
     expect((await jobs.rows()).map((row) => row.payload)).toEqual([0, 2]);
   });
@@ -68,7 +68,7 @@ describe('a processor whose connections are silent', () => {
     await errors.reaches(1);
     expect(errors.notes[0]).toMatchObject({ code: 'CONNECTION_FAILED' });
     await delay(1_000);
-    proxy.speak();
+    proxy.forget();
     await jobs.insert(1);
     await ran.reaches(2);
     await processor.stopAndDrain();
@@ -101,7 +101,7 @@ describe('a processor whose connections are silent', () => {
     await takeOver.stopAndDrain();
     expect(ran).toEqual([id]);
     // What the first says too late changes nothing.
-    proxy.speak();
+    proxy.forget();
     release();
     await processor.stopAndDrain();
     expect(await jobs.row(id)).toMatchObject({ status: 'completed', attempts: 2 });
