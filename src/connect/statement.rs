@@ -65,26 +65,35 @@ impl Statement {
         }
         let size = literals.iter().map(String::len).sum::<usize>();
         let mut whole = String::with_capacity(self.sql.len() + size);
-        let mut parts = self.sql.split('$');
-        whole += parts.next().unwrap_or_default();
-        for part in parts {
-            let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            let number = part[..digits]
+        let mut rest = &*self.sql;
+        while let Some(at) = rest.find(['$', '\'', '"']) {
+            whole += &rest[..at];
+            let (mark, after) = rest[at..].split_at(1);
+            if mark != "$" {
+                // What is quoted may hold dollars of its own. A doubled quote ends it and begins it anew.
+                let end = after.find(mark).map_or(after.len(), |end| end + 1);
+                whole += mark;
+                whole += &after[..end];
+                rest = &after[end..];
+                continue;
+            }
+            let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let number = after[..digits]
                 .parse()
                 .ok()
                 .and_then(|n: usize| n.checked_sub(1));
             match number.and_then(|at| literals.get(at)) {
                 Some(literal) => {
                     whole += literal;
-                    whole += &part[digits..];
+                    rest = &after[digits..];
                 }
-                // A dollar in the SQL itself, as in a path of JSON.
                 None => {
-                    whole.push('$');
-                    whole += part;
+                    whole += mark;
+                    rest = after;
                 }
             }
         }
+        whole += rest;
         Some(whole)
     }
 }
@@ -178,6 +187,17 @@ mod tests {
             Some(
                 r#"select E'it''s $2'::text, '$[last]', E'{1,-2}'::bigint[], E'{NULL,"a\\"b\\\\c''d"}'::text[], null, (-5), $11"#
             )
+        );
+    }
+
+    #[test]
+    fn sets_nothing_into_what_is_quoted() {
+        let schema = Schema::new(r#"$1 "'$1"#);
+        let sql = "select $1 from {jobs} where {schema} = '$1''$1' or $1";
+        let statement = schema.statement(sql, vec!["x".into()]);
+        assert_eq!(
+            statement.with_literals().as_deref(),
+            Some(r#"select E'x' from "$1 ""'$1"."job_queue" where E'$1 "''$1' = '$1''$1' or E'x'"#)
         );
     }
 
