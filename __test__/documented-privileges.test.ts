@@ -24,9 +24,9 @@ let queue: JobQueue;
 let pool: Pool;
 
 beforeAll(async () => {
-  await cliOutput(['migrate', '--schema', schema], { url: database.url });
+  await cliOutput(['migrate', '--schema', schema], { url: database.directUrl });
   await database.query(`create role ${role} login password 'secret'`);
-  const config = { ...database.config, user: role, password: 'secret' };
+  const config = { ...database.directConfig, user: role, password: 'secret' };
   queue = await initJobQueue({ databaseConfig: config, schema });
   pool = new Pool(config);
 });

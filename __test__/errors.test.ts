@@ -45,8 +45,9 @@ const mistakes: Record<
     await closed.addJob(job);
   },
   DATABASE_ERROR: async () => {
-    const options = '-c default_transaction_read_only=on';
-    await using readOnly = await openQueue(database, { databaseConfig: { options } });
+    await using standby = await createDatabase();
+    await standby.query(`alter database ${standby.name} set default_transaction_read_only = on`);
+    await using readOnly = await openQueue(standby);
     await readOnly.addJob(job);
   },
 };

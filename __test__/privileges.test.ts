@@ -20,7 +20,7 @@ const USER = {
 const PRODUCER = {
   'usage on schema': USER['usage on schema'],
   insert: USER.insert,
-  'select on id and ready_at': `select (id, ready_at) on ${SCHEMA}.job_queue`,
+  'select on id': `select (id) on ${SCHEMA}.job_queue`,
   'usage on sequence': USER['usage on sequence'],
 };
 
@@ -31,7 +31,7 @@ async function createStrictDatabase(): Promise<TestDatabase> {
   const database = await createDatabase({ migrated: false });
   onTestFinished(() => database.drop());
   await database.query('revoke all on schema public from public');
-  await cliOutput(['migrate', '--schema', SCHEMA], { url: database.url });
+  await cliOutput(['migrate', '--schema', SCHEMA], { url: database.directUrl });
   return database;
 }
 
@@ -43,7 +43,7 @@ async function createRole(database: TestDatabase, privileges: string[] = []): Pr
     await database.query(`drop owned by ${name} cascade; drop role ${name}`);
   });
   for (const privilege of privileges) await database.query(`grant ${privilege} to ${name}`);
-  return Object.assign(new URL(database.url), { username: name, password: 'secret' }).href;
+  return Object.assign(new URL(database.directUrl), { username: name, password: 'secret' }).href;
 }
 
 async function openQueue(url: string): Promise<JobQueue> {
@@ -193,9 +193,11 @@ describe('a role that migrates', () => {
 
   test('must own the table that somebody else made', async () => {
     const database = await emptyDatabase();
-    await cliOutput(['migrate', '--schema', SCHEMA], { url: database.url });
+    await cliOutput(['migrate', '--schema', SCHEMA], { url: database.directUrl });
     const allButTheFirst = String(migrations.length - 1);
-    await cliOutput(['migrate', 'down', allButTheFirst, '--schema', SCHEMA], { url: database.url });
+    await cliOutput(['migrate', 'down', allButTheFirst, '--schema', SCHEMA], {
+      url: database.directUrl,
+    });
     const url = await createRole(database, [
       `usage, create on schema ${SCHEMA}`,
       `all on all tables in schema ${SCHEMA}`,

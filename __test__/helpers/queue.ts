@@ -15,18 +15,25 @@ import type { TestDatabase } from './database.js';
 import { expectNoSecrets } from './secrets.js';
 import { deferred } from './until.js';
 
-type Options = Omit<JobQueueConfig, 'databaseConfig'> & { databaseConfig?: DatabaseConfig };
+export type QueueOptions = Omit<JobQueueConfig, 'databaseConfig'> & {
+  databaseConfig?: DatabaseConfig;
+};
 
 /** A queue on `database`: `await using queue = await openQueue(database)`. */
 export function openQueue(
   database: TestDatabase,
-  { databaseConfig, ...config }: Options = {},
+  { databaseConfig, ...config }: QueueOptions = {},
 ): Promise<JobQueue> {
-  return initJobQueue({ ...config, databaseConfig: { ...database.config, ...databaseConfig } });
+  const { pooler } = database;
+  return initJobQueue({
+    pooler,
+    ...config,
+    databaseConfig: { ...database.config, ...databaseConfig },
+  });
 }
 
 /** A queue for the tests of a file. The handle may be read at once, the queue used in tests. */
-export function useQueue(database: TestDatabase, options?: Options): JobQueue {
+export function useQueue(database: TestDatabase, options?: QueueOptions): JobQueue {
   let queue: JobQueue;
   beforeAll(async () => {
     queue = await openQueue(database, options);
