@@ -391,7 +391,7 @@ describe('node-pg-migrate', () => {
     await using database = await originalDatabase();
     await insertAllKinds(database);
     const before = Object.keys(await statuses(database));
-    expect(await nodePgMigrate(database.url)).toEqual(ours);
+    expect(await nodePgMigrate(database.directUrl)).toEqual(ours);
     expect(Object.keys(await statuses(database))).toEqual(before);
     expect((await runAll(database))[0]).toBe('urgent');
     const state = await rows(database);
@@ -401,20 +401,20 @@ describe('node-pg-migrate', () => {
 
   test('brings an empty database up to date', async () => {
     await using database = await createDatabase({ migrated: false });
-    expect(await nodePgMigrate(database.url)).toEqual(migrations);
+    expect(await nodePgMigrate(database.directUrl)).toEqual(migrations);
     await insert(database, 'a');
     expect(await runAll(database)).toEqual(['a']);
     expect(await cliOutput(['migrate', 'status'], database)).toContain(
       `${migrations.length} of ${migrations.length} migrations applied.`,
     );
     await expectUpToDate(database);
-    expect(await nodePgMigrate(database.url)).toEqual([]);
+    expect(await nodePgMigrate(database.directUrl)).toEqual([]);
   });
 
   test('in a schema of its own', async () => {
     const inJobs = { schema: 'jobs', createSchema: true };
     await using database = await originalDatabase(inJobs);
-    expect(await nodePgMigrate(database.url, inJobs)).toEqual(ours);
+    expect(await nodePgMigrate(database.directUrl, inJobs)).toEqual(ours);
     await using queue = await openQueue(database, { schema: 'jobs' });
     await queue.addJob({ job_type: 'task', payload: 'a' });
     expect(await queue.createProcessor({ task: async () => {} }).start()).toBe(1);
@@ -427,7 +427,7 @@ describe('node-pg-migrate', () => {
     await cliOutput(['migrate'], database);
     await runAll(database);
     const [state, schema] = [await rows(database), await describeSchema(database.pool)];
-    expect(await nodePgMigrate(database.url)).toEqual(ours);
+    expect(await nodePgMigrate(database.directUrl)).toEqual(ours);
     expect(await rows(database)).toEqual(state);
     expect(await describeSchema(database.pool)).toBe(schema);
     expect(await cliOutput(['migrate'], database)).toContain('Nothing to do');
@@ -435,7 +435,7 @@ describe('node-pg-migrate', () => {
 
   test('with records that the CLI does not find, does no harm', async () => {
     await using database = await createDatabase({ migrated: false });
-    await nodePgMigrate(database.url, { migrationsTable: 'migrations' });
+    await nodePgMigrate(database.directUrl, { migrationsTable: 'migrations' });
     await insert(database, 'a');
     await insert(database, 'b', { run_at: "now() + interval '1 day'" });
     await runAll(database);
@@ -447,12 +447,12 @@ describe('node-pg-migrate', () => {
 
   test('and the CLI can each revert what the other has applied', async () => {
     await using database = await createDatabase({ migrated: false });
-    await nodePgMigrate(database.url);
+    await nodePgMigrate(database.directUrl);
     await cliOutput(['migrate', 'down', '1000'], database);
     expect(await describeSchema(database.pool)).toBe('');
-    expect(await nodePgMigrate(database.url)).toEqual(migrations);
+    expect(await nodePgMigrate(database.directUrl)).toEqual(migrations);
     await expectUpToDate(database);
-    await nodePgMigrate(database.url, { direction: 'down', count: 1000 });
+    await nodePgMigrate(database.directUrl, { direction: 'down', count: 1000 });
     expect(await describeSchema(database.pool)).toBe('');
   });
 });

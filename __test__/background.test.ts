@@ -187,7 +187,7 @@ describe('an idle processor', () => {
   });
 
   test('writes nothing', async () => {
-    const databaseConfig = { connectionString: jobs.database.url, application_name: 'idle' };
+    const databaseConfig = { application_name: 'idle' };
     const queue = await jobs.openQueue({ databaseConfig });
     await jobs.insert(10, { status: "'completed'" });
     await jobs.insert(10, { run_at: "now() + interval '1 day'" });

@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { currentJob, type JobQueueError, type ProcessorOptions } from '../index.js';
+import {
+  currentJob,
+  type DatabaseConfig,
+  type JobQueueError,
+  type ProcessorOptions,
+} from '../index.js';
 import { useJobs } from './helpers/jobs.js';
 import { deferred } from './helpers/until.js';
 
@@ -9,8 +14,11 @@ const jobs = useJobs();
 type Reaction = 'returns' | 'throws' | 'goes on';
 
 /** Runs one job, whose handler waits until it is told to end. */
-async function runJob(reaction: Reaction, options: ProcessorOptions = {}, max = 10) {
-  const databaseConfig = { connectionString: jobs.database.url, max };
+async function runJob(
+  reaction: Reaction,
+  options: ProcessorOptions = {},
+  databaseConfig: DatabaseConfig = {},
+) {
   const queue = await jobs.openQueue({ databaseConfig });
   const [id = 0] = await jobs.insert(1);
   const started = deferred();
@@ -89,7 +97,7 @@ describe('cancelJob of a job that runs', () => {
   });
 
   test('reaches one that has no connection to listen on with the next extension', async () => {
-    const run = await runJob('returns', { leaseDuration: 1_000 }, 1);
+    const run = await runJob('returns', { leaseDuration: 1_000 }, { max: 1 });
     run.processor.startInBackground();
     await run.started.promise;
     const elsewhere = await jobs.openQueue();
@@ -99,7 +107,7 @@ describe('cancelJob of a job that runs', () => {
   });
 
   test('is too late for a handler that has completed it', async () => {
-    const run = await runJob('goes on', { leaseDuration: 60_000 }, 1);
+    const run = await runJob('goes on', { leaseDuration: 60_000 }, { max: 1 });
     const ran = run.processor.start();
     await run.started.promise;
     const elsewhere = await jobs.openQueue();
@@ -110,7 +118,7 @@ describe('cancelJob of a job that runs', () => {
   });
 
   test('keeps one that fails before it is told from being tried again', async () => {
-    const run = await runJob('throws', { leaseDuration: 60_000 }, 1);
+    const run = await runJob('throws', { leaseDuration: 60_000 }, { max: 1 });
     const ran = run.processor.start();
     await run.started.promise;
     const elsewhere = await jobs.openQueue();

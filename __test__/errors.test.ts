@@ -15,8 +15,14 @@ const job = { job_type: 'task', payload: {} };
 /** What a run is told. */
 type OfRuns = 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE';
 
+/** What a program is told that lacks the addon: see package/addon.test.ts. */
+type OfInstallations = 'ADDON_UNAVAILABLE';
+
 /** Of every code, something that a user may do. */
-const mistakes: Record<Exclude<JobQueueErrorCode, OfRuns>, () => Promise<unknown>> = {
+const mistakes: Record<
+  Exclude<JobQueueErrorCode, OfRuns | OfInstallations>,
+  () => Promise<unknown>
+> = {
   INVALID_CONFIG: () => initJobQueue({ databaseConfig: { connectionString: undefined } }),
   INVALID_ARGUMENT: () => queue.addJob({ ...job, priority: 1.5 }),
   INVALID_PAYLOAD: () => queue.addJob({ ...job, payload: { total: 1n } }),
@@ -39,8 +45,9 @@ const mistakes: Record<Exclude<JobQueueErrorCode, OfRuns>, () => Promise<unknown
     await closed.addJob(job);
   },
   DATABASE_ERROR: async () => {
-    const options = '-c default_transaction_read_only=on';
-    await using readOnly = await openQueue(database, { databaseConfig: { options } });
+    await using standby = await createDatabase();
+    await standby.query(`alter database ${standby.name} set default_transaction_read_only = on`);
+    await using readOnly = await openQueue(standby);
     await readOnly.addJob(job);
   },
 };
@@ -168,7 +175,7 @@ describe('a database that is not migrated', () => {
   test("is one that has the original's table only", async () => {
     await using original = await createDatabase({ migrated: false });
     await cliOutput(['migrate'], { url: original.url });
-    await cliOutput(['migrate', 'down'], { url: original.url });
+    await cliOutput(['migrate', 'down', '2'], { url: original.url });
     const id = await jobWith(original);
     await using onOriginal = await openQueue(original);
     const processor = onOriginal.createProcessor({}, { onError: () => {} });

@@ -31,7 +31,7 @@ describe('what fails outside the handlers', () => {
   });
 
   test('is printed where there is no onError', async () => {
-    const queue = await jobs.openQueue({ databaseConfig: { ...jobs.database.config, port: 1 } });
+    const queue = await jobs.openQueue({ databaseConfig: { port: 1 } });
     const printed = deferred<unknown>();
     const spy = vi.spyOn(console, 'error').mockImplementation((what) => printed.resolve(what));
     onTestFinished(() => spy.mockRestore());
@@ -66,7 +66,7 @@ describe('what fails outside the handlers', () => {
   });
 
   test('loses no outcome: what ends while the database is away is settled when it is back', async () => {
-    const databaseConfig = { connectionString: jobs.database.url, application_name: 'away' };
+    const databaseConfig = { application_name: 'away' };
     const queue = await jobs.openQueue({ databaseConfig });
     const [id = 0] = await jobs.insert(1);
     const { handler, started, release } = heldHandler();

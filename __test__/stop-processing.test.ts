@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
-import { initJobQueue, JobQueueError } from '../index.js';
+import { JobQueueError } from '../index.js';
 import { heldHandler, Journal, useJobs } from './helpers/jobs.js';
+import { behindPooler } from './helpers/modes.js';
 import { deferred } from './helpers/until.js';
 
 const jobs = useJobs();
@@ -190,7 +191,7 @@ describe('close', () => {
   });
 
   test('is idempotent, and what comes after is refused', async () => {
-    const queue = await initJobQueue({ databaseConfig: { connectionString: jobs.database.url } });
+    const queue = await jobs.openQueue();
     const processor = queue.createProcessor({}, { onError: () => {} });
     await processor.start();
     await Promise.all([queue.close(), queue.close(), queue[Symbol.asyncDispose]()]);
@@ -203,8 +204,9 @@ describe('close', () => {
     expect(processor.isRunning()).toBe(false);
   });
 
-  test('leaves no connection behind', async () => {
-    const databaseConfig = { connectionString: jobs.database.url, application_name: 'closing' };
+  const pooled = behindPooler('the connections to the server are the pooler’s, which keeps them');
+  test.skipIf(pooled)('leaves no connection behind', async () => {
+    const databaseConfig = { application_name: 'closing' };
     const queue = await jobs.openQueue({ databaseConfig });
     await jobs.insert(20);
     await queue.createProcessor({ job: async () => {} }, { concurrency: 20 }).start();

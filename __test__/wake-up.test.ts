@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { JobQueue } from '../index.js';
 import { Journal, useJobs } from './helpers/jobs.js';
+import { behindPooler } from './helpers/modes.js';
 import { until } from './helpers/until.js';
 
 const jobs = useJobs();
+
+const pooled = behindPooler('to listen takes a session');
 
 /** So long that a test would not wait for it. */
 const pollInterval = 600_000;
@@ -11,7 +14,7 @@ const pollInterval = 600_000;
 /** An idle worker, as if in another process: it shares nothing with what the test adds jobs with. */
 async function idleWorker(config: Parameters<typeof jobs.openQueue>[0] = {}) {
   const application_name = 'idle-worker';
-  const databaseConfig = { connectionString: jobs.database.url, application_name };
+  const databaseConfig = { application_name, max: 2 };
   const queue = await jobs.openQueue({ databaseConfig, ...config });
   const journal = new Journal<number>();
   const processor = queue.createProcessor(
@@ -38,7 +41,7 @@ async function idleWorker(config: Parameters<typeof jobs.openQueue>[0] = {}) {
   return { queue, journal };
 }
 
-describe('an idle worker of another process is woken at once', () => {
+describe.skipIf(pooled)('an idle worker of another process is woken at once', () => {
   test.each<[string, (queue: JobQueue) => Promise<unknown>]>([
     ['addJob', (queue) => queue.addJob({ job_type: 'job', payload: 1 })],
     ['addJobs', (queue) => queue.addJobs([{ job_type: 'job', payload: 1 }])],
@@ -112,30 +115,29 @@ describe('an idle worker of another process is woken at once', () => {
 });
 
 describe('a worker', () => {
-  test('is not woken by what is not due, nor by what happens in another schema', async () => {
-    const { journal, queue: worker } = await idleWorker();
-    const queue = await jobs.openQueue();
-    const before = await claims();
-    await queue.addJob({ job_type: 'job', payload: 1, run_at: new Date(Date.now() + 3_600_000) });
-    await jobs.database.query(
-      `select pg_notify('pg_bg_job_queue', '{"schema": "other", "ready": true}')`,
-    );
-    await jobs.database.query(`select pg_notify('pg_bg_job_queue', 'nonsense')`);
-    // What comes after them is heard after them.
-    await queue.addJob({ job_type: 'job', payload: 2 });
-    await journal.reaches(1);
-    expect(journal.notes).toEqual([2]);
-    expect(before).toBeDefined();
-    await worker.close();
-  });
+  test.skipIf(pooled)(
+    'is not woken by what is not due, nor by what happens in another schema',
+    async () => {
+      const { journal, queue: worker } = await idleWorker();
+      const queue = await jobs.openQueue();
+      const before = await claims();
+      await queue.addJob({ job_type: 'job', payload: 1, run_at: new Date(Date.now() + 3_600_000) });
+      await jobs.database.query(
+        `select pg_notify('pg_bg_job_queue', '{"schema": "other", "ready": true}')`,
+      );
+      await jobs.database.query(`select pg_notify('pg_bg_job_queue', 'nonsense')`);
+      // What comes after them is heard after them.
+      await queue.addJob({ job_type: 'job', payload: 2 });
+      await journal.reaches(1);
+      expect(journal.notes).toEqual([2]);
+      expect(before).toBeDefined();
+      await worker.close();
+    },
+  );
 
   test('that has one connection polls, and uses no other', async () => {
     const queue = await jobs.openQueue({
-      databaseConfig: {
-        connectionString: jobs.database.url,
-        application_name: 'only-one',
-        max: 1,
-      },
+      databaseConfig: { application_name: 'only-one', max: 1 },
     });
     const journal = new Journal<number>();
     queue
@@ -149,7 +151,7 @@ describe('a worker', () => {
     expect(sessions).toHaveLength(1);
   });
 
-  test('does not listen any more when it is stopped', async () => {
+  test.skipIf(pooled)('does not listen any more when it is stopped', async () => {
     const { queue } = await idleWorker();
     await queue.close();
     await jobs.untilDisconnected('idle-worker');

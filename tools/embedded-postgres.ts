@@ -261,13 +261,13 @@ const transient = /could not bind|lock file .* already exists|is still in use/;
  */
 const randomPort = () => randomInt(20_000, 32_768);
 
-interface Account {
+export interface Account {
   uid: number;
   gid: number;
 }
 
 /** Postgres refuses to run as root; everyone else runs it as themselves. */
-async function unprivilegedAccount(): Promise<Account | undefined> {
+export async function unprivilegedAccount(): Promise<Account | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   // On macOS nobody's id is -2, which Node does not take.
   const name = process.platform === 'darwin' ? 'daemon' : 'nobody';

@@ -33,7 +33,7 @@ vi.mock('@/lib/pool', () => lib.pool);
 const closing: (() => Promise<unknown>)[] = [];
 
 beforeAll(async () => {
-  const { url } = database;
+  const { directUrl: url } = database;
   const pool = new Pool({ connectionString: url });
   const { PrismaClient } = await import(join(await prismaFolder(7), 'client/client.ts'));
   const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: url }) });

@@ -37,7 +37,7 @@ beforeAll(async () => {
 
 describe.each(Object.entries(libraries))('an error of %s', (_, open) => {
   test('that the tables are missing says to migrate, and holds no payload', async () => {
-    await using client = await disposable(open, empty.url);
+    await using client = await disposable(open, empty.directUrl);
     const error = await rejection(
       onEmpty.addJob(client.db, withPayload),
       'NOT_MIGRATED',
@@ -49,7 +49,7 @@ describe.each(Object.entries(libraries))('an error of %s', (_, open) => {
   });
 
   test('about the data is told without the data', async () => {
-    await using client = await disposable(open, strict.url);
+    await using client = await disposable(open, strict.directUrl);
     const call = onStrict.addJob(client.db, withPayload);
     const error = await rejection(call, 'DATABASE_ERROR', /only_cheap/);
     expect(error.sqlState).toBe('23514');
@@ -57,7 +57,7 @@ describe.each(Object.entries(libraries))('an error of %s', (_, open) => {
   });
 
   test('that has nothing to do with the data holds none of it either', async () => {
-    await using client = await disposable(open, alien.url);
+    await using client = await disposable(open, alien.directUrl);
     const error = await rejection(onAlien.addJob(client.db, withPayload), 'DATABASE_ERROR');
     expect(error).toMatchObject({ sqlState: '42804', cause: { code: '42804' } });
     expect(everything(error)).not.toContain('marker-71');
@@ -69,14 +69,14 @@ const lazily = Object.entries(libraries).filter(([name]) => !/Client|reserved/.t
 describe.each(lazily)('an error of %s', (_, open) => {
   test('that nothing listens is one of the connection', async () => {
     const { host, port } = await freeAddress();
-    const url = Object.assign(new URL(database.url), { host: `${host}:${port}` });
+    const url = Object.assign(new URL(database.directUrl), { host: `${host}:${port}` });
     await using client = await disposable(open, url.href);
     const { cause } = await rejection(queue.getJob(client.db, 1), 'CONNECTION_FAILED');
     expect(cause).toBeInstanceOf(Error);
   });
 
   test('that the password is wrong is one of the connection, and does not tell it', async () => {
-    const url = Object.assign(new URL(database.url), { password: 'wrong-secret' });
+    const url = Object.assign(new URL(database.directUrl), { password: 'wrong-secret' });
     await using client = await disposable(open, url.href);
     const error = await rejection(queue.getJob(client.db, 1), 'CONNECTION_FAILED', /password/);
     expect(error.sqlState).toBe('28P01');
@@ -109,14 +109,14 @@ describe('an error of the client', () => {
   });
 
   test('that it is closed is passed on', async () => {
-    const client = new Client({ connectionString: database.url });
+    const client = new Client({ connectionString: database.directUrl });
     await client.connect();
     await client.end();
     for (const call of calls(client)) {
       const { cause } = await rejection(call(), 'DATABASE_ERROR', /client .* failed: .*closed/i);
       expect(cause).toBeInstanceOf(Error);
     }
-    const pool = new Pool({ connectionString: database.url });
+    const pool = new Pool({ connectionString: database.directUrl });
     await pool.end();
     for (const call of calls(pool)) {
       await rejection(call(), 'DATABASE_ERROR', /client .* failed: .*end/);
@@ -124,8 +124,8 @@ describe('an error of the client', () => {
   });
 
   test('that its connection is lost is passed on', async () => {
-    await using proxy = await openProxy(database.config);
-    const client = new Client({ ...database.config, ...proxy.address });
+    await using proxy = await openProxy(database.directConfig);
+    const client = new Client({ ...database.directConfig, ...proxy.address });
     client.on('error', () => {});
     await client.connect();
     await client.query('begin');
@@ -150,7 +150,7 @@ describe('an error of the client', () => {
   });
 
   test('that nothing listens is passed on', async () => {
-    const pool = new Pool({ ...database.config, ...(await freeAddress()) });
+    const pool = new Pool({ ...database.directConfig, ...(await freeAddress()) });
     for (const call of calls(pool)) {
       const { cause } = await rejection(call(), 'CONNECTION_FAILED', /failed: .*ECONNREFUSED/);
       expect(cause).toMatchObject({ code: 'ECONNREFUSED' });
@@ -163,13 +163,15 @@ describe('an error of the client', () => {
     ['the password is wrong', { password: 'wrong-secret' }, '28P01'],
     ['the database is unknown', { database: 'nowhere' }, '3D000'],
   ])('that %s has the code that the own pool would give', async (_, config, sqlState) => {
-    const pool = new Pool({ ...database.config, ...config });
+    const pool = new Pool({ ...database.directConfig, ...config });
     const error = await rejection(queue.getJob(pool, 1), 'CONNECTION_FAILED');
     expect(error.sqlState).toBe(sqlState);
     expect(error.cause).toBeInstanceOf(Error);
     expect(inspect(error)).not.toContain('wrong-secret');
     await pool.end();
-    await using own = await initJobQueue({ databaseConfig: { ...database.config, ...config } });
+    await using own = await initJobQueue({
+      databaseConfig: { ...database.directConfig, ...config },
+    });
     expect((await rejection(own.getJob(1), 'CONNECTION_FAILED')).sqlState).toBe(sqlState);
   });
 

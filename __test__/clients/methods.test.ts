@@ -119,7 +119,7 @@ describe('every method does the same on a client as on its own pool', () => {
   });
 
   test.each(Object.entries<Open>({ ...libraries, ...strangeClients }))('%s', async (_, open) => {
-    const { db, close } = await open(database.url);
+    const { db, close } = await open(database.directUrl);
     try {
       // What is sent twice shows in the ids, and in the rows that are left.
       const { given, left } = await useEveryMethod(through(db));
@@ -147,7 +147,7 @@ describe('every method does the same on a client as on its own pool', () => {
         `create table if not exists ${quoted}.job_queue (like public.job_queue including all)`,
       );
       await using other = await openQueue(database, { schema });
-      const { db, close } = await open(database.url);
+      const { db, close } = await open(database.directUrl);
       try {
         const id = await other.addJob(db, job('elsewhere'));
         expect(await other.getJob(db, id)).toMatchObject(job('elsewhere'));

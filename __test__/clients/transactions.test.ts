@@ -32,7 +32,7 @@ describe.each(Object.entries(libraries))('in a transaction of %s', (_, open) => 
   let opened: Opened;
 
   beforeAll(async () => {
-    opened = await open(database.url);
+    opened = await open(database.directUrl);
   });
   afterAll(() => opened.close());
 
@@ -137,7 +137,7 @@ describe.each(Object.entries(libraries))('in a transaction of %s', (_, open) => 
   });
 
   test('that the tables are missing is found by the statement, so the transaction is over', async () => {
-    const unmigrated = await open(empty.url);
+    const unmigrated = await open(empty.directUrl);
     try {
       const transaction = unmigrated.transaction(async ({ db, savepoint }) => {
         // Under a savepoint it is not.

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Pool, type QueryResultRow } from 'pg';
 import { afterAll, beforeAll, inject } from 'vitest';
+import type { Address } from './network.js';
 
 /** The database that the global setup migrates and that the others are copies of. */
 export const templateName = 'template_migrated';
@@ -26,6 +27,8 @@ export function withDatabase(url: string, name: string): string {
 export interface DatabaseOptions {
   /** Default true: with the tables of the package in it. */
   migrated?: boolean;
+  /** A superuser's connection string to another server than that of the run; needs `migrated: false`. */
+  serverUrl?: string;
 }
 
 /** A new database, to be dropped by the caller: `await using database = await createDatabase()`. */
@@ -43,33 +46,58 @@ export function useDatabase(options?: DatabaseOptions): TestDatabase {
   return database;
 }
 
+/** The connection string `url` by way of a pooler in transaction mode. */
+export function throughPooler(url: string, { host, port }: Address): string {
+  const through = Object.assign(new URL(url), { host: `${host}:${port}` });
+  through.searchParams.set('pgbouncer', 'true');
+  return through.href;
+}
+
+/** Fields of a `databaseConfig`. */
+interface Fields extends Address {
+  user: string;
+  password: string;
+  database: string;
+  max?: number;
+}
+
 export class TestDatabase implements AsyncDisposable {
   readonly name = `test_${randomUUID().replaceAll('-', '')}`;
+  /** A connection string for queues. It leads through the pooler, in a run that has one. */
   readonly url: string;
-  /** The same place as `url`, as fields of a `databaseConfig`. */
-  readonly config: { host: string; port: number; user: string; password: string; database: string };
+  /** The same as fields of a `databaseConfig`; in a run through a pooler, `pooler` belongs to it. */
+  readonly config: Fields;
+  readonly pooler: 'transaction' | undefined;
+  /** To the server itself, for what is not a queue's. */
+  readonly directUrl: string;
+  readonly directConfig: Fields;
 
-  readonly #server = inject('serverUrl');
+  readonly #server: string;
   readonly #template: string;
   #pool: Pool | undefined;
 
-  constructor({ migrated = true }: DatabaseOptions = {}) {
-    this.url = withDatabase(this.#server, this.name);
-    const { hostname, port, username, password } = new URL(this.url);
-    this.config = {
+  constructor({ migrated = true, serverUrl = inject('serverUrl') }: DatabaseOptions = {}) {
+    this.#server = serverUrl;
+    this.directUrl = withDatabase(this.#server, this.name);
+    const { hostname, port, username, password } = new URL(this.directUrl);
+    this.directConfig = {
       host: hostname,
       port: Number(port || 5432),
       user: decodeURIComponent(username),
       password: decodeURIComponent(password),
       database: this.name,
     };
+    const [pooler, max] = [inject('pooler'), inject('maxConnections')];
+    this.pooler = pooler ? 'transaction' : undefined;
+    this.url = pooler ? throughPooler(this.directUrl, pooler) : this.directUrl;
+    this.config = { ...this.directConfig, ...pooler, ...(max && { max }) };
     this.#template = migrated ? templateName : 'template0';
   }
 
   /** A node-postgres pool, made when it is first asked for and ended by `drop`. */
   get pool(): Pool {
     if (!this.#pool) {
-      this.#pool = new Pool({ connectionString: this.url });
+      this.#pool = new Pool({ connectionString: this.directUrl });
       // An idle connection that a test kills would otherwise end the process.
       this.#pool.on('error', () => {});
     }

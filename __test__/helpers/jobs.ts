@@ -1,14 +1,8 @@
 /** What the tests of processors share: an empty table to begin with, queues, and handlers to follow. */
 import { beforeEach, onTestFinished } from 'vitest';
-import {
-  currentJob,
-  initJobQueue,
-  type JobContext,
-  type JobQueue,
-  type JobQueueConfig,
-  type JobRow,
-} from '../../index.js';
+import { currentJob, type JobContext, type JobQueue, type JobRow } from '../../index.js';
 import { type TestDatabase, useDatabase } from './database.js';
+import { openQueue, type QueueOptions } from './queue.js';
 import { deferred, until } from './until.js';
 
 /** A row as SQL shows it, with the columns that `getJob` leaves out. */
@@ -29,9 +23,8 @@ export class Jobs {
   constructor(readonly database: TestDatabase) {}
 
   /** A queue that is closed when the test is over. */
-  async openQueue(config: Partial<JobQueueConfig> = {}): Promise<JobQueue> {
-    const databaseConfig = { connectionString: this.database.url };
-    const queue = await initJobQueue({ databaseConfig, ...config });
+  async openQueue(options?: QueueOptions): Promise<JobQueue> {
+    const queue = await openQueue(this.database, options);
     onTestFinished(() => queue.close());
     return queue;
   }

@@ -43,6 +43,8 @@ export async function openServer(accept: (socket: Socket) => void = () => {}): P
 }
 
 export interface TestProxy extends TestServer {
+  /** Where new connections lead from now on. */
+  target: Address;
   /** From now on nothing gets through, in neither direction, and nobody is told. */
   silence(): void;
   /** What was said meanwhile arrives, and all goes on. */
@@ -52,9 +54,15 @@ export interface TestProxy extends TestServer {
    * has forgotten its connections: both ends keep them open, and neither hears of the other.
    */
   forget(): void;
+  /**
+   * From now on an answer that holds this text is lost, together with its connection: what was asked
+   * has been done. Until `deliverAnswers`.
+   */
+  loseAnswers(text: string): void;
+  deliverAnswers(): void;
 }
 
-/** A way to another server that can be cut, or be silent. */
+/** A way to another server, through a network that fails as a test says. */
 export async function openProxy(target: Address): Promise<TestProxy> {
   interface Passage {
     stop(): void;
@@ -62,9 +70,14 @@ export async function openProxy(target: Address): Promise<TestProxy> {
   }
   const passages = new Set<Passage>();
   let silent = false;
+  let lost: string | null = null;
   const server = await openServer((socket) => {
-    const upstream = connect(target.port, target.host);
+    const upstream = connect(proxy.target.port, proxy.target.host);
     upstream.on('error', () => {});
+    // Before the pipe's own listener, which then writes to nobody.
+    upstream.on('data', (data) => {
+      if (lost !== null && data.includes(lost)) socket.destroy();
+    });
     const passage = {
       flow() {
         socket.pipe(upstream).pipe(socket);
@@ -87,7 +100,8 @@ export async function openProxy(target: Address): Promise<TestProxy> {
   const stop = () => {
     for (const passage of passages) passage.stop();
   };
-  return {
+  const proxy: TestProxy = {
+    target,
     address: server.address,
     get accepted() {
       return server.accepted;
@@ -104,9 +118,17 @@ export async function openProxy(target: Address): Promise<TestProxy> {
     forget() {
       stop();
       passages.clear();
+      silent = false;
+    },
+    loseAnswers(text) {
+      lost = text;
+    },
+    deliverAnswers() {
+      lost = null;
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
+  return proxy;
 }
 
 /** Where nothing listens. */

@@ -6,7 +6,7 @@ import { nodePgMigrate } from './node-pg-migrate.js';
 /** A database as the original left it: one migration, recorded in `pgmigrations`. */
 export async function originalDatabase(options?: Parameters<typeof nodePgMigrate>[1]) {
   const database = await createDatabase({ migrated: false });
-  await nodePgMigrate(database.url, { file: migrations[0], ...options });
+  await nodePgMigrate(database.directUrl, { file: migrations[0], ...options });
   return database;
 }
 

@@ -12,20 +12,28 @@ import {
   type ProcessorOptions,
 } from '../../index.js';
 import type { TestDatabase } from './database.js';
+import { expectNoSecrets } from './secrets.js';
 import { deferred } from './until.js';
 
-type Options = Omit<JobQueueConfig, 'databaseConfig'> & { databaseConfig?: DatabaseConfig };
+export type QueueOptions = Omit<JobQueueConfig, 'databaseConfig'> & {
+  databaseConfig?: DatabaseConfig;
+};
 
 /** A queue on `database`: `await using queue = await openQueue(database)`. */
 export function openQueue(
   database: TestDatabase,
-  { databaseConfig, ...config }: Options = {},
+  { databaseConfig, ...config }: QueueOptions = {},
 ): Promise<JobQueue> {
-  return initJobQueue({ ...config, databaseConfig: { ...database.config, ...databaseConfig } });
+  const { pooler } = database;
+  return initJobQueue({
+    pooler,
+    ...config,
+    databaseConfig: { ...database.config, ...databaseConfig },
+  });
 }
 
 /** A queue for the tests of a file. The handle may be read at once, the queue used in tests. */
-export function useQueue(database: TestDatabase, options?: Options): JobQueue {
+export function useQueue(database: TestDatabase, options?: QueueOptions): JobQueue {
   let queue: JobQueue;
   beforeAll(async () => {
     queue = await openQueue(database, options);
@@ -74,7 +82,10 @@ export async function beginDueJobs(queue: JobQueue, options?: ProcessorOptions) 
   };
 }
 
-/** What a promise rejects with, if that is a `JobQueueError` of this code and message. */
+/**
+ * What a promise rejects with, if that is a `JobQueueError` of this code and message, which tells no
+ * secret.
+ */
 export async function rejection(
   promise: Promise<unknown>,
   code: JobQueueErrorCode,
@@ -86,5 +97,6 @@ export async function rejection(
   );
   expect(error).toBeInstanceOf(JobQueueError);
   expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
+  expectNoSecrets(error);
   return error as JobQueueError;
 }

@@ -65,27 +65,35 @@ impl Statement {
         }
         let size = literals.iter().map(String::len).sum::<usize>();
         let mut whole = String::with_capacity(self.sql.len() + size);
-        let mut parts = self.sql.split('$');
-        whole += parts.next().unwrap_or_default();
-        for part in parts {
-            let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            let number = part[..digits]
-                .parse()
-                .ok()
-                .and_then(|n: usize| n.checked_sub(1));
-            match number.and_then(|at| literals.get(at)) {
-                Some(literal) => {
-                    whole += literal;
-                    whole += &part[digits..];
-                }
-                // A dollar in the SQL itself, as in a path of JSON.
-                None => {
-                    whole.push('$');
-                    whole += part;
-                }
+        let mut rest = &*self.sql;
+        while let Some(at) = rest.find(['$', '\'', '"']) {
+            whole += &rest[..at];
+            let (sign, after) = rest[at..].split_at(1);
+            if sign == "$" {
+                let (literal, digits) = parameter(after, &literals);
+                whole += literal.unwrap_or(sign);
+                rest = &after[digits..];
+            } else {
+                // What is quoted, as a schema's name is, has no parameters. A doubled quote is the end
+                // of one such part and the beginning of the next.
+                let end = after.find(sign).map_or(after.len(), |end| end + 1);
+                whole += sign;
+                whole += &after[..end];
+                rest = &after[end..];
             }
         }
+        whole += rest;
         Some(whole)
+    }
+}
+
+/// The literal of the parameter whose number is at the start of `text`, and how many digits that has.
+fn parameter<'a>(text: &str, literals: &'a [String]) -> (Option<&'a str>, usize) {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let at = (text[..digits].parse().ok()).and_then(|number: usize| number.checked_sub(1));
+    match at.and_then(|at| literals.get(at)) {
+        Some(literal) => (Some(literal), digits),
+        None => (None, 0),
     }
 }
 
@@ -122,10 +130,12 @@ impl Schema {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let sql = statements.entry(template).or_insert_with(|| {
-            template
-                .replace("{jobs}", &self.table("job_queue"))
-                .replace("{schema}", &literal(&self.name))
-                .into()
+            // In one pass: the name may itself hold what stands for it.
+            let table = self.table("job_queue");
+            let parts = template
+                .split("{schema}")
+                .map(|part| part.replace("{jobs}", &table));
+            parts.collect::<Vec<_>>().join(&literal(&self.name)).into()
         });
         Statement {
             sql: Arc::clone(sql),
@@ -178,6 +188,28 @@ mod tests {
             Some(
                 r#"select E'it''s $2'::text, '$[last]', E'{1,-2}'::bigint[], E'{NULL,"a\\"b\\\\c''d"}'::text[], null, (-5), $11"#
             )
+        );
+    }
+
+    #[test]
+    fn what_is_quoted_has_no_parameters() {
+        let schema = Schema::new(r#"a$1"b'$1\"#);
+        let template = "select '$1', '', $1 from {jobs} where schema = {schema} and $1";
+        let statement = schema.statement(template, vec!["\"'".into()]);
+        assert_eq!(
+            statement.with_literals().as_deref(),
+            Some(
+                r#"select '$1', '', E'"''' from "a$1""b'$1\"."job_queue" where schema = E'a$1"b''$1\\' and E'"'''"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_schema_may_be_named_as_what_stands_for_it() {
+        let schema = Schema::new("{jobs}{schema}");
+        assert_eq!(
+            &*schema.statement("select {schema} from {jobs}", vec![]).sql,
+            r#"select E'{jobs}{schema}' from "{jobs}{schema}"."job_queue""#
         );
     }
 
