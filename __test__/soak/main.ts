@@ -35,10 +35,13 @@ async function main(): Promise<void> {
   const before = await settledHoldings();
   const jobs = await runJobs(url, Number(values.jobs), say);
   const afterJobs = await settledHoldings();
+  say(`jobs: ${JSON.stringify(jobs)}`);
   const queues = await openQueues(url, Number(values.queues), say);
   const afterQueues = await settledHoldings();
+  say(`queues: ${JSON.stringify(queues)}`);
   const threads = await terminateThreads(url, Number(values.threads), say);
   const afterThreads = await settledHoldings();
+  say(`threads: ${JSON.stringify(threads)}`);
   const lost = await heldJobs(url);
 
   console.log(
