@@ -27,6 +27,8 @@ export function withDatabase(url: string, name: string): string {
 export interface DatabaseOptions {
   /** Default true: with the tables of the package in it. */
   migrated?: boolean;
+  /** Default `UTF8`. Another one is not `migrated`. */
+  encoding?: 'LATIN1' | 'SQL_ASCII';
 }
 
 /** A new database, to be dropped by the caller: `await using database = await createDatabase()`. */
@@ -72,9 +74,10 @@ export class TestDatabase implements AsyncDisposable {
 
   readonly #server = inject('serverUrl');
   readonly #template: string;
+  readonly #encoding: string;
   #pool: Pool | undefined;
 
-  constructor({ migrated = true }: DatabaseOptions = {}) {
+  constructor({ encoding, migrated = encoding === undefined }: DatabaseOptions = {}) {
     this.directUrl = withDatabase(this.#server, this.name);
     const { hostname, port, username, password } = new URL(this.directUrl);
     this.directConfig = {
@@ -89,6 +92,7 @@ export class TestDatabase implements AsyncDisposable {
     this.url = pooler ? throughPooler(this.directUrl, pooler) : this.directUrl;
     this.config = { ...this.directConfig, ...pooler, ...(max && { max }) };
     this.#template = migrated ? templateName : 'template0';
+    this.#encoding = encoding ?? 'UTF8';
   }
 
   /** A node-postgres pool, made when it is first asked for and ended by `drop`. */
@@ -110,7 +114,8 @@ export class TestDatabase implements AsyncDisposable {
     const deadline = performance.now() + 10_000;
     for (;;) {
       try {
-        const statement = `create database ${this.name} template ${this.#template}`;
+        const statement = `create database ${this.name} template ${this.#template}
+          encoding '${this.#encoding}'`;
         return await administer(this.#server, statement);
       } catch (error) {
         // Somebody is connected to the template: at times the autovacuum is.
