@@ -145,7 +145,7 @@ describe('what goes in comes back', () => {
       await other.query(`alter database ${other.name} set ${name} = ${value}`);
     }
     await using queue = await open(other);
-    await fuzz(queue, other, 15);
+    await fuzz(queue, other, 10);
   });
 
   test('in a database without an encoding', async () => {
@@ -161,12 +161,12 @@ describe('what goes in comes back', () => {
     const property = fc.asyncProperty(types, async (types) => {
       await database.query('truncate job_queue');
       await queue.addJobs(types.map((job_type) => ({ job_type, payload: null })));
-      for (const job_type of types) {
-        expect(await queue.cancelAllUpcomingJobs({ job_type })).toBe(1);
-        expect(await queue.cancelAllUpcomingJobs({ job_type })).toBe(0);
-      }
+      const cancel = () =>
+        Promise.all(types.map((job_type) => queue.cancelAllUpcomingJobs({ job_type })));
+      expect(await cancel()).toEqual(types.map(() => 1));
+      expect(await cancel()).toEqual(types.map(() => 0));
     });
-    await fc.assert(property, { numRuns: 30 });
+    await fc.assert(property, { numRuns: 20 });
   });
 
   test.each([
