@@ -1,3 +1,4 @@
+// @ts-ignore: without the types of pg, what getPool() gives is any
 import { Pool } from "pg";
 
 //#region ts/clients/client.d.ts
@@ -63,11 +64,13 @@ type DatabaseClient = NodePostgresClient | PrismaClient | DrizzleClient | Kysely
 //#endregion
 //#region ts/errors.d.ts
 /** What went wrong, as a stable string to compare with. */
-type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE' | 'CLOSED' | 'DATABASE_ERROR';
+type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE' | 'CLOSED' | 'ADDON_UNAVAILABLE' | 'DATABASE_ERROR';
 /**
  * The one class of every error that this package rejects with or throws.
  *
  * Never holds a payload, a password or a connection string.
+ *
+ * `instanceof` holds across copies of this package: a bundler may put several into one process.
  */
 declare class JobQueueError extends Error {
   readonly name = "JobQueueError";
@@ -400,8 +403,72 @@ declare function currentJob(): JobContext;
  * `PayloadMap` maps job types to the types of their payloads:
  * `initJobQueue<{ send_email: { to: string } }>({ databaseConfig: { connectionString } })`.
  *
+ * In `next dev`, where an edit evaluates the app's modules anew, the same configuration gives the same queue
+ * for as long as it is open.
+ *
  * Rejects with `INVALID_CONFIG`.
  */
 declare function initJobQueue<PayloadMap = any>(config: JobQueueConfig): Promise<JobQueue<PayloadMap>>;
 //#endregion
-export { type AnyJobOptions, type CancelFilters, type DatabaseClient, type DatabaseConfig, type DatabaseOptions, type JobContext, type JobErrorEntry, type JobHandler, type JobHandlers, type JobId, type JobOptions, type JobQueue, type JobQueueConfig, JobQueueError, type JobQueueErrorCode, type JobRecord, type JobRow, type JobStatus, type JobType, type Processor, type ProcessorOptions, type SslConfig, currentJob, initJobQueue };
+//#region ts/route-handler.d.ts
+/** What `createRouteHandler` takes, besides the options of a processor. */
+interface RouteHandlerOptions extends Omit<ProcessorOptions, 'pollInterval' | 'batchSize'> {
+  /**
+   * The seconds that the platform gives an invocation: the route's own `maxDuration`. 1 to 86,400,
+   * fractions are allowed. Default 60.
+   */
+  maxDuration?: number | undefined;
+  /**
+   * The seconds before that at which what still runs is handed back, so that there is time to say so.
+   * 0 to `maxDuration`. Default a tenth of `maxDuration`, 10 at the most.
+   */
+  grace?: number | undefined;
+  /**
+   * What a request must carry as `Authorization: Bearer <secret>`. Default: the environment variable
+   * `CRON_SECRET`, read at each request. Where it is missing or empty, every request is refused.
+   */
+  secret?: string | undefined;
+  /** Whether to call `reclaimStuckJobs()`. Default `true`. */
+  reclaim?: boolean | undefined;
+  /** Delete completed jobs that are older than so many days; `false` keeps them. Default 30. */
+  daysToKeep?: number | false | undefined;
+}
+/** What the route answers, as JSON. */
+interface RouteResult {
+  /** Jobs whose handlers were started. */
+  processed: number;
+  completed: number;
+  failed: number;
+  cancelled: number;
+  /** Jobs that were claimed and put back, because the time was up or would not have sufficed. */
+  handedBack: number;
+  reclaimed: number;
+  deleted: number;
+  /** Jobs that are due and wait, counted up to 10,000 of a priority. */
+  left: number;
+  /** When the next job is due that is not due yet, in ISO 8601; `null` if none is planned. */
+  nextDueAt: string | null;
+}
+/** A function for a route file to export. */
+type RouteHandler = (request: Request) => Promise<Response>;
+/**
+ * Makes the handlers of a route that processes jobs until none is due or the time is nearly up, puts back
+ * what is stuck, and deletes what is old. It stops claiming when jobs of a type usually take longer
+ * than is left; at the deadline, the signals of what runs abort with `DEADLINE`, and those jobs are
+ * pending again, the attempt not counted. Nothing in a request changes how much is run.
+ *
+ * ```ts
+ * // app/api/cron/jobs/route.ts
+ * export const maxDuration = 60;
+ * export const { GET, POST } = createRouteHandler(getJobQueue, jobHandlers, { maxDuration });
+ * ```
+ *
+ * Answers 200 with a `RouteResult`, 401 without the secret, and 500 with `{ error, message }` if the
+ * database cannot be reached; that is told to `onError` too. Throws `INVALID_ARGUMENT`.
+ */
+declare function createRouteHandler<PayloadMap>(getQueue: () => JobQueue<PayloadMap> | Promise<JobQueue<PayloadMap>>, handlers: JobHandlers<PayloadMap>, options?: RouteHandlerOptions): {
+  GET: RouteHandler;
+  POST: RouteHandler;
+};
+//#endregion
+export { type AnyJobOptions, type CancelFilters, type DatabaseClient, type DatabaseConfig, type DatabaseOptions, type JobContext, type JobErrorEntry, type JobHandler, type JobHandlers, type JobId, type JobOptions, type JobQueue, type JobQueueConfig, JobQueueError, type JobQueueErrorCode, type JobRecord, type JobRow, type JobStatus, type JobType, type Processor, type ProcessorOptions, type RouteHandler, type RouteHandlerOptions, type RouteResult, type SslConfig, createRouteHandler, currentJob, initJobQueue };

@@ -14,6 +14,24 @@ const common: UserConfig = {
 };
 
 export default defineConfig([
-  { ...common, entry: { index: 'ts/index.ts' }, dts: true },
-  { ...common, entry: { cli: 'ts/cli.ts' }, dts: false },
+  {
+    ...common,
+    entry: { index: 'ts/index.ts' },
+    dts: true,
+    // It comes to stand before the import of pg, whose types an app need not have.
+    banner: { dts: '// @ts-ignore: without the types of pg, what getPool() gives is any' },
+  },
+  ...['bundled', 'unsupported', 'cli'].map((name) => ({
+    ...common,
+    entry: { [name]: `ts/${name}.ts` },
+    dts: false,
+  })),
+  {
+    ...common,
+    entry: { bundled: 'ts/bundled.mts' },
+    format: 'esm',
+    deps: { neverBundle: ['./bundled.js'] },
+    dts: false,
+  },
+  { ...common, entry: { next: 'ts/next.ts' }, dts: true },
 ]);

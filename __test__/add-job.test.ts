@@ -48,7 +48,8 @@ describe('a job that is added', () => {
       create constraint trigger refuse after insert on job_queue
         deferrable initially deferred for each row execute function refuse()`);
     try {
-      await rejection(add(), 'DATABASE_ERROR', 'the commit is refused');
+      const error = await rejection(add(), 'DATABASE_ERROR', 'a trigger');
+      expect(error.sqlState).toBe('P0001');
     } finally {
       await database.query('drop function refuse cascade');
     }

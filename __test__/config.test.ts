@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
+import { rootCertificates } from 'node:tls';
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -138,6 +139,9 @@ function expectAgreement(config: Fields, env: Env = {}): void {
   expect(ours(config, env)).toEqual(expected);
   expect(nodePostgres(resolve(config, env).poolConfig as Fields, env)).toEqual(expected);
 }
+
+/** The authorities that Node.js accepts where none is named. */
+const PUBLIC = rootCertificates.join('\n');
 
 describe('agrees with node-postgres on connection strings', () => {
   test.each([
@@ -402,7 +406,7 @@ describe('agrees with node-postgres on TLS', () => {
   test('a client certificate of the connection string', () => {
     const connectionString = `postgresql://me@localhost/app?${client()}`;
     const { settings: found, poolConfig } = resolve({ connectionString });
-    expect(found).toMatchObject({ tls: 'verify-full', ca: null, cert: CERT, key: KEY });
+    expect(found).toMatchObject({ tls: 'verify-full', ca: PUBLIC, cert: CERT, key: KEY });
     expect(poolConfig.ssl).toEqual({ rejectUnauthorized: true, cert: CERT, key: KEY });
   });
 
@@ -421,11 +425,12 @@ describe('agrees with node-postgres on TLS', () => {
 
   test('NODE_EXTRA_CA_CERTS adds authorities where Node.js adds them', () => {
     const env = { NODE_EXTRA_CA_CERTS: file('cert.pem') };
-    expect(settings({ ssl: true }, env).ca).toBe(CERT);
+    expect(settings({ ssl: true }, env).ca).toBe(`${PUBLIC}\n${CERT}`);
+    expect(settings({ ssl: { ca: CERT } }, env).ca).toBe(CERT);
     expect(resolve({ ssl: true }, env).poolConfig.ssl).toEqual({ rejectUnauthorized: true });
     expect(settings({ ssl: false }, env).ca).toBeNull();
-    expect(settings({ ssl: true }, { NODE_EXTRA_CA_CERTS: '/none' }).ca).toBeNull();
-    expect(settings({ ssl: true }, { NODE_EXTRA_CA_CERTS: file('junk', 'x') }).ca).toBeNull();
+    expect(settings({ ssl: true }, { NODE_EXTRA_CA_CERTS: '/none' }).ca).toBe(PUBLIC);
+    expect(settings({ ssl: true }, { NODE_EXTRA_CA_CERTS: file('junk', 'x') }).ca).toBe(PUBLIC);
   });
 });
 
@@ -752,6 +757,7 @@ describe('a connection string that is refused', () => {
     'postgresql://me:hunter2@[::1/app',
     'postgresql://me:hunter2%ff@db/app',
     'postgresql://me:hunter2@db/%ff',
+    'postgresql://me:hunter2@db/app%',
     'postgresql://me:hunter2\ud800 @db/app',
   ])('%j is malformed, and shown nowhere', (connectionString) => {
     const message = refusalOf({ connectionString });
@@ -806,6 +812,16 @@ describe('a connection string that is refused', () => {
     const refused = refusalOf({ connectionString });
     expect(refused).toContain(message);
     expect(refused).not.toMatch(/hunter2|localhost|required|revoked|\/none/);
+  });
+
+  test('a directory beside a host', () => {
+    const connectionString = 'postgresql://%2Ftmp/app?host=db';
+    expect(refusalOf({ connectionString })).toContain('names a directory and a host');
+  });
+
+  test('two databases of a socket', () => {
+    const message = 'names a database in its parameter db, where node-postgres does not look';
+    expect(refusalOf({ connectionString: 'socket:/tmp?db=app&db=me' })).toContain(message);
   });
 
   test('a parameter that names the same database is not', () => {
@@ -875,6 +891,7 @@ describe('the password file', () => {
     String.raw`d\:b:*:a\\pp:*:es\:caped\\`,
     'db:5432:app:me:first',
     '*:*:*:me:any',
+    '*:*:*:separated:a\u2028b\rc',
   ];
   const env = () => ({ PGPASSFILE: file('pgpass', lines.join('\n')) });
 
@@ -884,6 +901,7 @@ describe('the password file', () => {
     [{ host: 'd:b', user: 'you', database: 'a\\pp' }, 'es:caped\\'],
     [{ host: 'elsewhere', user: 'me', database: 'app' }, 'any'],
     [{ host: 'elsewhere', user: 'you', database: 'app' }, null],
+    [{ host: 'elsewhere', user: 'separated', database: 'app' }, 'a\u2028b\rc'],
     [{ host: 'db', user: 'me', database: 'app', password: 'given' }, 'given'],
   ])('%j: %s', (config, password) => {
     expect(settings(config, env()).password).toBe(password);

@@ -15,8 +15,14 @@ const job = { job_type: 'task', payload: {} };
 /** What a run is told. */
 type OfRuns = 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE';
 
+/** What a program is told that lacks the addon: see package/addon.test.ts. */
+type OfInstallations = 'ADDON_UNAVAILABLE';
+
 /** Of every code, something that a user may do. */
-const mistakes: Record<Exclude<JobQueueErrorCode, OfRuns>, () => Promise<unknown>> = {
+const mistakes: Record<
+  Exclude<JobQueueErrorCode, OfRuns | OfInstallations>,
+  () => Promise<unknown>
+> = {
   INVALID_CONFIG: () => initJobQueue({ databaseConfig: { connectionString: undefined } }),
   INVALID_ARGUMENT: () => queue.addJob({ ...job, priority: 1.5 }),
   INVALID_PAYLOAD: () => queue.addJob({ ...job, payload: { total: 1n } }),

@@ -149,7 +149,7 @@ describe('what goes in comes back', () => {
   });
 
   test('in a database without an encoding', async () => {
-    await using other = await createDatabase({ encoding: 'SQL_ASCII' });
+    await using other = await createDatabase({ migrated: false, encoding: 'SQL_ASCII' });
     await cliOutput(['migrate'], { url: other.directUrl });
     await using queue = await open(other);
     await fuzz(queue, other, 10);
@@ -198,7 +198,7 @@ describe('what goes in comes back', () => {
 
 describe('what an encoding cannot hold', () => {
   test('is refused, and nothing beside it', async () => {
-    await using latin = await createDatabase({ encoding: 'LATIN1' });
+    await using latin = await createDatabase({ migrated: false, encoding: 'LATIN1' });
     await cliOutput(['migrate'], { url: latin.directUrl });
     await using queue = await open(latin);
     const job = (payload: string) => queue.addJob({ job_type: 'job', payload });

@@ -1,99 +1,228 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Pool } from 'pg';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { initJobQueue, type JobQueue } from '../index.js';
-import { cliOutput } from './helpers/cli.js';
-import { useDatabase } from './helpers/database.js';
+import { cli, cliOutput, migrations } from './helpers/cli.js';
+import { createDatabase, type TestDatabase, withDatabase } from './helpers/database.js';
 import { rejection } from './helpers/queue.js';
 
-/** A schema of its own: nobody but its owner may use it, where `public` is anybody's. */
-const schema = 'jobs';
-const database = useDatabase({ migrated: false });
-const role = `enqueuer_${randomUUID().replaceAll('-', '')}`;
+const SCHEMA = 'jobs';
 
-/** What docs/transactions.md tells to grant to a role that only adds jobs. */
-const documented = readFileSync(join(__dirname, '../docs/transactions.md'), 'utf8')
-  .replaceAll('public', schema)
-  .matchAll(/^grant (.*) to enqueuer;$/gm);
-const privileges = [...documented].map(([, privilege = '']) => privilege);
+/** What docs/guarantees.md lists, and nothing else. */
+const USER = {
+  'usage on schema': `usage on schema ${SCHEMA}`,
+  select: `select on ${SCHEMA}.job_queue`,
+  insert: `insert on ${SCHEMA}.job_queue`,
+  update: `update on ${SCHEMA}.job_queue`,
+  delete: `delete on ${SCHEMA}.job_queue`,
+  'usage on sequence': `usage on sequence ${SCHEMA}.job_queue_id_seq`,
+};
+const PRODUCER = {
+  'usage on schema': USER['usage on schema'],
+  insert: USER.insert,
+  'select on id': `select (id) on ${SCHEMA}.job_queue`,
+  'usage on sequence': USER['usage on sequence'],
+};
 
-const job = { job_type: 'task', payload: {} };
-let queue: JobQueue;
-let pool: Pool;
+const job = { job_type: 'task', payload: { to: 'ada@example.com' } };
 
-beforeAll(async () => {
-  await cliOutput(['migrate', '--schema', schema], { url: database.url });
-  await database.query(`create role ${role} login password 'secret'`);
-  const config = { ...database.directConfig, user: role, password: 'secret' };
-  queue = await initJobQueue({ databaseConfig: config, schema });
-  pool = new Pool(config);
-});
-afterAll(async () => {
-  await queue.close();
-  await pool.end();
-  // What it was granted, it was in this database.
-  await database.query(`drop owned by ${role}`);
-  await database.query(`drop role ${role}`);
-});
+/** A database with the tables in a schema of their own, where nobody is given anything. */
+async function createStrictDatabase(): Promise<TestDatabase> {
+  const database = await createDatabase({ migrated: false });
+  onTestFinished(() => database.drop());
+  await database.query('revoke all on schema public from public');
+  await cliOutput(['migrate', '--schema', SCHEMA], { url: database.directUrl });
+  return database;
+}
 
-beforeEach(async () => {
-  for (const privilege of privileges) await database.query(`grant ${privilege} to ${role}`);
-});
+/** A new role, which can connect and has these privileges; its connection string. */
+async function createRole(database: TestDatabase, privileges: string[] = []): Promise<string> {
+  const name = `role_${randomUUID().replaceAll('-', '')}`;
+  await database.query(`create role ${name} login password 'secret'`);
+  onTestFinished(async () => {
+    await database.query(`drop owned by ${name} cascade; drop role ${name}`);
+  });
+  for (const privilege of privileges) await database.query(`grant ${privilege} to ${name}`);
+  return Object.assign(new URL(database.directUrl), { username: name, password: 'secret' }).href;
+}
 
-test('a role that may insert, read ids and draw them adds jobs', async () => {
-  const ids = [
-    await queue.addJob(job),
-    ...(await queue.addJobs([job, job])),
-    await queue.addJob(job, { db: pool }),
-    ...(await queue.addJobs(pool, [job, job])),
+async function openQueue(url: string): Promise<JobQueue> {
+  const queue = await initJobQueue({ databaseConfig: { connectionString: url }, schema: SCHEMA });
+  onTestFinished(() => queue.close());
+  return queue;
+}
+
+/** Everything that can be asked of a queue, each by its name. */
+function everything(queue: JobQueue): [string, () => Promise<unknown>][] {
+  const processor = (options = {}) =>
+    queue.createProcessor(
+      { task: async () => {}, fails: () => Promise.reject(new Error('no')) },
+      { onError: () => {}, ...options },
+    );
+  return [
+    ['addJob', () => queue.addJob(job)],
+    ['addJobs', () => queue.addJobs([job, { ...job, job_type: 'fails' }])],
+    ['getJob', () => queue.getJob(1)],
+    ['getJobsByStatus', () => queue.getJobsByStatus('pending')],
+    ['getAllJobs', () => queue.getAllJobs()],
+    ['start', () => processor().start()],
+    ['start with jobType', () => processor({ jobType: 'task' }).start()],
+    ['start with removeOnComplete', () => processor({ removeOnComplete: true }).start()],
+    ['retryJob', () => queue.retryJob(1)],
+    ['cancelJob', () => queue.cancelJob(1)],
+    ['cancelAllUpcomingJobs', () => queue.cancelAllUpcomingJobs()],
+    ['reclaimStuckJobs', () => queue.reclaimStuckJobs()],
+    ['cleanupOldJobs', () => queue.cleanupOldJobs()],
   ];
-  const rows = await database.query<{ id: number }>(`select id::int from ${schema}.job_queue`);
-  expect(rows.map(({ id }) => id)).toEqual(ids);
-});
+}
 
-test('and can do nothing else with them', async () => {
-  for (const first of [[], [pool]] as const) {
-    for (const [method, ...args] of [
-      ['getJob', 1],
-      ['getAllJobs'],
-      ['retryJob', 1],
-      ['cancelJob', 1],
-      ['cancelAllUpcomingJobs'],
-      ['reclaimStuckJobs'],
-      ['cleanupOldJobs'],
-    ] as const) {
-      const call = (queue[method] as (...args: unknown[]) => Promise<unknown>).bind(queue);
-      const error = await rejection(call(...first, ...args), 'DATABASE_ERROR', /permission denied/);
-      expect(error.sqlState).toBe('42501');
-    }
-  }
-  const failed = queue.createProcessor({ task: async () => {} }, { onError() {} }).start();
-  await rejection(failed, 'DATABASE_ERROR', /permission denied/);
-});
-
-test.each([
-  `usage on schema ${schema}`,
-  `insert on ${schema}.job_queue`,
-  `select (id) on ${schema}.job_queue`,
-  `usage on sequence ${schema}.job_queue_id_seq`,
-])('without %s it adds none', async (privilege) => {
-  await database.query(`revoke ${privilege} from ${role}`);
-  for (const call of [queue.addJob(job), queue.addJob(job, { db: pool })]) {
-    const error = await rejection(call, 'DATABASE_ERROR', /permission denied/);
+/** What of `everything` is refused; all of it for want of a privilege, which the error says. */
+async function refused(queue: JobQueue): Promise<string[]> {
+  const names: string[] = [];
+  for (const [name, call] of everything(queue)) {
+    const failed = await call().then(
+      () => false,
+      () => true,
+    );
+    if (!failed) continue;
+    const error = await rejection(call(), 'DATABASE_ERROR', /permission denied for/);
     expect(error.sqlState).toBe('42501');
+    expect(error.message).toMatch(/a role needs usage on .* and select, insert, update and delete/);
+    names.push(name);
   }
+  return names;
+}
+
+describe('a role with the privileges of a user of the queue', () => {
+  test('can do everything', async () => {
+    const database = await createStrictDatabase();
+    const queue = await openQueue(await createRole(database, Object.values(USER)));
+    expect(await refused(queue)).toEqual([]);
+    expect(await queue.getJob(1)).toMatchObject(job);
+    const options = { workerId: 'a worker', onError: () => {} };
+    const id = await queue.addJob(job);
+    expect(await queue.createProcessor({ task: async () => {} }, options).start()).toBe(1);
+    expect(await queue.getJob(id)).toMatchObject({ status: 'completed' });
+  });
+
+  test.each(Object.keys(USER) as (keyof typeof USER)[])('needs %s', async (missing) => {
+    const database = await createStrictDatabase();
+    const { [missing]: _, ...others } = USER;
+    const queue = await openQueue(await createRole(database, Object.values(others)));
+    expect(await refused(queue)).not.toEqual([]);
+  });
+
+  test('can hand over a client of its own', async () => {
+    const database = await createStrictDatabase();
+    const url = await createRole(database, Object.values(USER));
+    const queue = await openQueue(url);
+    const pool = new Pool({ connectionString: url });
+    onTestFinished(() => pool.end());
+    const id = await queue.addJob(pool, job);
+    await queue.cancelJob(pool, id);
+    expect(await queue.getJob(pool, id)).toMatchObject({ status: 'cancelled' });
+  });
 });
 
-test('a role that may read, update and delete processes jobs', async () => {
-  await database.query(`grant select, update, delete on ${schema}.job_queue to ${role}`);
-  await database.query(`revoke insert on ${schema}.job_queue from ${role}`);
-  await database.query(`revoke usage on sequence ${schema}.job_queue_id_seq from ${role}`);
-  const pending = await queue.getJobsByStatus('pending');
-  const run = (removeOnComplete: boolean) =>
-    queue.createProcessor({ task: async () => {} }, { batchSize: 1, removeOnComplete }).start();
-  expect(await run(false)).toBe(1);
-  expect(await run(true)).toBe(1);
-  expect(await queue.getAllJobs()).toHaveLength(pending.length - 1);
+describe('a role that may only add jobs', () => {
+  test('can do that and nothing else', async () => {
+    const database = await createStrictDatabase();
+    const queue = await openQueue(await createRole(database, Object.values(PRODUCER)));
+    const names = everything(queue).map(([name]) => name);
+    expect(await refused(queue)).toEqual(names.filter((name) => !/^addJobs?$/.test(name)));
+    const rows = await database.query(`select distinct status from ${SCHEMA}.job_queue`);
+    expect(rows).toEqual([{ status: 'pending' }]);
+  });
+
+  test('can do that from SQL too', async () => {
+    const database = await createStrictDatabase();
+    const pool = new Pool({
+      connectionString: await createRole(database, Object.values(PRODUCER)),
+    });
+    onTestFinished(() => pool.end());
+    const { rows } = await pool.query(`select ${SCHEMA}.add_job('task', '{}')::int as id`);
+    expect(rows).toEqual([{ id: 1 }]);
+  });
+
+  test.each(Object.keys(PRODUCER) as (keyof typeof PRODUCER)[])('needs %s', async (missing) => {
+    const database = await createStrictDatabase();
+    const { [missing]: _, ...others } = PRODUCER;
+    const queue = await openQueue(await createRole(database, Object.values(others)));
+    expect(await refused(queue)).toContain('addJob');
+  });
+});
+
+describe('a role that migrates', () => {
+  async function emptyDatabase() {
+    const database = await createDatabase({ migrated: false });
+    onTestFinished(() => database.drop());
+    await database.query('revoke all on schema public from public');
+    return database;
+  }
+
+  test('needs to create in the schema, and owns what it made', async () => {
+    const database = await emptyDatabase();
+    await database.query(`create schema ${SCHEMA}`);
+    const url = await createRole(database, [`usage, create on schema ${SCHEMA}`]);
+    await cliOutput(['migrate', '--schema', SCHEMA], { url });
+    await cliOutput(['migrate', 'status', '--schema', SCHEMA], { url });
+    const queue = await openQueue(url);
+    expect(await refused(queue)).toEqual([]);
+    await cliOutput(['migrate', 'down', '1000', '--schema', SCHEMA], { url });
+  });
+
+  test('needs to create in the database, where the schema does not exist', async () => {
+    const database = await emptyDatabase();
+    const url = await createRole(database, [`create on database ${database.name}`]);
+    await cliOutput(['migrate', '--schema', SCHEMA], { url });
+    expect(await refused(await openQueue(url))).toEqual([]);
+  });
+
+  test.each([
+    ['that does not exist', []],
+    ['that it may only use', [`usage on schema ${SCHEMA}`]],
+  ])('is told what it lacks in a schema %s', async (_, privileges: string[]) => {
+    const database = await emptyDatabase();
+    if (privileges.length > 0) await database.query(`create schema ${SCHEMA}`);
+    const url = await createRole(database, privileges);
+    const { code, stderr } = await cli(['migrate', '--schema', SCHEMA], { url });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/lacks a privilege: permission denied for (schema|database)/);
+    expect(stderr).toContain('to migrate, it must own');
+  });
+
+  test('must own the table that somebody else made', async () => {
+    const database = await emptyDatabase();
+    await cliOutput(['migrate', '--schema', SCHEMA], { url: database.directUrl });
+    const allButTheFirst = String(migrations.length - 1);
+    await cliOutput(['migrate', 'down', allButTheFirst, '--schema', SCHEMA], {
+      url: database.directUrl,
+    });
+    const url = await createRole(database, [
+      `usage, create on schema ${SCHEMA}`,
+      `all on all tables in schema ${SCHEMA}`,
+    ]);
+    const { code, stderr } = await cli(['migrate', '--schema', SCHEMA], { url });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/failed and was undone: must be owner of table job_queue/);
+  });
+
+  test('to see the status, reading the record is enough', async () => {
+    const database = await createStrictDatabase();
+    const url = await createRole(database, [
+      `usage on schema ${SCHEMA}`,
+      `select on ${SCHEMA}.job_queue_migrations`,
+    ]);
+    const status = await cliOutput(['migrate', 'status', '--schema', SCHEMA], { url });
+    expect(status).toMatch(/(\d+) of \1 migrations applied/);
+  });
+});
+
+test('a role without the right to connect is told so', async () => {
+  const database = await createStrictDatabase();
+  await database.query(`revoke connect on database ${database.name} from public`);
+  const url = withDatabase(await createRole(database, []), database.name);
+  const queue = await openQueue(url);
+  const error = await rejection(queue.getJob(1), 'CONNECTION_FAILED', /permission denied for data/);
+  expect(error.sqlState).toBe('42501');
 });

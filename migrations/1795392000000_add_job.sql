@@ -1,6 +1,6 @@
 -- Adds a job from SQL: from triggers, from psql, from other languages. What it takes, its defaults and
 -- what it refuses are those of the API's addJob; what it refuses has the SQLSTATE 22023. It runs with the
--- rights of its caller, who needs no more than to insert into job_queue.
+-- rights of its caller, who needs what addJob needs: see docs/transactions.md.
 
 -- Up Migration
 

@@ -7,6 +7,11 @@ export declare class NativeProcessor {
   /** Resolves when the processor was stopped and has ended. Not to be called while an engine runs. */
   runInBackground(): Promise<undefined>
   /**
+   * Runs what is due until nothing is, or until so much time is over; resolves to JSON:
+   * `{ started, completed, failed, cancelled, released }`. Not to be called while an engine runs.
+   */
+  runUntilEmpty(timeMs: number): Promise<string>
+  /**
    * Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, cancelled? }[]`,
    * where `error` is the entry for `error_history`, and `cancelled` says that the run was told
    * that its job is to be cancelled before it ended.
@@ -96,5 +101,7 @@ export interface ProcessorSettings {
   defaultTimeoutMs: number | null
   cancelGraceMs: number
   jobTypes: Array<string> | null
+  /** The types that there are handlers for. */
+  handledTypes: Array<string>
   removeOnComplete: boolean
 }

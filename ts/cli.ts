@@ -1,7 +1,11 @@
 #!/usr/bin/env node
 // The program `pg-bg-job-queue-cli`. All it does is in cli/main.ts, where tests reach it.
 
+import { requireAddon } from './addon/require.js';
 import { main } from './cli/main.js';
+import { loadAddonWith } from './native.js';
+
+loadAddonWith(requireAddon);
 
 // `--print-sql | head` closes the pipe early, which is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

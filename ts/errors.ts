@@ -11,12 +11,17 @@ export type JobQueueErrorCode =
   | 'CANCELLED'
   | 'DEADLINE'
   | 'CLOSED'
+  | 'ADDON_UNAVAILABLE'
   | 'DATABASE_ERROR';
+
+const brand = Symbol.for('pg-bg-job-queue.JobQueueError');
 
 /**
  * The one class of every error that this package rejects with or throws.
  *
  * Never holds a payload, a password or a connection string.
+ *
+ * `instanceof` holds across copies of this package: a bundler may put several into one process.
  */
 export class JobQueueError extends Error {
   override readonly name = 'JobQueueError';
@@ -35,5 +40,14 @@ export class JobQueueError extends Error {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     if (details.sqlState !== undefined) this.sqlState = details.sqlState;
+    Object.defineProperty(this, brand, { value: true });
   }
 }
+
+Object.defineProperty(JobQueueError, Symbol.hasInstance, {
+  value(this: unknown, value: unknown): boolean {
+    // Of a subclass, only its own instances are instances.
+    const branded = this === JobQueueError && typeof value === 'object' && value && brand in value;
+    return Boolean(branded) || Function.prototype[Symbol.hasInstance].call(this, value);
+  },
+});

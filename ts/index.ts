@@ -3,29 +3,9 @@
  *
  * @packageDocumentation
  */
+import { requireAddon } from './addon/require.js';
+import { loadAddonWith } from './native.js';
 
-export type { DatabaseClient } from './clients/recognise.js';
-export { currentJob } from './current-job.js';
-export { JobQueueError, type JobQueueErrorCode } from './errors.js';
-export { initJobQueue } from './queue.js';
-export type {
-  AnyJobOptions,
-  CancelFilters,
-  DatabaseConfig,
-  DatabaseOptions,
-  JobContext,
-  JobErrorEntry,
-  JobHandler,
-  JobHandlers,
-  JobId,
-  JobOptions,
-  JobQueue,
-  JobQueueConfig,
-  JobRecord,
-  JobRow,
-  JobStatus,
-  JobType,
-  Processor,
-  ProcessorOptions,
-  SslConfig,
-} from './types.js';
+loadAddonWith(requireAddon);
+
+export * from './face.js';

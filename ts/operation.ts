@@ -19,5 +19,6 @@ export type Operation =
   | { verb: 'cancel'; id: number }
   | ({ verb: 'cancelUpcoming' } & ParsedFilters)
   | { verb: 'complete'; id: number; runNo: number; remove: boolean }
+  | { verb: 'backlog' }
   | { verb: 'reclaim'; maxProcessingMinutes: number }
   | { verb: 'cleanup'; daysToKeep: number; after: CleanupPosition | null };

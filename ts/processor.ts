@@ -25,6 +25,15 @@ type Message =
   | { kind: 'abort'; id: number; runNo: number; error: NativeError }
   | { kind: 'error'; error: NativeError };
 
+/** What an engine has done: see `src/processor/tally.rs`. */
+export interface Tally {
+  started: number;
+  completed: number;
+  failed: number;
+  cancelled: number;
+  released: number;
+}
+
 type InContext = <T>(run: () => T) => T;
 
 /** What a processor needs of the queue that makes it. */
@@ -67,6 +76,7 @@ export class JobProcessor implements Processor {
           defaultTimeoutMs: options.defaultTimeout,
           cancelGraceMs: options.cancelGrace,
           jobTypes: options.jobTypes,
+          handledTypes: [...handlers.keys()],
           removeOnComplete: options.removeOnComplete,
         },
         (message) => this.hear(JSON.parse(message) as Message),
@@ -94,6 +104,16 @@ export class JobProcessor implements Processor {
     const ran = await this.keep('batch', call(this.processor.start()));
     this.log(`${this.options.workerId} ran ${ran} jobs`);
     return ran;
+  }
+
+  /** Runs what is due until nothing is, or until so many milliseconds are over. */
+  async runUntilEmpty(timeMs: number): Promise<Tally> {
+    this.home.refuseIfClosed('start');
+    this.refuseIfBusy('start');
+    this.inContext = AsyncLocalStorage.snapshot();
+    const tally = await this.keep('batch', call(this.processor.runUntilEmpty(timeMs)));
+    this.log(`${this.options.workerId} ran until nothing was due, or its time was up: ${tally}`);
+    return JSON.parse(tally) as Tally;
   }
 
   startInBackground(): void {

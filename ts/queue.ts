@@ -1,5 +1,9 @@
 import { refuse } from './arguments/check.js';
-import { parseHandlers, parseProcessorOptions } from './arguments/processor.js';
+import {
+  type ParsedProcessorOptions,
+  parseHandlers,
+  parseProcessorOptions,
+} from './arguments/processor.js';
 import {
   parseDatabaseOptions,
   parseDays,
@@ -16,6 +20,7 @@ import { CLIENTS, recognise } from './clients/recognise.js';
 import { type ResolvedConfig, resolveConfig } from './config.js';
 import { ClientDatabase, type Database, OwnDatabase } from './database.js';
 import { JobQueueError } from './errors.js';
+import { forgetQueue, HotReloadedProcessor, isNextDevelopment, sharedQueue } from './hot-reload.js';
 import { type Log, openLog } from './log.js';
 import { callSync, type NativeQueue, native } from './native.js';
 import { createPool } from './node-postgres.js';
@@ -30,14 +35,42 @@ import type { JobQueue, JobQueueConfig, JobRow, Processor } from './types.js';
  * `PayloadMap` maps job types to the types of their payloads:
  * `initJobQueue<{ send_email: { to: string } }>({ databaseConfig: { connectionString } })`.
  *
+ * In `next dev`, where an edit evaluates the app's modules anew, the same configuration gives the same queue
+ * for as long as it is open.
+ *
  * Rejects with `INVALID_CONFIG`.
  */
 // biome-ignore lint/suspicious/noExplicitAny: without a payload map, every job type takes any payload
 export async function initJobQueue<PayloadMap = any>(
   config: JobQueueConfig,
 ): Promise<JobQueue<PayloadMap>> {
-  const queue: JobQueue<Record<string, unknown>> = new PostgresJobQueue(resolveConfig(config));
+  const resolved = resolveConfig(config);
+  const queue: JobQueue<Record<string, unknown>> = sharedQueue(
+    resolved,
+    () => new PostgresJobQueue(resolved),
+  );
   return queue as unknown as JobQueue<PayloadMap>;
+}
+
+/**
+ * By this name `createRouteHandler` finds what it needs of a queue, also of one that another copy of
+ * this module has opened.
+ */
+export const QUEUE_INTERNALS = Symbol.for('pg-bg-job-queue.internals');
+
+/** What `createRouteHandler` needs of a queue. */
+export interface QueueInternals {
+  createProcessor(handlers: unknown, options: ParsedProcessorOptions): JobProcessor;
+  reclaimStuckJobs(): Promise<number>;
+  /** Deletes while there is something old enough among the oldest, and `goOn()`. */
+  deleteOldJobs(daysToKeep: number, goOn: () => boolean): Promise<number>;
+  backlog(): Promise<Backlog>;
+}
+
+/** What is left to do: how many jobs are due, and when the next is, in milliseconds since the Unix epoch. */
+export interface Backlog {
+  due: number;
+  nextDueAt: number | null;
 }
 
 type AnyRecord = JobRow<Record<string, unknown>, string>;
@@ -160,21 +193,49 @@ class PostgresJobQueue {
   async cleanupOldJobs(...args: Arguments): Promise<number> {
     const { database, rest } = this.split('cleanupOldJobs', args, 1);
     const daysToKeep = parseDays('cleanupOldJobs', rest[0]);
-    let deleted = 0;
+    return this.deleteCompleted(database, daysToKeep, () => true);
+  }
+
+  /** Goes on after each batch that has a next, if `goOn`, given how many that one has deleted. */
+  private async deleteCompleted(
+    database: Database,
+    daysToKeep: number,
+    goOn: (deleted: number) => boolean,
+  ): Promise<number> {
+    let total = 0;
     let after: CleanupPosition | null = null;
-    do {
+    for (;;) {
       const [result] = await database.run({ verb: 'cleanup', daysToKeep, after });
       const batch = JSON.parse(result ?? '') as { deleted: number; last: CleanupPosition | null };
-      deleted += batch.deleted;
+      total += batch.deleted;
       after = batch.last;
-    } while (after !== null);
-    this.log(`deleted ${deleted} old jobs`);
-    return deleted;
+      if (after === null || !goOn(batch.deleted)) break;
+    }
+    this.log(`deleted ${total} old jobs`);
+    return total;
   }
 
   createProcessor(handlers: unknown, options?: unknown): Processor {
+    return this.openProcessor(handlers, parseProcessorOptions(options));
+  }
+
+  [QUEUE_INTERNALS](): QueueInternals {
+    return {
+      createProcessor: (handlers, options) => this.openProcessor(handlers, options),
+      reclaimStuckJobs: () => this.reclaimStuckJobs(),
+      deleteOldJobs: (daysToKeep, goOn) =>
+        this.deleteCompleted(this.database, daysToKeep, (deleted) => deleted > 0 && goOn()),
+      backlog: async () => {
+        const [result] = await this.database.run({ verb: 'backlog' });
+        return JSON.parse(result ?? '') as Backlog;
+      },
+    };
+  }
+
+  private openProcessor(handlers: unknown, options: ParsedProcessorOptions): JobProcessor {
     this.refuseIfClosed('createProcessor');
-    return new JobProcessor(
+    const Processor = isNextDevelopment() ? HotReloadedProcessor : JobProcessor;
+    return new Processor(
       {
         queue: this.queue,
         running: this.processors,
@@ -186,7 +247,7 @@ class PostgresJobQueue {
         refuseIfClosed: (method) => this.refuseIfClosed(method),
       },
       parseHandlers(handlers),
-      parseProcessorOptions(options),
+      options,
     );
   }
 
@@ -206,6 +267,7 @@ class PostgresJobQueue {
   }
 
   private async shutDown(): Promise<void> {
+    forgetQueue(this);
     const draining = [...this.processors].map((processor) => processor.stopAndDrain(DRAIN_TIMEOUT));
     await Promise.all(draining);
     // The user may have ended the pool already, which a second time is an error.

@@ -5,6 +5,8 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Writable } from 'node:stream';
+import { inject } from 'vitest';
+import { secretsOf } from './secrets.js';
 
 const root = join(__dirname, '../..');
 
@@ -39,7 +41,10 @@ export interface ScriptResult {
   durationMs: number;
 }
 
-/** Runs a script to its end, whichever that is; only one that outlasts its time is an error. */
+/**
+ * Runs a script to its end, whichever that is; only one that outlasts its time, or prints a secret of
+ * the run, is an error.
+ */
 export function runScript(script: Script, options?: ScriptOptions): Promise<ScriptResult> {
   return spawnScript(script, options).exited;
 }
@@ -74,6 +79,7 @@ export function spawnScript(script: Script, options: ScriptOptions = {}): Runnin
   if (stdin !== undefined) child.stdin.end(stdin);
 
   const printed = { stdout: '', stderr: '' };
+  const secrets = secretsOf(inject('serverUrl'));
   const lines: string[] = [];
   const watchers: ((line: string) => void)[] = [];
   for (const stream of ['stdout', 'stderr'] as const) {
@@ -96,6 +102,9 @@ export function spawnScript(script: Script, options: ScriptOptions = {}): Runnin
     child.once('error', reject);
     child.once('close', (code, signal) => {
       clearTimeout(timer);
+      if (secrets.some((secret) => (printed.stdout + printed.stderr).includes(secret))) {
+        reject(new Error('the script printed a secret'));
+      }
       resolve({ code, signal, ...printed, durationMs: performance.now() - startedAt });
     });
   }).finally(() => {

@@ -27,8 +27,10 @@ export function withDatabase(url: string, name: string): string {
 export interface DatabaseOptions {
   /** Default true: with the tables of the package in it. */
   migrated?: boolean;
-  /** Default `UTF8`. Another one is not `migrated`. */
-  encoding?: 'LATIN1' | 'SQL_ASCII';
+  /** Default `UTF8`; another one needs `migrated: false`. */
+  encoding?: 'UTF8' | 'LATIN1' | 'SQL_ASCII';
+  /** A superuser's connection string to another server than that of the run; needs `migrated: false`. */
+  serverUrl?: string;
 }
 
 /** A new database, to be dropped by the caller: `await using database = await createDatabase()`. */
@@ -72,12 +74,17 @@ export class TestDatabase implements AsyncDisposable {
   readonly directUrl: string;
   readonly directConfig: Fields;
 
-  readonly #server = inject('serverUrl');
+  readonly #server: string;
   readonly #template: string;
   readonly #encoding: string;
   #pool: Pool | undefined;
 
-  constructor({ encoding, migrated = encoding === undefined }: DatabaseOptions = {}) {
+  constructor({
+    migrated = true,
+    encoding = 'UTF8',
+    serverUrl = inject('serverUrl'),
+  }: DatabaseOptions = {}) {
+    this.#server = serverUrl;
     this.directUrl = withDatabase(this.#server, this.name);
     const { hostname, port, username, password } = new URL(this.directUrl);
     this.directConfig = {
@@ -92,7 +99,7 @@ export class TestDatabase implements AsyncDisposable {
     this.url = pooler ? throughPooler(this.directUrl, pooler) : this.directUrl;
     this.config = { ...this.directConfig, ...pooler, ...(max && { max }) };
     this.#template = migrated ? templateName : 'template0';
-    this.#encoding = encoding ?? 'UTF8';
+    this.#encoding = encoding;
   }
 
   /** A node-postgres pool, made when it is first asked for and ended by `drop`. */

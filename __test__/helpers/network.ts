@@ -42,15 +42,93 @@ export async function openServer(accept: (socket: Socket) => void = () => {}): P
   };
 }
 
-/** A way to another server that can be cut. */
-export function openProxy(target: Address): Promise<TestServer> {
-  return openServer((socket) => {
-    const upstream = connect(target.port, target.host);
+export interface TestProxy extends TestServer {
+  /** Where new connections lead from now on. */
+  target: Address;
+  /** From now on nothing gets through, in neither direction, and nobody is told. */
+  silence(): void;
+  /** What was said meanwhile arrives, and all goes on. */
+  resume(): void;
+  /**
+   * What is connected now stays silent for ever; what connects later is served. As where a firewall
+   * has forgotten its connections: both ends keep them open, and neither hears of the other.
+   */
+  forget(): void;
+  /**
+   * From now on an answer that holds this text is lost, together with its connection: what was asked
+   * has been done. Until `deliverAnswers`.
+   */
+  loseAnswers(text: string): void;
+  deliverAnswers(): void;
+}
+
+/** A way to another server, through a network that fails as a test says. */
+export async function openProxy(target: Address): Promise<TestProxy> {
+  interface Passage {
+    stop(): void;
+    flow(): void;
+  }
+  const passages = new Set<Passage>();
+  let silent = false;
+  let lost: string | null = null;
+  const server = await openServer((socket) => {
+    const upstream = connect(proxy.target.port, proxy.target.host);
     upstream.on('error', () => {});
-    socket.pipe(upstream).pipe(socket);
-    socket.on('close', () => upstream.destroy());
+    // Before the pipe's own listener, which then writes to nobody.
+    upstream.on('data', (data) => {
+      if (lost !== null && data.includes(lost)) socket.destroy();
+    });
+    const passage = {
+      flow() {
+        socket.pipe(upstream).pipe(socket);
+      },
+      // A socket that nobody reads does not tell of its end either.
+      stop() {
+        socket.unpipe(upstream).pause();
+        upstream.unpipe(socket).pause();
+      },
+    };
+    passages.add(passage);
+    if (silent) passage.stop();
+    else passage.flow();
+    socket.on('close', () => {
+      upstream.destroy();
+      passages.delete(passage);
+    });
     upstream.on('close', () => socket.destroy());
   });
+  const stop = () => {
+    for (const passage of passages) passage.stop();
+  };
+  const proxy: TestProxy = {
+    target,
+    address: server.address,
+    get accepted() {
+      return server.accepted;
+    },
+    cut: server.cut,
+    silence() {
+      silent = true;
+      stop();
+    },
+    resume() {
+      silent = false;
+      for (const passage of passages) passage.flow();
+    },
+    forget() {
+      stop();
+      passages.clear();
+      silent = false;
+    },
+    loseAnswers(text) {
+      lost = text;
+    },
+    deliverAnswers() {
+      lost = null;
+    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+  return proxy;
 }
 
 /** Where nothing listens. */

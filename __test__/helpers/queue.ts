@@ -12,6 +12,7 @@ import {
   type ProcessorOptions,
 } from '../../index.js';
 import type { TestDatabase } from './database.js';
+import { expectNoSecrets } from './secrets.js';
 import { deferred } from './until.js';
 
 export type QueueOptions = Omit<JobQueueConfig, 'databaseConfig'> & {
@@ -81,7 +82,10 @@ export async function beginDueJobs(queue: JobQueue, options?: ProcessorOptions) 
   };
 }
 
-/** What a promise rejects with, if that is a `JobQueueError` of this code and message. */
+/**
+ * What a promise rejects with, if that is a `JobQueueError` of this code and message, which tells no
+ * secret.
+ */
 export async function rejection(
   promise: Promise<unknown>,
   code: JobQueueErrorCode,
@@ -93,5 +97,6 @@ export async function rejection(
   );
   expect(error).toBeInstanceOf(JobQueueError);
   expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
+  expectNoSecrets(error);
   return error as JobQueueError;
 }

@@ -7,7 +7,10 @@ export const root = join(__dirname, '../..');
 export const cli = join(root, 'cli.js');
 
 /** Builds the package, unless it is there and its addon loads on this machine. */
-export async function ensureBuilt(display: Display, signal: AbortSignal): Promise<void> {
+export async function ensureBuilt(
+  display: Pick<Display, 'say' | 'restartClock'>,
+  signal: AbortSignal,
+): Promise<void> {
   const loaded = await loads();
   // A Ctrl-C ends the attempt, too, which then looks like a failure.
   signal.throwIfAborted();

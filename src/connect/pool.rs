@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use deadpool::Runtime;
 use deadpool::managed::{self, Manager, Metrics, PoolError, RecycleError, RecycleResult, WeakPool};
@@ -21,8 +21,9 @@ use super::statement::{Statement, Value};
 use crate::error::{Code, Error, Result};
 
 /// A connection that was idle for longer is asked whether it lives before it is used: the process
-/// may have been frozen, and the server or something in between may have closed it meanwhile.
-const TRUSTED_FOR: Duration = Duration::from_secs(20);
+/// may have been frozen, and the server or something in between may have closed it meanwhile. By the
+/// wall's clock, because the other one may stop with a machine that is frozen.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// How long such a connection has to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a statement is sent that the server undoes for the sake of other transactions.
@@ -75,26 +76,34 @@ impl Connections {
     }
 }
 
+struct Connection {
+    postgres: PgConnection,
+    used_at: SystemTime,
+}
+
 impl Manager for Connections {
-    type Type = PgConnection;
+    type Type = Connection;
     type Error = Error;
 
-    async fn create(&self) -> Result<PgConnection> {
+    async fn create(&self) -> Result<Connection> {
         let options = self.connect_options().await?;
         let failed = |error| connect_failed(error, &self.settings);
-        let mut connection = PgConnection::connect_with(&options).await.map_err(failed)?;
+        let mut postgres = PgConnection::connect_with(&options).await.map_err(failed)?;
         if self.settings.pooler == Pooler::None {
-            connection
+            postgres
                 .execute(sqlx::raw_sql(AssertSqlSafe(self.settings.for_session())))
                 .await
                 .map_err(failed)?;
         }
-        Ok(connection)
+        Ok(Connection {
+            postgres,
+            used_at: SystemTime::now(),
+        })
     }
 
     async fn recycle(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         metrics: &Metrics,
     ) -> RecycleResult<Error> {
         let too_old = |limit| metrics.age() >= limit;
@@ -104,10 +113,12 @@ impl Manager for Connections {
         if self.distrusts(metrics) {
             return Err(RecycleError::message("made before another broke"));
         }
-        if metrics.last_used() < TRUSTED_FOR {
+        // A clock that was set back is an error here.
+        let idle = connection.used_at.elapsed();
+        if idle.is_ok_and(|idle| idle < TRUSTED_FOR) {
             return Ok(());
         }
-        match timeout(PING_TIMEOUT, connection.ping()).await {
+        match timeout(PING_TIMEOUT, connection.postgres.ping()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(RecycleError::message("does not answer")),
         }
@@ -218,13 +229,14 @@ impl Pool {
     ) -> Result<Vec<PgRow>> {
         // The place is free again when the connection is back, not before.
         let (_place, mut connection) = self.get().await?;
-        let answer = ask(&mut connection, statement, self.settings());
+        let answer = ask(&mut connection.postgres, statement, self.settings());
         let rows = match limit {
             None => answer.await,
             Some(limit) => timeout(limit, answer)
                 .await
                 .unwrap_or(Err(Failure::Silence(limit))),
         };
+        connection.used_at = SystemTime::now();
         let failure = match rows {
             Ok(rows) => return Ok(rows),
             Err(failure) => failure,
@@ -263,7 +275,7 @@ impl Pool {
         self.connections.close();
         for connection in idle {
             // The server notices a closed socket as well as a farewell.
-            let _ = connection.close().await;
+            let _ = connection.postgres.close().await;
         }
     }
 
@@ -288,7 +300,7 @@ async fn reap(pool: WeakPool<Connections>, idle_timeout: Duration) {
             .retain(|_, metrics| metrics.last_used() < idle_timeout)
             .removed;
         for connection in idle {
-            let _ = connection.close().await;
+            let _ = connection.postgres.close().await;
         }
     }
 }

@@ -149,6 +149,15 @@ pub(super) fn connect_failed(error: sqlx::Error, settings: &Settings) -> Error {
         sqlx::Error::Configuration(error) => error.to_string(),
         other => other.to_string(),
     };
+    // What it says quotes the character.
+    let cause = if cause.contains("saslprep") {
+        String::from(
+            "the name or the password of the user has a character that cannot be sent: SASLprep \
+             (RFC 4013), by which both are prepared, allows no control characters and no emoji",
+        )
+    } else {
+        cause
+    };
     let cause = match certificate_advice(&cause).or_else(|| startup_advice(&cause)) {
         Some(advice) => format!("{cause} ({advice})"),
         None => cause,

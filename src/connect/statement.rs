@@ -68,33 +68,32 @@ impl Statement {
         let mut rest = &*self.sql;
         while let Some(at) = rest.find(['$', '\'', '"']) {
             whole += &rest[..at];
-            let (mark, after) = rest[at..].split_at(1);
-            if mark != "$" {
-                // What is quoted may hold dollars of its own. A doubled quote ends it and begins it anew.
-                let end = after.find(mark).map_or(after.len(), |end| end + 1);
-                whole += mark;
+            let (sign, after) = rest[at..].split_at(1);
+            if sign == "$" {
+                let (literal, digits) = parameter(after, &literals);
+                whole += literal.unwrap_or(sign);
+                rest = &after[digits..];
+            } else {
+                // What is quoted, as a schema's name is, has no parameters. A doubled quote is the end
+                // of one such part and the beginning of the next.
+                let end = after.find(sign).map_or(after.len(), |end| end + 1);
+                whole += sign;
                 whole += &after[..end];
                 rest = &after[end..];
-                continue;
-            }
-            let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            let number = after[..digits]
-                .parse()
-                .ok()
-                .and_then(|n: usize| n.checked_sub(1));
-            match number.and_then(|at| literals.get(at)) {
-                Some(literal) => {
-                    whole += literal;
-                    rest = &after[digits..];
-                }
-                None => {
-                    whole += mark;
-                    rest = after;
-                }
             }
         }
         whole += rest;
         Some(whole)
+    }
+}
+
+/// The literal of the parameter whose number is at the start of `text`, and how many digits that has.
+fn parameter<'a>(text: &str, literals: &'a [String]) -> (Option<&'a str>, usize) {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let at = (text[..digits].parse().ok()).and_then(|number: usize| number.checked_sub(1));
+    match at.and_then(|at| literals.get(at)) {
+        Some(literal) => (Some(literal), digits),
+        None => (None, 0),
     }
 }
 
@@ -131,10 +130,12 @@ impl Schema {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let sql = statements.entry(template).or_insert_with(|| {
-            template
-                .replace("{jobs}", &self.table("job_queue"))
-                .replace("{schema}", &literal(&self.name))
-                .into()
+            // In one pass: the name may itself hold what stands for it.
+            let table = self.table("job_queue");
+            let parts = template
+                .split("{schema}")
+                .map(|part| part.replace("{jobs}", &table));
+            parts.collect::<Vec<_>>().join(&literal(&self.name)).into()
         });
         Statement {
             sql: Arc::clone(sql),
@@ -191,13 +192,24 @@ mod tests {
     }
 
     #[test]
-    fn sets_nothing_into_what_is_quoted() {
-        let schema = Schema::new(r#"$1 "'$1"#);
-        let sql = "select $1 from {jobs} where {schema} = '$1''$1' or $1";
-        let statement = schema.statement(sql, vec!["x".into()]);
+    fn what_is_quoted_has_no_parameters() {
+        let schema = Schema::new(r#"a$1"b'$1\"#);
+        let template = "select '$1', '', $1 from {jobs} where schema = {schema} and $1";
+        let statement = schema.statement(template, vec!["\"'".into()]);
         assert_eq!(
             statement.with_literals().as_deref(),
-            Some(r#"select E'x' from "$1 ""'$1"."job_queue" where E'$1 "''$1' = '$1''$1' or E'x'"#)
+            Some(
+                r#"select '$1', '', E'"''' from "a$1""b'$1\"."job_queue" where schema = E'a$1"b''$1\\' and E'"'''"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_schema_may_be_named_as_what_stands_for_it() {
+        let schema = Schema::new("{jobs}{schema}");
+        assert_eq!(
+            &*schema.statement("select {schema} from {jobs}", vec![]).sql,
+            r#"select E'{jobs}{schema}' from "{jobs}{schema}"."job_queue""#
         );
     }
 

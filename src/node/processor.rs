@@ -19,13 +19,16 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::error::{Result, invalid, to_json, to_napi};
 use super::outcome::OutcomeMessage;
 use super::queue::NativeQueue;
 use crate::connect::Listener;
 use crate::error::Error;
-use crate::processor::{ClaimedJob, Engine, Handlers, Mode, Outcome, Run, Running, Settings};
+use crate::processor::{
+    ClaimedJob, Engine, Handlers, Mode, Outcome, Run, Running, Settings, Tally,
+};
 use crate::store::Worker;
 
 #[napi(object, use_nullable = true, object_to_js = false)]
@@ -38,6 +41,8 @@ pub struct ProcessorSettings {
     pub default_timeout_ms: Option<u32>,
     pub cancel_grace_ms: u32,
     pub job_types: Option<Vec<String>>,
+    /// The types that there are handlers for.
+    pub handled_types: Vec<String>,
     pub remove_on_complete: bool,
 }
 
@@ -125,7 +130,7 @@ impl Handlers for JsHandlers {
 /// Hears of due jobs and of cancelled ones, for as long as this is awaited. A batch that ends at once, as
 /// most do, is not worth a connection.
 async fn listen(listener: &Arc<Listener>, mode: Mode) -> Infallible {
-    if mode == Mode::Batch {
+    if mode != Mode::Background {
         tokio::time::sleep(LONG_BATCH).await;
     }
     let _attendance = listener.attend();
@@ -186,6 +191,7 @@ impl NativeProcessor {
         let exchanges = pool.max_connections().min(2);
         let ms = |ms: u32| Duration::from_millis(ms.into());
         let running = Arc::default();
+        let taken_types = settings.job_types.clone().unwrap_or(settings.handled_types);
         queue.engines.add(&running);
         Ok(Self {
             worker: Arc::new(Worker {
@@ -202,6 +208,8 @@ impl NativeProcessor {
                 concurrency: settings.concurrency as usize,
                 poll_interval: ms(settings.poll_interval_ms),
                 lease: ms(settings.lease_ms),
+                job_types: taken_types,
+                usual: queue.usual.clone(),
                 default_timeout: settings.default_timeout_ms.map(ms),
                 cancel_grace: ms(settings.cancel_grace_ms),
                 exchanges,
@@ -215,7 +223,7 @@ impl NativeProcessor {
     #[napi]
     pub fn start<'env>(&self, env: &'env Env) -> Result<PromiseRaw<'env, f64>> {
         let engine = self.begin(Mode::Batch);
-        env.spawn_future(async move { engine.await.map(|ran| ran as f64) })
+        env.spawn_future(async move { engine.await.map(|tally| tally.started as f64) })
     }
 
     /// Resolves when the processor was stopped and has ended. Not to be called while an engine runs.
@@ -225,8 +233,21 @@ impl NativeProcessor {
         env.spawn_future(async move { engine.await.map(drop) })
     }
 
+    /// Runs what is due until nothing is, or until so much time is over; resolves to JSON:
+    /// `{ started, completed, failed, cancelled, released }`. Not to be called while an engine runs.
+    #[napi]
+    pub fn run_until_empty<'env>(
+        &self,
+        env: &'env Env,
+        time_ms: u32,
+    ) -> Result<PromiseRaw<'env, String>> {
+        let deadline = Instant::now() + Duration::from_millis(time_ms.into());
+        let engine = self.begin(Mode::UntilEmpty { deadline });
+        env.spawn_future(async move { engine.await.map(|tally| to_json(&tally)) })
+    }
+
     /// The engine can be stopped from the moment that this returns.
-    fn begin(&self, mode: Mode) -> impl Future<Output = Result<u64>> + use<> {
+    fn begin(&self, mode: Mode) -> impl Future<Output = Result<Tally>> + use<> {
         let (engine, handle) = Engine::new(
             self.worker.clone(),
             self.handlers.clone(),

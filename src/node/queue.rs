@@ -10,7 +10,7 @@ use super::password::Passwords;
 use super::processor::{NativeProcessor, ProcessorSettings};
 use super::settings::ConnectionSettings;
 use crate::connect::{Heard, Listener, Pool, Schema};
-use crate::processor::Engines;
+use crate::processor::{Engines, UsualDurations};
 use crate::store::{CHANNEL, Notice, Operation, Table};
 
 #[napi]
@@ -21,6 +21,7 @@ pub struct NativeQueue {
     passwords: Passwords,
     pub(super) engines: Arc<Engines>,
     pub(super) listener: Arc<Listener>,
+    pub(super) usual: Arc<UsualDurations>,
 }
 
 #[napi]
@@ -46,6 +47,7 @@ impl NativeQueue {
             schema,
             passwords,
             engines,
+            usual: Arc::default(),
         })
     }
 

@@ -158,7 +158,7 @@ impl Held {
 
     /// The runs whose lease is half over, to be extended now. A job that ends before that costs no
     /// write.
-    pub fn to_extend(&mut self, now: Instant) -> Vec<Run> {
+    pub fn begin_extending(&mut self, now: Instant) -> Vec<Run> {
         if self.extend_at.is_none_or(|at| at > now) {
             return Vec::new();
         }

@@ -11,24 +11,30 @@ mod held;
 mod job;
 mod pace;
 mod running;
+mod tally;
 #[cfg(test)]
 mod tests;
+mod usual;
 
 pub use engine::{Engine, Mode, Settings};
 pub use handle::Handle;
 pub use job::{ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Run, Settled};
 pub use running::{Engines, Running};
+pub use tally::Tally;
+pub use usual::UsualDurations;
 
 use crate::error::{Error, Result};
 
 /// The job table, as one processor sees it: its worker id, job types and lease are already bound.
 pub trait Store: Send + Sync + 'static {
-    /// Settles `outcomes` and claims up to `limit` due jobs, in one round trip. Every write is
-    /// fenced: what a run no longer owns is left alone and missing from [`Exchanged::settled`].
+    /// Settles `outcomes` and claims up to `limit` due jobs, in one round trip; of its types, or of
+    /// those in `only`. Every write is fenced: what a run no longer owns is left alone and missing
+    /// from [`Exchanged::settled`].
     fn exchange(
         &self,
         outcomes: Vec<Outcome>,
         limit: usize,
+        only: Option<Vec<String>>,
     ) -> impl Future<Output = Result<Exchanged>> + Send;
 
     /// Moves the leases of these runs to a full lease from now, and returns those that still own

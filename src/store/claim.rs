@@ -177,13 +177,18 @@ macro_rules! exchange {
     };
 }
 
-/// Settles `outcomes` and claims up to `limit` jobs for the worker.
-pub fn exchange(worker: &Worker, outcomes: Vec<Outcome>, limit: usize) -> Statement {
+/// Settles `outcomes` and claims up to `limit` jobs for the worker, of its types or of those in `only`.
+pub fn exchange(
+    worker: &Worker,
+    outcomes: Vec<Outcome>,
+    limit: usize,
+    only: Option<Vec<String>>,
+) -> Statement {
     let mut values = settle::values(outcomes, worker.remove_on_complete);
     values.push(Value::BigInt(limit.try_into().unwrap_or(i64::MAX)));
     values.push(worker.id.as_str().into());
     values.push(Value::BigInt(worker.lease_ms()));
-    match &worker.job_types {
+    match only.as_ref().or(worker.job_types.as_ref()) {
         None => worker.schema.statement(exchange!(due!()), values),
         Some(types) => {
             values.push(Value::Texts(types.iter().cloned().map(Some).collect()));

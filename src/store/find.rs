@@ -93,3 +93,48 @@ pub fn all_jobs(schema: &Schema, limit: i64, offset: i64) -> Statement {
         vec![limit.to_string().into(), offset.to_string().into()],
     )
 }
+
+/// What is left to do: `{ due, nextDueAt }`, how many jobs are due, counted up to 10,000 a priority, and
+/// when the first of the others is, in milliseconds since the Unix epoch, or null. What runs is neither.
+/// Steps from priority to priority, as the claim does.
+pub fn backlog(schema: &Schema) -> Statement {
+    schema.statement(
+        "with recursive lane (priority) as (
+            (
+                select job.priority from {jobs} job
+                where job.ready_at < 'infinity'
+                order by job.priority desc limit 1
+            )
+            union all
+            select (
+                select job.priority from {jobs} job
+                where job.ready_at < 'infinity' and job.priority < lane.priority
+                order by job.priority desc limit 1
+            )
+            from lane where lane.priority is not null
+        )
+        select json_build_object(
+            'due', coalesce(sum(due.count), 0),
+            'nextDueAt', floor(extract(epoch from min(later.ready_at)) * 1000)
+        )::text as result
+        from lane
+        cross join lateral (
+            select count(*) from (
+                select from {jobs} job
+                where job.priority = lane.priority
+                    and job.ready_at < 'infinity' and job.ready_at <= now()
+                order by job.ready_at, job.id
+                limit 10000
+            ) job
+        ) due
+        left join lateral (
+            select job.ready_at from {jobs} job
+            where job.priority = lane.priority
+                and job.ready_at < 'infinity' and job.ready_at > now()
+                and job.status <> 'processing'
+            order by job.ready_at, job.id
+            limit 1
+        ) later on true",
+        Vec::new(),
+    )
+}

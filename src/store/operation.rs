@@ -43,6 +43,7 @@ pub enum Operation {
         run_no: i64,
         remove: bool,
     },
+    Backlog,
     Reclaim {
         max_processing_minutes: f64,
     },
@@ -70,6 +71,7 @@ impl Operation {
                 let (id, run_no) = (*id, *run_no);
                 complete::job(schema, Run { id, run_no }, *remove)
             }
+            Self::Backlog => find::backlog(schema),
             Self::Reclaim {
                 max_processing_minutes,
             } => reclaim::stuck_jobs(schema, *max_processing_minutes),

@@ -41,8 +41,13 @@ impl Worker {
 }
 
 impl Store for Worker {
-    async fn exchange(&self, outcomes: Vec<Outcome>, limit: usize) -> Result<Exchanged> {
-        let statement = claim::exchange(self, outcomes, limit);
+    async fn exchange(
+        &self,
+        outcomes: Vec<Outcome>,
+        limit: usize,
+        only: Option<Vec<String>>,
+    ) -> Result<Exchanged> {
+        let statement = claim::exchange(self, outcomes, limit, only);
         let rows = self.fetch(statement).await?;
         read_exchanged(&rows).map_err(unreadable)
     }

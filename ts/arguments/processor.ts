@@ -39,11 +39,10 @@ export interface ParsedProcessorOptions {
 export type AnyHandler = (payload: unknown) => unknown;
 
 const METHOD = 'createProcessor';
-const OPTIONS: readonly (keyof ProcessorOptions)[] = [
+/** Those that `createRouteHandler` takes too. */
+export const SHARED_OPTIONS: readonly (keyof ProcessorOptions)[] = [
   'workerId',
-  'batchSize',
   'concurrency',
-  'pollInterval',
   'onError',
   'verbose',
   'jobType',
@@ -52,6 +51,7 @@ const OPTIONS: readonly (keyof ProcessorOptions)[] = [
   'defaultTimeout',
   'cancelGrace',
 ];
+const OPTIONS = [...SHARED_OPTIONS, 'batchSize', 'pollInterval'];
 
 const MAX_BATCH_SIZE = 10_000;
 const MAX_CONCURRENCY = 10_000;
@@ -61,7 +61,7 @@ const MAX_LEASE = 86_400_000;
 const DEFAULT_DRAIN_TIMEOUT = 30_000;
 
 /** Checks the options of `createProcessor`. */
-export function parseProcessorOptions(given: unknown): ParsedProcessorOptions {
+export function parseProcessorOptions(given: unknown, method = METHOD): ParsedProcessorOptions {
   const {
     workerId = `worker-${randomUUID().slice(0, 13)}`,
     batchSize = 10,
@@ -74,22 +74,22 @@ export function parseProcessorOptions(given: unknown): ParsedProcessorOptions {
     leaseDuration = 30_000,
     defaultTimeout = null,
     cancelGrace = 5_000,
-  } = options(METHOD, 'options', given === undefined ? {} : given, OPTIONS);
+  } = options(method, 'options', given === undefined ? {} : given, OPTIONS);
   return {
-    workerId: name(METHOD, 'workerId', workerId),
-    batchSize: integer(METHOD, 'batchSize', batchSize, 1, MAX_BATCH_SIZE),
-    concurrency: integer(METHOD, 'concurrency', concurrency, 1, MAX_CONCURRENCY),
-    pollInterval: integer(METHOD, 'pollInterval', pollInterval, 1, MAX_POLL_INTERVAL),
-    onError: isListener(onError) ? onError : refuseValue(METHOD, 'onError', 'a function', onError),
-    verbose: boolean(METHOD, 'verbose', verbose),
-    jobTypes: jobType === undefined ? null : parseJobTypes(jobType),
-    removeOnComplete: boolean(METHOD, 'removeOnComplete', removeOnComplete),
-    leaseDuration: integer(METHOD, 'leaseDuration', leaseDuration, MIN_LEASE, MAX_LEASE),
+    workerId: name(method, 'workerId', workerId),
+    batchSize: integer(method, 'batchSize', batchSize, 1, MAX_BATCH_SIZE),
+    concurrency: integer(method, 'concurrency', concurrency, 1, MAX_CONCURRENCY),
+    pollInterval: integer(method, 'pollInterval', pollInterval, 1, MAX_POLL_INTERVAL),
+    onError: isListener(onError) ? onError : refuseValue(method, 'onError', 'a function', onError),
+    verbose: boolean(method, 'verbose', verbose),
+    jobTypes: jobType === undefined ? null : parseJobTypes(method, jobType),
+    removeOnComplete: boolean(method, 'removeOnComplete', removeOnComplete),
+    leaseDuration: integer(method, 'leaseDuration', leaseDuration, MIN_LEASE, MAX_LEASE),
     defaultTimeout:
       defaultTimeout === null
         ? null
-        : integer(METHOD, 'defaultTimeout', defaultTimeout, 1, INT4_MAX),
-    cancelGrace: integer(METHOD, 'cancelGrace', cancelGrace, 0, INT4_MAX),
+        : integer(method, 'defaultTimeout', defaultTimeout, 1, INT4_MAX),
+    cancelGrace: integer(method, 'cancelGrace', cancelGrace, 0, INT4_MAX),
   };
 }
 
@@ -102,11 +102,11 @@ function isListener(value: unknown): value is (error: JobQueueError) => void {
   return typeof value === 'function';
 }
 
-function parseJobTypes(jobType: unknown): string[] {
-  if (!Array.isArray(jobType)) return [name(METHOD, 'jobType', jobType)];
+function parseJobTypes(method: string, jobType: unknown): string[] {
+  if (!Array.isArray(jobType)) return [name(method, 'jobType', jobType)];
   if (jobType.length === 0)
-    refuse(METHOD, 'jobType must have at least one type, got an empty array');
-  const each = jobType.map((type: unknown, at) => name(METHOD, `jobType[${at}]`, type));
+    refuse(method, 'jobType must have at least one type, got an empty array');
+  const each = jobType.map((type: unknown, at) => name(method, `jobType[${at}]`, type));
   return [...new Set(each)];
 }
 

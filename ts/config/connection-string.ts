@@ -77,7 +77,8 @@ function readSocketUrl(url: URL, name: string): ConnectionString {
   const settings = {
     ...settingsOf(url, parameters, name),
     host: decode(url.pathname, decodeURI, name),
-    database: parameters.db ?? '',
+    // Of two, node-postgres takes the first, here alone.
+    database: url.searchParams.get('db') ?? '',
   };
   return { settings, parameters };
 }
@@ -86,6 +87,10 @@ function readSocketUrl(url: URL, name: string): ConnectionString {
 function readUrl(url: URL, name: string): ConnectionString {
   const parameters = parametersOf(url);
   const hostname = url.hostname === NO_HOST ? '' : url.hostname;
+  if (parameters.host && /^%2f/i.test(hostname)) {
+    // node-postgres would take the directory for a part of the database's name.
+    throw invalidConfig(`${name} names a directory and a host: leave one of them out`);
+  }
   const settings = {
     ...settingsOf(url, parameters, name),
     host: parameters.host || decode(hostname, decodeURIComponent, name),
@@ -130,9 +135,10 @@ function parseUrl(text: string): URL | null {
 /**
  * Encodes spaces and percent signs that encode nothing. As in node-postgres, one of them is taken as a sign
  * that the whole string is not encoded, and of what looks encoded, only digits (`%20`) are then believed.
+ * One at the very end is not seen, and cannot be decoded.
  */
 function encodeStray(text: string): string {
-  if (!/ |%(?![0-9a-f]{2})/i.test(text)) return text;
+  if (!/ |%(?:[^0-9a-f]|[0-9a-f][^0-9a-f])/i.test(text)) return text;
   return encodeURI(text).replace(/%25(\d\d)/g, '%$1');
 }
 

@@ -29,7 +29,7 @@ export function passwordOfFile(endpoint: Endpoint, env: NodeJS.ProcessEnv): stri
 }
 
 /** `host:port:database:user:password`, with `\:` and `\\` for the characters themselves. */
-const LINE = /^(?!#)((?:\\.|[^:\\])+):((?:\\.|[^:\\])+):((?:\\.|[^:\\])+):((?:\\.|[^:\\])+):(.+)$/;
+const LINE = /^(?!#)((?:\\.|[^:\\])+):((?:\\.|[^:\\])+):((?:\\.|[^:\\])+):((?:\\.|[^:\\])+):(.+)$/s;
 
 function withoutEscapes(field: string): string {
   return field.replace(/\\([:\\])/g, '$1');

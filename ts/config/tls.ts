@@ -116,12 +116,20 @@ export function tlsOfEnvironment(env: NodeJS.ProcessEnv): Tls {
 }
 
 /**
- * The certificate authorities that a verified connection accepts, or adds to the public ones. Node.js adds
- * those of `NODE_EXTRA_CA_CERTS` by itself, and passes over a file that it cannot use; so does this.
+ * All certificate authorities that a verified connection accepts: those that were named or, if none was,
+ * those of Node.js, which are the public ones and those of `NODE_EXTRA_CA_CERTS`.
  */
 export function authorities(tls: Tls, env: NodeJS.ProcessEnv): string | null {
-  const file = env.NODE_EXTRA_CA_CERTS;
-  if (tls.ca !== null || tls.mode !== 'verify-full' || !file) return tls.ca;
+  if (tls.ca !== null || tls.mode !== 'verify-full') return tls.ca;
+  // Loaded here: who needs no TLS should not wait for it.
+  const { rootCertificates }: typeof import('node:tls') = require('node:tls');
+  const extra = extraAuthorities(env.NODE_EXTRA_CA_CERTS);
+  return [...rootCertificates, ...(extra === null ? [] : [extra])].join('\n');
+}
+
+/** Node.js passes over a file that it cannot use; so does this. */
+function extraAuthorities(file: string | undefined): string | null {
+  if (!file) return null;
   try {
     const pem = readFileSync(file, 'utf8');
     return areCertificates(pem) ? pem : null;

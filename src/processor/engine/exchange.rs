@@ -25,7 +25,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
         match self.mode {
             Mode::Batch => self.batch_left,
-            Mode::Background => {
+            Mode::UntilEmpty { .. } if self.too_late_to_claim(now) => 0,
+            Mode::Background | Mode::UntilEmpty { .. } => {
                 let ahead = self.pace.ahead(now).min(2 * self.settings.batch_size);
                 let wanted = self.settings.concurrency + ahead;
                 let coming = self.held.len() + self.claiming;
@@ -73,8 +74,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             self.batch_left = 0;
         }
         let store = Arc::clone(&self.store);
+        let only = self.claimable_types(now);
         self.exchanges.push(Box::pin(async move {
-            let reply = store.exchange(sent.outcomes.clone(), limit).await;
+            let reply = store.exchange(sent.outcomes.clone(), limit, only).await;
             (sent, reply)
         }));
     }
@@ -85,7 +87,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             Ok(exchanged) => {
                 self.backoff.succeed();
                 self.failing_since = None;
-                self.report_refused(&sent.outcomes, &exchanged.settled);
+                self.count_settled(&sent.outcomes, &exchanged.settled);
                 if sent.limit > 0 {
                     self.take_in(exchanged, &sent);
                 }
@@ -104,6 +106,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         } else {
             now + self.settings.poll_interval
         };
+        self.found_nothing = found == 0 && !self.woken;
         self.batch_left = if full {
             sent.limit - exchanged.claimed.len()
         } else {
@@ -135,13 +138,14 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    fn report_refused(&self, sent: &[Outcome], settled: &[Run]) {
+    fn count_settled(&mut self, sent: &[Outcome], settled: &[Run]) {
         let settled: HashSet<_> = settled.iter().collect();
-        let refused = sent
-            .iter()
-            .filter(|outcome| !settled.contains(&outcome.run) && outcome.end != End::Released);
-        for outcome in refused {
-            self.report_refusal(outcome.run);
+        for outcome in sent {
+            if settled.contains(&outcome.run) {
+                self.tally.count(&outcome.end);
+            } else if outcome.end != End::Released {
+                self.report_refusal(outcome.run);
+            }
         }
     }
 
@@ -168,10 +172,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         outcomes.append(&mut self.outcomes);
         self.outcomes = outcomes;
 
-        if self.mode == Mode::Batch {
+        if self.mode != Mode::Background {
             // What was claimed is run; what was not is left to the next batch.
             self.batch_left = 0;
-            if self.ran == 0 && self.held.len() == 0 {
+            if self.tally.started == 0 && self.held.len() == 0 {
                 self.report_failure(&error);
                 self.failure = Some(error);
                 return;

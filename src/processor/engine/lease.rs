@@ -27,7 +27,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         if self.extension.is_some() || self.extend_after > now {
             return;
         }
-        let runs = self.held.to_extend(now);
+        let runs = self.held.begin_extending(now);
         if runs.is_empty() {
             return;
         }
@@ -117,7 +117,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     /// When what was claimed ahead is handed back, because every slot is taken by something slow. A
     /// batch waits for its slots, since nothing else is to be run.
     pub(super) fn waited_too_long_at(&self) -> Option<Instant> {
-        let waits = self.mode == Mode::Background && !self.waiting.is_empty();
+        let waits = self.mode != Mode::Batch && !self.waiting.is_empty();
         waits.then(|| self.moved_at + LONGEST_WAIT)
     }
 

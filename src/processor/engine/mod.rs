@@ -1,11 +1,12 @@
 //! The loop of one processor. One task owns all of its state, so nothing here is locked or shared. No
 //! round trip ever waits for the connection of another while holding its own.
 
+mod deadline;
 mod exchange;
 mod lease;
 mod settled_by_handler;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use super::handle::{Command, Handle};
 use super::held::{Held, Settlement};
 use super::job::{ClaimedJob, End, Exchanged, Extended, Outcome, Run, Settled};
 use super::pace::Pace;
+use super::tally::Tally;
+use super::usual::UsualDurations;
 use super::{Handlers, Store};
 use crate::backoff::Backoff;
 use crate::error::{Code, Error, Result};
@@ -41,6 +44,9 @@ pub struct Settings {
     pub default_timeout: Option<Duration>,
     /// How long a run has to end after it was told that its job is to be cancelled.
     pub cancel_grace: Duration,
+    /// The types that there are handlers for, or that are taken. See [`Mode::UntilEmpty`].
+    pub job_types: Vec<String>,
+    pub usual: Arc<UsualDurations>,
     /// The most exchanges under way at a time: 2, or 1 where there is but one connection.
     pub exchanges: usize,
 }
@@ -51,12 +57,20 @@ pub enum Mode {
     Batch,
     /// Claim whenever a slot is free, until stopped.
     Background,
+    /// Claim whenever a slot is free, until nothing is due and nothing runs, or until the deadline.
+    UntilEmpty { deadline: Instant },
 }
 
 /// How long an engine that was told to hand back tries to say so to the database.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// Why a run is handed back.
+const STOPPED: &str = "the job was handed back, because its processor was stopped before it ended";
+
 type Reply<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// What was sent, and the reply to come.
+type UnderWay<A, T> = (A, Reply<Result<T>>);
+type SettledRuns = Vec<(Run, Settled)>;
 
 pub struct Engine<S, H> {
     store: Arc<S>,
@@ -78,14 +92,14 @@ pub struct Engine<S, H> {
     outcomes: Vec<Outcome>,
     /// Ended, and perhaps settled by their handlers, in transactions whose end is to be asked for.
     unsure: Vec<Outcome>,
-    asking: Option<(Vec<Outcome>, Reply<Result<Vec<(Run, Settled)>>>)>,
+    asking: Option<UnderWay<Vec<Outcome>, SettledRuns>>,
     exchanges: FuturesUnordered<Reply<(SentExchange, Result<Exchanged>)>>,
     /// How many jobs the exchanges under way may bring.
     claiming: usize,
-    extension: Option<(SentExtension, Reply<Result<Vec<Extended>>>)>,
+    extension: Option<UnderWay<SentExtension, Vec<Extended>>>,
     /// Word of cancelled jobs may have been missed.
     recheck: bool,
-    rechecking: Option<((), Reply<Result<Vec<Run>>>)>,
+    rechecking: Option<UnderWay<(), Vec<Run>>>,
 
     /// When to look for jobs, if a slot is free.
     next_claim: Instant,
@@ -103,8 +117,11 @@ pub struct Engine<S, H> {
     stopping: bool,
     /// End by then, whatever is still unsettled.
     give_up_at: Option<Instant>,
-    /// Jobs started.
-    ran: u64,
+    /// Nothing was due when it looked last. See [`Mode::UntilEmpty`].
+    found_nothing: bool,
+    /// When runs began, and of what type. See [`Mode::UntilEmpty`].
+    begun: HashMap<Run, (String, Instant)>,
+    tally: Tally,
     /// The failure that ended a batch early.
     failure: Option<Error>,
 }
@@ -143,7 +160,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             failing_since: None,
             stopping: false,
             give_up_at: None,
-            ran: 0,
+            found_nothing: false,
+            begun: HashMap::new(),
+            tally: Tally::default(),
             failure: None,
         };
         let handle = Handle {
@@ -153,29 +172,39 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         (engine, handle)
     }
 
-    /// Runs until there is nothing left to do, and returns how many jobs were started.
+    /// Runs until there is nothing left to do, and returns what was done.
     ///
     /// # Errors
-    /// In [`Mode::Batch`], when the jobs could not be claimed, or when outcomes could not be written
-    /// before the leases of their runs ended. In the background, failures are reported and retried.
-    pub async fn run(mut self) -> Result<u64> {
+    /// When jobs could not be claimed, or when outcomes could not be written before the leases of their
+    /// runs ended. In the background, failures are reported and retried.
+    pub async fn run(mut self) -> Result<Tally> {
         loop {
             if self.handlers.gone() {
                 self.abandon();
             }
             self.expire();
+            self.meet_deadline();
             self.start_waiting();
             self.begin_exchanges();
             self.begin_extension();
             self.begin_recheck();
             self.begin_asking();
             if self.finished() {
-                return match self.failure {
-                    Some(error) => Err(error),
-                    None => Ok(self.ran),
-                };
+                return self.result();
             }
             self.step().await;
+        }
+    }
+
+    fn result(self) -> Result<Tally> {
+        let unwritten = self.outcomes.len() + self.unsure.len();
+        match self.failure {
+            Some(error) => Err(error),
+            None if self.deadline().is_some() && unwritten > 0 => Err(Error::new(
+                Code::ConnectionFailed,
+                format!("the outcomes of {unwritten} jobs could not be written in time"),
+            )),
+            None => Ok(self.tally),
         }
     }
 
@@ -188,7 +217,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             command = self.commands.recv() => match command {
                 Some(command) => self.obey(command),
                 // Every handle is gone: nobody is left to end the runs.
-                None => self.hand_back(),
+                None => self.hand_back(Code::LeaseLost, STOPPED),
             },
             Some((sent, reply)) = self.exchanges.next() => self.exchanged(sent, reply),
             reply = reply_to(&mut self.extension) => self.extended(reply),
@@ -205,6 +234,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         match command {
             Command::Ended(outcomes) => {
                 for outcome in outcomes {
+                    self.took(outcome.run);
                     if self.end(outcome.run, outcome.end) {
                         self.pace.ended(1);
                     }
@@ -212,6 +242,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             }
             Command::Wake => {
                 self.woken = true;
+                self.found_nothing = false;
                 self.next_claim = Instant::now();
             }
             Command::Cancel(id) => {
@@ -225,7 +256,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             }
             Command::SettledByHandler(run) => self.held.settled_by_handler(run),
             Command::Stop => self.stop(),
-            Command::HandBack => self.hand_back(),
+            Command::HandBack => self.hand_back(Code::LeaseLost, STOPPED),
         }
     }
 
@@ -242,13 +273,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     /// Stops, and gives back what runs.
-    fn hand_back(&mut self) {
+    fn hand_back(&mut self, code: Code, why: &str) {
         self.stop();
         self.give_up_at.get_or_insert(Instant::now() + LAST_WORDS);
-        let reason = Error::new(
-            Code::LeaseLost,
-            "the job was handed back, because its processor was stopped before it ended",
-        );
+        let reason = Error::new(code, why);
         for run in self.held.runs() {
             self.handlers.abort(run, &reason);
             self.end(run, End::Released);
@@ -292,10 +320,21 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let count = free.min(self.waiting.len());
         if count > 0 {
             let now = Instant::now();
-            self.ran += count as u64;
             self.moved_at = now;
             let jobs: Vec<_> = self.waiting.drain(..count).collect();
+            let (jobs, too_long): (Vec<_>, Vec<_>) =
+                jobs.into_iter().partition(|job| self.fits(job, now));
+            for job in too_long {
+                self.end(job.run, End::Released);
+            }
+            if jobs.is_empty() {
+                return;
+            }
+            self.tally.started += jobs.len() as u64;
             for job in &jobs {
+                if self.deadline().is_some() {
+                    self.begun.insert(job.run, (job.job_type.clone(), now));
+                }
                 let timeout = job.timeout.or(self.settings.default_timeout);
                 self.held.start(job.run, now, timeout);
             }
@@ -304,7 +343,14 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     fn no_more_claims(&self) -> bool {
-        self.stopping || (self.mode == Mode::Batch && self.batch_left == 0)
+        self.stopping
+            || match self.mode {
+                Mode::Batch => self.batch_left == 0,
+                Mode::Background => false,
+                Mode::UntilEmpty { .. } => {
+                    self.found_nothing || self.too_late_to_claim(Instant::now())
+                }
+            }
     }
 
     fn finished(&self) -> bool {
@@ -333,6 +379,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let ask = (!self.unsure.is_empty() && self.asking.is_none()).then_some(self.exchange_after);
         let others = [
             ask,
+            self.deadline().filter(|_| self.give_up_at.is_none()),
             self.held.next_check(),
             self.waited_too_long_at(),
             self.give_up_at,
@@ -347,7 +394,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 }
 
 /// The reply to what is under way, or never.
-async fn reply_to<A, T>(under_way: &mut Option<(A, Reply<T>)>) -> T {
+async fn reply_to<A, T>(under_way: &mut Option<UnderWay<A, T>>) -> Result<T> {
     match under_way {
         Some((_, reply)) => reply.await,
         None => pending().await,

@@ -34,7 +34,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                         continue;
                     };
                     match settled {
-                        Settled::Committed => {}
+                        Settled::Committed => self.tally.completed += 1,
                         // The run is settled by how it ended, as any other.
                         Settled::RolledBack => self.outcomes.push(outcome),
                         Settled::Open => self.report_open(run),

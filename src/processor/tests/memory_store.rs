@@ -184,8 +184,18 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    async fn exchange(&self, outcomes: Vec<Outcome>, limit: usize) -> Result<Exchanged> {
+    async fn exchange(
+        &self,
+        outcomes: Vec<Outcome>,
+        limit: usize,
+        only: Option<Vec<String>>,
+    ) -> Result<Exchanged> {
         self.travel().await?;
+        let limit = match only {
+            // Here all jobs are of one type.
+            Some(types) if !types.iter().any(|job_type| job_type == "job") => 0,
+            _ => limit,
+        };
         let exchanged = self.settle_and_claim(&outcomes, limit)?;
         self.note(format!("settle {} claim {limit}", outcomes.len()));
         sleep(ROUND_TRIP / 2).await;

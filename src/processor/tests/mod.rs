@@ -1,6 +1,7 @@
 //! The engine over a store in memory, with a clock that stands still until nothing else is left to
 //! do, and then jumps.
 
+mod deadlines;
 mod memory_store;
 mod timeouts_and_cancelling;
 
@@ -12,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{ClaimedJob, End, Engine, Handle, Handlers, Mode, Outcome, Run, Settings};
+use super::{ClaimedJob, End, Engine, Handle, Handlers, Mode, Outcome, Run, Settings, Tally};
 use crate::error::{Code, Error, Result};
 use memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row, Status};
 
@@ -52,7 +53,7 @@ struct Rig {
     store: Arc<MemoryStore>,
     handlers: Arc<Recorder>,
     handle: Handle,
-    engine: JoinHandle<Result<u64>>,
+    engine: JoinHandle<Result<Tally>>,
     started: mpsc::UnboundedReceiver<Run>,
 }
 
@@ -71,6 +72,8 @@ impl Rig {
             concurrency,
             poll_interval: POLL,
             lease: LEASE,
+            job_types: vec!["job".into()],
+            usual: Arc::default(),
             default_timeout: None,
             cancel_grace: GRACE,
             exchanges: 2,
@@ -121,16 +124,24 @@ impl Rig {
         loop {
             tokio::select! {
                 Some(run) = self.started.recv() => self.complete(run),
-                ran = &mut self.engine => return (ran.unwrap(), self.store, self.handlers),
+                ran = &mut self.engine => {
+                    let ran = ran.unwrap().map(|tally| tally.started);
+                    return (ran, self.store, self.handlers);
+                }
             }
         }
     }
 
-    async fn ended(self) -> Result<u64> {
+    async fn tally(self) -> Result<Tally> {
         timeout(POLL * 20, self.engine)
             .await
             .expect("the engine should have ended")
             .unwrap()
+    }
+
+    /// How many jobs it has started.
+    async fn ended(self) -> Result<u64> {
+        self.tally().await.map(|tally| tally.started)
     }
 
     fn reports(&self) -> Vec<Code> {

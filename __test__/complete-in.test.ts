@@ -1,0 +1,190 @@
+import type { PoolClient } from 'pg';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { currentJob, type JobQueueError, type ProcessorOptions } from '../index.js';
+import { heldHandler, useJobs } from './helpers/jobs.js';
+import { until } from './helpers/until.js';
+
+const jobs = useJobs();
+
+beforeEach(async () => {
+  await jobs.database.query('create table if not exists effects (job int)');
+  await jobs.database.query('truncate effects');
+});
+
+const effects = async () =>
+  (await jobs.database.query<{ job: number }>('select job from effects')).map(({ job }) => job);
+
+/** Runs one job, whose handler does its work in a transaction. Resolves to its id and what was reported. */
+async function runJob(
+  handler: (client: PoolClient, id: number) => Promise<void>,
+  options: ProcessorOptions = {},
+) {
+  const queue = await jobs.openQueue();
+  const [id = 0] = await jobs.insert(1);
+  const errors: JobQueueError[] = [];
+  const job = async () => {
+    const client = await jobs.database.pool.connect();
+    try {
+      await client.query('begin');
+      await client.query('insert into effects values ($1)', [id]);
+      await handler(client, id);
+    } finally {
+      client.release();
+    }
+  };
+  await queue
+    .createProcessor({ job }, { onError: (error) => errors.push(error), ...options })
+    .start();
+  return { id, errors };
+}
+
+describe('a job that its handler completes in a transaction', () => {
+  test('is completed by the commit, together with what the handler wrote', async () => {
+    const seen: string[] = [];
+    const { id, errors } = await runJob(async (client, job) => {
+      await currentJob().completeIn(client);
+      seen.push((await jobs.row(job)).status);
+      await client.query('commit');
+      seen.push((await jobs.row(job)).status);
+    });
+    expect(seen).toEqual(['processing', 'completed']);
+    expect(await jobs.row(id)).toMatchObject({
+      status: 'completed',
+      attempts: 1,
+      lease_expires_at: null,
+      error_history: [],
+    });
+    expect(await effects()).toEqual([id]);
+    expect(errors).toEqual([]);
+  });
+
+  test('is removed by the commit where completed jobs are', async () => {
+    const { errors } = await runJob(
+      async (client) => {
+        await currentJob().completeIn(client);
+        await client.query('commit');
+      },
+      { removeOnComplete: true },
+    );
+    expect(await jobs.rows()).toEqual([]);
+    expect(await effects()).toHaveLength(1);
+    expect(errors).toEqual([]);
+  });
+
+  test('stays completed though the handler throws afterwards', async () => {
+    const { id, errors } = await runJob(async (client) => {
+      await currentJob().completeIn(client);
+      await client.query('commit');
+      throw new Error('after the fact');
+    });
+    expect(await jobs.row(id)).toMatchObject({ status: 'completed', error_history: [] });
+    expect(errors).toEqual([]);
+  });
+
+  test('goes on if that is rolled back, and ends as its handler does', async () => {
+    const { id, errors } = await runJob(async (client) => {
+      await currentJob().completeIn(client);
+      await client.query('rollback');
+      throw new Error('so be it');
+    });
+    expect(await jobs.row(id)).toMatchObject({
+      status: 'failed',
+      error_history: [expect.objectContaining({ message: 'so be it' })],
+    });
+    expect(await effects()).toEqual([]);
+    expect(errors).toEqual([]);
+  });
+
+  test('is completed by its return after a rollback', async () => {
+    const { id } = await runJob(async (client) => {
+      await currentJob().completeIn(client);
+      await client.query('rollback');
+    });
+    expect(await jobs.row(id)).toMatchObject({ status: 'completed' });
+    expect(await effects()).toEqual([]);
+  });
+
+  test('is reported if the handler returns while the transaction is open, and may be committed yet', async () => {
+    let open: PoolClient | undefined;
+    const queue = await jobs.openQueue();
+    const [id = 0] = await jobs.insert(1);
+    const errors: JobQueueError[] = [];
+    const job = async () => {
+      open = await jobs.database.pool.connect();
+      await open.query('begin');
+      await currentJob().completeIn(open);
+    };
+    await queue.createProcessor({ job }, { onError: (error) => errors.push(error) }).start();
+    expect(errors).toMatchObject([
+      { code: 'INVALID_ARGUMENT', message: expect.stringContaining('was still open') },
+    ]);
+    expect(await jobs.row(id)).toMatchObject({ status: 'processing' });
+    await open?.query('commit');
+    open?.release();
+    expect(await jobs.row(id)).toMatchObject({ status: 'completed' });
+  });
+
+  test('does not hold up the outcomes and leases of its neighbours while the transaction is open', async () => {
+    const queue = await jobs.openQueue();
+    const [inTransaction = 0, neighbour = 0, long = 0] = await jobs.insert(3);
+    const held = heldHandler();
+    const errors: JobQueueError[] = [];
+    const job = async (n: number) => {
+      if (n === 2) return;
+      if (n === 3) return held.handler();
+      const client = await jobs.database.pool.connect();
+      await client.query('begin');
+      await currentJob().completeIn(client);
+      const leaseOf = async (id: number) => Number((await jobs.row(id)).lease_expires_at);
+      const before = await leaseOf(long);
+      await jobs.untilStatus(neighbour, 'completed');
+      // The long one's lease is extended, though this one's cannot be.
+      await until(async () => (await leaseOf(long)) > before);
+      await client.query('commit');
+      client.release();
+      held.release();
+    };
+    await queue
+      .createProcessor({ job }, { leaseDuration: 1_500, onError: (error) => errors.push(error) })
+      .start();
+    expect(await jobs.row(inTransaction)).toMatchObject({ status: 'completed', attempts: 1 });
+    expect(await jobs.row(long)).toMatchObject({ status: 'completed', attempts: 1 });
+    expect(errors).toEqual([]);
+  });
+
+  test('cannot be completed by a run that lost it, whose writes roll back', async () => {
+    const thrown: unknown[] = [];
+    const { id, errors } = await runJob(async (client, job) => {
+      await jobs.update('run_no = run_no + 1', job);
+      try {
+        await currentJob().completeIn(client);
+        await client.query('commit');
+      } catch (error) {
+        thrown.push(error);
+        await client.query('rollback');
+        throw error;
+      }
+    });
+    expect(thrown).toEqual([expect.objectContaining({ code: 'LEASE_LOST' })]);
+    expect(await jobs.row(id)).toMatchObject({ status: 'processing' });
+    expect(await effects()).toEqual([]);
+    expect(errors).toEqual([expect.objectContaining({ code: 'LEASE_LOST' })]);
+  });
+
+  test('needs a client to be completed in', async () => {
+    const thrown: unknown[] = [];
+    await runJob(async (client) => {
+      for (const nothing of [undefined, null, {}, 'client']) {
+        await currentJob()
+          .completeIn(nothing as never)
+          .catch((error: unknown) => thrown.push(error));
+      }
+      await client.query('rollback');
+    });
+    expect(thrown).toHaveLength(4);
+    expect(thrown[0]).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining('completeIn: the client must be a database client'),
+    });
+  });
+});

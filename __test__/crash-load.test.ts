@@ -1,0 +1,18 @@
+import { expect, test } from 'vitest';
+import { runCrashTest } from './crash/run.js';
+
+/** As in `npm run test:crash`, but briefer. A seed that failed can be given. */
+const seed = Number(process.env.CRASH_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
+
+test('no job is lost, run by two at once or settled by the wrong run, whatever dies', async () => {
+  const summary = await runCrashTest({
+    seed,
+    minutes: 0.3,
+    jobs: 1_200,
+    workers: 4,
+    faultEvery: 700,
+  });
+  expect(summary.violations, `CRASH_TEST_SEED=${seed}`).toEqual([]);
+  expect(summary.jobs.added).toBeGreaterThanOrEqual(1_200);
+  expect(Object.keys(summary.faults).length).toBeGreaterThan(3);
+}, 180_000);

@@ -1,0 +1,88 @@
+/** Adds the jobs of the crash test, from a process of its own, and says what it was told of each. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { initJobQueue } from '../../index.js';
+import { type Payloads, randomJob } from './jobs.js';
+import { Random } from './random.js';
+
+export interface AdderSettings {
+  url: string;
+  name: string;
+  seed: number;
+  /** How many jobs to add, as far as it is told. */
+  jobs: number;
+  jobsPerSecond: number;
+}
+
+/** Too many jobs wait for a worker, or no longer. */
+export type ToAdder = { pause: boolean };
+
+export type FromAdder = {
+  /** Keys and ids of the jobs that are said to be added. */
+  added: [key: string, id: number][];
+  /** Keys of those that may have been added or not. */
+  unsure: string[];
+  done: boolean;
+};
+
+async function main(): Promise<void> {
+  const settings = JSON.parse(process.argv[2] ?? '') as AdderSettings;
+  const { url, name, jobs, jobsPerSecond } = settings;
+  const random = new Random(settings.seed);
+  const queue = await initJobQueue<Payloads>({
+    databaseConfig: {
+      connectionString: url,
+      application_name: name,
+      max: 4,
+      connectionTimeoutMillis: 3_000,
+      query_timeout: 5_000,
+    },
+  });
+  let paused = false;
+  process.on('message', ({ pause }: ToAdder) => {
+    paused = pause;
+  });
+  process.on('disconnect', () => process.exit(1));
+
+  let keys = 0;
+  let added = 0;
+  const newJob = () => randomJob(random, `${name}-${++keys}`);
+  const keysOf = (batch: ReturnType<typeof newJob>[]) => batch.map((job) => job.payload.key);
+  const startedAt = performance.now();
+  while (added < jobs) {
+    const due = Math.ceil(((performance.now() - startedAt) / 1000) * jobsPerSecond);
+    const count = Math.min(random.between(5, 30), jobs - added);
+    if (paused || added >= due) {
+      await delay(10);
+      continue;
+    }
+    const report: FromAdder = { added: [], unsure: [], done: false };
+    const batch = Array.from({ length: count }, newJob);
+    if (random.chance(0.1)) {
+      const keysOfBatch = keysOf(batch);
+      await queue.addJobs(batch).then(
+        (ids) => {
+          report.added = ids.map((id, at) => [keysOfBatch[at] as string, id]);
+        },
+        () => {
+          report.unsure = keysOfBatch;
+        },
+      );
+    } else {
+      const adding = batch.map((job) =>
+        queue.addJob(job).then(
+          (id) => void report.added.push([job.payload.key, id]),
+          () => void report.unsure.push(job.payload.key),
+        ),
+      );
+      await Promise.all(adding);
+    }
+    added += report.added.length;
+    process.send?.(report);
+    // The database is away, most likely.
+    if (report.unsure.length > 0) await delay(100);
+  }
+  await queue.close();
+  process.send?.({ added: [], unsure: [], done: true } satisfies FromAdder, () => process.exit());
+}
+
+void main();

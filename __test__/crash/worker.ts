@@ -1,0 +1,183 @@
+/** A worker of the crash test: a process that runs jobs in the background until it is told to stop. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Pool, type PoolClient } from 'pg';
+import { currentJob, initJobQueue, type JobHandlers, JobQueueError } from '../../index.js';
+import type { Payloads } from './jobs.js';
+
+export interface WorkerSettings {
+  /** Its way to the database. */
+  url: string;
+  workerId: string;
+  leaseDuration: number;
+}
+
+export type ToWorker = { stop: { drainMs: number } };
+/** How often `onError` was told of each code. */
+export type FromWorker = { errors: Record<string, number> };
+
+const { url, workerId, leaseDuration } = JSON.parse(process.argv[2] ?? '') as WorkerSettings;
+
+/** The handlers' own way to the database, which breaks as the engine's does. */
+const pool = new Pool({
+  connectionString: url,
+  application_name: workerId,
+  max: 5,
+  connectionTimeoutMillis: 3_000,
+  query_timeout: 3_000,
+  // What a lost connection has locked, as by completeIn, is locked until the server gives it up.
+  idle_in_transaction_session_timeout: 3_000,
+});
+// An idle connection tells the pool that it has ended, one in use the process.
+pool.on('error', () => {});
+pool.on('connect', (client) => client.on('error', () => {}));
+
+interface Effect {
+  jobId: number;
+  attempt: number;
+  what: 'begun' | 'ended';
+}
+
+/** Writes what handlers have done. What comes while an insert is under way goes with the next. */
+class Recorder {
+  #gathered: Effect[] = [];
+  #underWay: Promise<unknown> = Promise.resolve();
+  #next: Promise<unknown> | null = null;
+
+  /** Resolves when it is committed. */
+  async record(what: Effect['what']): Promise<void> {
+    const { id, attempts } = currentJob();
+    this.#gathered.push({ jobId: id, attempt: attempts, what });
+    this.#next ??= this.#insertAfter(this.#underWay);
+    await this.#next;
+  }
+
+  async #insertAfter(previous: Promise<unknown>): Promise<void> {
+    await previous;
+    const effects = this.#gathered;
+    this.#gathered = [];
+    const inserted = pool.query(
+      `insert into effect (job_id, worker, attempt, what)
+      select job_id, $1, attempt, what
+      from unnest($2::bigint[], $3::int[], $4::text[]) as done (job_id, attempt, what)`,
+      [
+        workerId,
+        effects.map((effect) => effect.jobId),
+        effects.map((effect) => effect.attempt),
+        effects.map((effect) => effect.what),
+      ],
+    );
+    this.#underWay = inserted.catch(() => {});
+    this.#next = null;
+    await inserted;
+  }
+}
+
+const recorder = new Recorder();
+
+async function completeInTransaction({ rollbacks }: Payloads['transaction']): Promise<void> {
+  const run = currentJob();
+  const client: PoolClient = await pool.connect();
+  let broken = true;
+  try {
+    await client.query('begin');
+    await client.query(
+      `insert into effect (job_id, worker, attempt, what) values ($1, $2, $3, 'committed')`,
+      [run.id, workerId, run.attempts],
+    );
+    await run.completeIn(client);
+    if (run.attempts <= rollbacks) {
+      await client.query('rollback');
+      broken = false;
+      throw new Error('rolled back');
+    }
+    await client.query('commit');
+    broken = false;
+  } finally {
+    // Whatever went wrong, the connection is closed, which ends the transaction.
+    client.release(broken);
+  }
+}
+
+const handlers: JobHandlers<Payloads> = {
+  async quick() {
+    await recorder.record('begun');
+    await recorder.record('ended');
+  },
+  async long({ ms, heedsSignal }) {
+    const { signal } = currentJob();
+    await recorder.record('begun');
+    await delay(ms, undefined, heedsSignal ? { signal } : {});
+    await recorder.record('ended');
+  },
+  async failing({ failures }) {
+    await recorder.record('begun');
+    if (currentJob().attempts <= failures) throw new Error('as asked');
+    await recorder.record('ended');
+  },
+  async late({ heedsSignal }) {
+    const { signal } = currentJob();
+    await recorder.record('begun');
+    await delay(3_000, undefined, heedsSignal ? { signal } : {});
+    await recorder.record('ended');
+  },
+  async transaction(payload) {
+    await recorder.record('begun');
+    await completeInTransaction(payload);
+    if (payload.throwsAfter) throw new Error('after the commit');
+  },
+};
+
+/** Says in each error whose it is: the checker compares that with who owned the job. */
+function signed<P>(handler: (payload: P) => Promise<void>) {
+  return async (payload: P) => {
+    const { attempts } = currentJob();
+    try {
+      await handler(payload);
+    } catch (error) {
+      throw new Error(`by ${workerId} in attempt ${attempts}: ${error}`);
+    }
+  };
+}
+
+async function main(): Promise<void> {
+  const errors: Record<string, number> = {};
+  const queue = await initJobQueue<Payloads>({
+    databaseConfig: {
+      connectionString: url,
+      application_name: workerId,
+      connectionTimeoutMillis: 3_000,
+    },
+  });
+  const processor = queue.createProcessor(
+    {
+      quick: signed(handlers.quick),
+      long: signed(handlers.long),
+      failing: signed(handlers.failing),
+      late: signed(handlers.late),
+      transaction: signed(handlers.transaction),
+    },
+    {
+      workerId,
+      leaseDuration,
+      batchSize: 20,
+      concurrency: 10,
+      pollInterval: 200,
+      defaultTimeout: 20_000,
+      cancelGrace: 300,
+      onError(error) {
+        const code = error instanceof JobQueueError ? error.code : String(error);
+        errors[code] = (errors[code] ?? 0) + 1;
+      },
+    },
+  );
+  process.on('message', async ({ stop }: ToWorker) => {
+    await processor.stopAndDrain(stop.drainMs);
+    await queue.close();
+    process.send?.({ errors } satisfies FromWorker, () => process.exit());
+  });
+  // The test has ended without a word.
+  process.on('disconnect', () => process.exit(1));
+  processor.startInBackground();
+}
+
+void main();

@@ -1,0 +1,241 @@
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import {
+  createRouteHandler,
+  currentJob,
+  type JobHandlers,
+  JobQueueError,
+  type RouteHandlerOptions,
+  type RouteResult,
+} from '../index.js';
+import { useJobs } from './helpers/jobs.js';
+import { freeAddress } from './helpers/network.js';
+import { deferred } from './helpers/until.js';
+
+const jobs = useJobs();
+const secret = 'correct horse';
+
+const request = (headers: Record<string, string> = { authorization: `Bearer ${secret}` }) =>
+  new Request('https://app.example/api/cron/jobs?maxDuration=1&batchSize=1000', { headers });
+
+type Handlers = JobHandlers<Record<string, number>>;
+
+/** Calls a route of the test's own; resolves to what it answers. */
+async function call(handlers: Handlers, options: RouteHandlerOptions = {}) {
+  const queue = await jobs.openQueue();
+  const { GET } = createRouteHandler(async () => queue, handlers, { secret, ...options });
+  const response = await GET(request());
+  expect(response.status).toBe(200);
+  return (await response.json()) as RouteResult;
+}
+
+afterEach(() => vi.unstubAllEnvs());
+
+describe('the route', () => {
+  test('runs all that is due, whatever a batch is, and says what it did', async () => {
+    await jobs.insert(35);
+    await jobs.insert(2, { job_type: "'bad'" });
+    await jobs.insert(1, { run_at: `now() + interval '1 hour'` });
+    const result = await call({
+      job: async () => {},
+      bad: async () => {
+        throw new Error('no');
+      },
+    });
+    expect(result).toEqual({
+      processed: 37,
+      completed: 35,
+      failed: 2,
+      cancelled: 0,
+      handedBack: 0,
+      reclaimed: 0,
+      deleted: 0,
+      left: 0,
+      nextDueAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
+    });
+    // The failed ones are tried again in two minutes, sooner than the one that is planned.
+    const inMinutes = (Date.parse(result.nextDueAt ?? '') - Date.now()) / 60_000;
+    expect(inMinutes).toBeGreaterThan(1);
+    expect(inMinutes).toBeLessThan(3);
+  });
+
+  test('runs what its handlers add', async () => {
+    const queue = await jobs.openQueue();
+    await queue.addJob({ job_type: 'job', payload: 3 });
+    const job = async (left: number) => {
+      if (left > 0) await queue.addJob({ job_type: 'job', payload: left - 1 });
+    };
+    const { POST } = createRouteHandler(() => queue, { job }, { secret });
+    const response = await POST(request());
+    expect(await response.json()).toMatchObject({ processed: 4, completed: 4, left: 0 });
+  });
+
+  test('answers at once where there is nothing to do', async () => {
+    expect(await call({})).toMatchObject({ processed: 0, left: 0, nextDueAt: null });
+  });
+
+  test('puts back what is stuck and deletes what is old, unless told otherwise', async () => {
+    const old = { status: "'completed'", updated_at: `now() - interval '31 days'` };
+    const stuck = { status: "'processing'", locked_at: `now() - interval '1 hour'` };
+    await jobs.insert(3, old);
+    await jobs.insert(1, stuck);
+    expect(
+      await call({ job: async () => {} }, { reclaim: false, daysToKeep: false }),
+    ).toMatchObject({ reclaimed: 0, deleted: 0, processed: 0 });
+    expect(await call({ job: async () => {} })).toMatchObject({
+      reclaimed: 1,
+      deleted: 3,
+      processed: 1,
+    });
+  });
+
+  test('hands back at its deadline what still runs, the attempt not counted', async () => {
+    const [first = 0] = await jobs.insert(2);
+    const reasons: unknown[] = [];
+    const endless = async () => {
+      const { signal } = currentJob();
+      await new Promise<void>((resolve) => {
+        signal.addEventListener('abort', () => {
+          reasons.push(signal.reason);
+          resolve();
+        });
+      });
+    };
+    const result = await call({ job: endless }, { maxDuration: 3, grace: 2, concurrency: 1 });
+    expect(result).toMatchObject({ processed: 1, completed: 0, left: 2 });
+    expect(result.handedBack).toBeGreaterThanOrEqual(1);
+    expect(reasons).toEqual([expect.objectContaining({ code: 'DEADLINE' })]);
+    expect(reasons[0]).toBeInstanceOf(JobQueueError);
+    expect(await jobs.row(first)).toMatchObject({ status: 'pending', attempts: 0 });
+  });
+
+  test('does not begin what usually takes longer than is left', async () => {
+    const queue = await jobs.openQueue();
+    await jobs.insert(20);
+    await jobs.insert(5, { job_type: "'quick'" });
+    const handlers = {
+      job: () => new Promise<void>((resolve) => setTimeout(resolve, 250)),
+      quick: async () => {},
+    };
+    const options = { secret, maxDuration: 1.5, grace: 0.1, concurrency: 1 };
+    const { GET } = createRouteHandler(() => queue, handlers, options);
+    const result = (await (await GET(request())).json()) as RouteResult;
+    expect(result.completed).toBeGreaterThan(0);
+    expect(result.left).toBeGreaterThan(0);
+    // What ran at the deadline was none that could be known not to end.
+    const attempts = await jobs.rows(`status = 'pending' and attempts > 0`);
+    expect(attempts).toEqual([]);
+  });
+
+  test('shares the work with others that are called at the same time', async () => {
+    const ids = await jobs.insert(60);
+    const ran: number[] = [];
+    const job = async () => void ran.push(currentJob().id);
+    const results = await Promise.all(Array.from({ length: 4 }, () => call({ job })));
+    expect(results.reduce((sum, { processed }) => sum + processed, 0)).toBe(60);
+    expect(ran.sort((a, b) => a - b)).toEqual(ids);
+  });
+
+  test('says so if the database cannot be reached, and tells onError', async () => {
+    const address = await freeAddress();
+    const queue = await jobs.openQueue({ databaseConfig: { ...jobs.database.config, ...address } });
+    const onError = vi.fn();
+    const { GET } = createRouteHandler(() => queue, {}, { secret, onError });
+    const response = await GET(request());
+    expect(response.status).toBe(500);
+    expect(await response.json()).toEqual({
+      error: 'CONNECTION_FAILED',
+      message: expect.stringContaining('cannot connect'),
+    });
+    expect(onError).toHaveBeenCalledWith(expect.objectContaining({ code: 'CONNECTION_FAILED' }));
+  });
+
+  test.each([
+    ['rejects', () => Promise.reject(new Error('no config'))],
+    ['gives something else', () => ({ addJob() {} }) as never],
+    ['gives nothing', () => undefined as never],
+  ])('says so if getQueue %s', async (_, getQueue) => {
+    const onError = vi.fn();
+    const { GET } = createRouteHandler(getQueue, {}, { secret, onError });
+    const response = await GET(request());
+    expect(response.status).toBe(500);
+    expect(await response.json()).toMatchObject({ error: 'INVALID_ARGUMENT' });
+    expect(onError).toHaveBeenCalledTimes(1);
+  });
+
+  test('lets a handler end that outlives it without harm', async () => {
+    await jobs.insert(1);
+    const released = deferred();
+    const result = await call({ job: () => released.promise }, { maxDuration: 3, grace: 2 });
+    expect(result).toMatchObject({ processed: 1, handedBack: 1 });
+    released.resolve();
+    expect(await call({ job: async () => {} })).toMatchObject({ completed: 1 });
+  });
+});
+
+describe('a request without the secret is refused', () => {
+  const refuses = async (options: RouteHandlerOptions, headers: Record<string, string>) => {
+    await jobs.database.query('truncate job_queue');
+    await jobs.insert(1);
+    const queue = await jobs.openQueue();
+    const getQueue = vi.fn(() => queue);
+    const { GET, POST } = createRouteHandler(getQueue, { job: async () => {} }, options);
+    for (const handle of [GET, POST]) {
+      const response = await handle(request(headers));
+      expect(response.status).toBe(401);
+      expect(await response.json()).toEqual({ error: 'UNAUTHORIZED' });
+    }
+    expect(getQueue).not.toHaveBeenCalled();
+    expect(await jobs.statuses()).toEqual({ pending: 1 });
+  };
+
+  test.each<[string, Record<string, string>]>([
+    ['no header', {}],
+    ['an empty one', { authorization: '' }],
+    ['another secret', { authorization: 'Bearer correct horsf' }],
+    ['a longer one', { authorization: `Bearer ${secret}!` }],
+    ['the secret alone', { authorization: secret }],
+    ['another scheme', { authorization: `Basic ${secret}` }],
+  ])('%s', async (_, headers) => {
+    await refuses({ secret }, headers);
+  });
+
+  test.each<[string, string | undefined]>([
+    ['missing', undefined],
+    ['empty', ''],
+  ])('any, where the secret is %s', async (_, unset) => {
+    vi.stubEnv('CRON_SECRET', unset);
+    const told = vi.spyOn(console, 'error').mockImplementation(() => {});
+    await refuses({}, { authorization: 'Bearer undefined' });
+    await refuses({ secret: undefined }, { authorization: 'Bearer ' });
+    told.mockRestore();
+  });
+
+  test('which is the one of CRON_SECRET, as it is at the time', async () => {
+    const queue = await jobs.openQueue();
+    const { GET } = createRouteHandler(() => queue, {});
+    vi.stubEnv('CRON_SECRET', secret);
+    expect((await GET(request())).status).toBe(200);
+    vi.stubEnv('CRON_SECRET', 'another');
+    expect((await GET(request())).status).toBe(401);
+  });
+});
+
+describe('createRouteHandler refuses', () => {
+  const queue = () => jobs.openQueue();
+  test.each<[object, string]>([
+    [{ batchSize: 5 }, 'unknown option "batchSize"'],
+    [{ maxDuration: 0 }, 'maxDuration must be a number between 1 and 86400, got 0'],
+    [{ maxDuration: 5, grace: 6 }, 'grace must be a number between 0 and 5, got 6'],
+    [{ secret: 5 }, 'secret must be a string'],
+    [{ daysToKeep: -1 }, 'daysToKeep must be a number between 0 and 1000000, got -1'],
+    [{ concurrency: 0 }, 'concurrency must be an integer between 1 and 10000, got 0'],
+    [{ reclaim: 1 }, 'reclaim must be a boolean, got 1'],
+  ])('%o', (options, message) => {
+    expect(() => createRouteHandler(queue, {}, options)).toThrow(`createRouteHandler: ${message}`);
+  });
+
+  test('what is no queue or no handlers', () => {
+    expect(() => createRouteHandler({} as never, {})).toThrow('getQueue must be a function');
+    expect(() => createRouteHandler(queue, null as never)).toThrow('handlers must be an object');
+  });
+});

@@ -1,0 +1,9 @@
+import { createRouteHandler } from 'pg-bg-job-queue';
+import { jobHandlers } from '@/lib/job-handlers';
+import { getJobQueue } from '@/lib/queue';
+
+/** How long the platform lets an invocation run, in seconds. */
+export const maxDuration = 60;
+
+/** The three other routes in one: runs what is due until nothing is, reclaims, cleans up. */
+export const { GET, POST } = createRouteHandler(getJobQueue, jobHandlers, { maxDuration: 60 });

@@ -1,0 +1,53 @@
+import { JobQueueError } from '../errors.js';
+
+const SUPPORTED =
+  'Linux (x64, arm64; glibc 2.28 or later, or musl), macOS (x64, arm64) and Windows (x64)';
+
+interface Circumstances {
+  platform: string;
+  /** What was tried and how it ended, a line each; nothing where no binary is made for the platform. */
+  tried: string[];
+  /** Whether a bundler has taken this code out of the package's folder. */
+  bundled: boolean;
+  cause?: unknown;
+}
+
+/** What to tell who has no binary: where the process runs, what was tried, and what to do. */
+export function addonUnavailable(circumstances: Circumstances): JobQueueError {
+  const { platform, tried, bundled, cause } = circumstances;
+  const where = `${platform}, Node.js ${process.versions.node}`;
+  const lines =
+    tried.length === 0
+      ? [`There is no binary for this platform; there are for ${SUPPORTED}.`]
+      : ['Tried:', ...tried.map((attempt) => `  - ${attempt}`), ...remedies(platform, bundled)];
+  return new JobQueueError(
+    'ADDON_UNAVAILABLE',
+    `pg-bg-job-queue cannot load its native addon (${where}). ${lines.join('\n')}`,
+    { cause },
+  );
+}
+
+function remedies(platform: string, bundled: boolean): string[] {
+  const [os, cpu, libc] = platform.split('-');
+  const flags = [`--os=${os}`, `--cpu=${cpu}`];
+  if (os === 'linux') flags.push(`--libc=${libc === 'musl' ? 'musl' : 'glibc'}`);
+  const remedies = [
+    'The binary is in the optional dependency ' +
+      `pg-bg-job-queue-${platform}. What to do, whichever fits:`,
+    '  - installed without optional dependencies: run `npm install --include=optional`;',
+    '  - installed on another platform than it runs on: install there, or run ' +
+      `\`npm install ${flags.join(' ')}\`;`,
+    '  - the lock file was made on another platform: delete it and node_modules, and install again;',
+  ];
+  if (bundled) {
+    remedies.push(
+      '  - built by Next.js: wrap the config in withJobQueue from pg-bg-job-queue/next;',
+      '  - bundled by something else: mark pg-bg-job-queue as external, and deploy node_modules with the bundle.',
+    );
+  } else {
+    remedies.push(
+      '  - copied to where it runs: copy that package along, beside pg-bg-job-queue in node_modules.',
+    );
+  }
+  return remedies;
+}

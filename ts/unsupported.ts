@@ -1,0 +1,28 @@
+/**
+ * The package where there is no Node.js: in an edge runtime or a browser. It has the same exports, so that
+ * what imports it builds; what needs the addon says what is wrong when it is called.
+ */
+import { JobQueueError } from './errors.js';
+
+export { JobQueueError };
+
+export async function initJobQueue(): Promise<never> {
+  throw unsupported('initJobQueue');
+}
+
+export function createRouteHandler(): never {
+  throw unsupported('createRouteHandler');
+}
+
+export function currentJob(): never {
+  throw unsupported('currentJob');
+}
+
+function unsupported(name: string): JobQueueError {
+  return new JobQueueError(
+    'ADDON_UNAVAILABLE',
+    `${name}: pg-bg-job-queue needs the Node.js runtime, and this code was built for an edge runtime or ` +
+      "a browser. In Next.js, remove `export const runtime = 'edge'`, call the queue from a route " +
+      'handler, a server action or a server component, and keep it out of client components.',
+  );
+}
