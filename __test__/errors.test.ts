@@ -175,7 +175,7 @@ describe('a database that is not migrated', () => {
   test("is one that has the original's table only", async () => {
     await using original = await createDatabase({ migrated: false });
     await cliOutput(['migrate'], { url: original.url });
-    await cliOutput(['migrate', 'down'], { url: original.url });
+    await cliOutput(['migrate', 'down', '2'], { url: original.url });
     const id = await jobWith(original);
     await using onOriginal = await openQueue(original);
     const processor = onOriginal.createProcessor({}, { onError: () => {} });

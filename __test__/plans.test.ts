@@ -370,13 +370,14 @@ describe.each([18, 14] as const)('on Postgres %i', { timeout: 120_000 }, (versio
   });
 
   test('leases are extended by id', async () => {
-    const isExtension = ({ sql }: Plan) => /^update .* run \(id, run_no\)/s.test(sql);
+    const isExtension = ({ sql }: Plan) => /^with owned as .* extended as /s.test(sql);
     const extensions: Plan[] = [];
     const look = () => extensions.push(...log.take('holder').filter(isExtension));
     await until(look, { timeoutMs: 20_000, what: 'a lease was extended' });
     for (const { scans, rowsRead, buffers } of extensions) {
-      expect(scans).toEqual([`Index Scan ${byId}`]);
-      expect(rowsRead).toBeLessThanOrEqual(10);
+      // To see which runs still own their jobs, which of those are not locked, and to write.
+      expect(new Set(scans)).toEqual(new Set([`Index Scan ${byId}`]));
+      expect(rowsRead).toBeLessThanOrEqual(3 * 10);
       expect(buffers).toBeLessThan(600);
     }
   });
