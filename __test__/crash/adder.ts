@@ -13,8 +13,8 @@ export interface AdderSettings {
   jobsPerSecond: number;
 }
 
-/** Too many jobs wait for a worker, or no longer. */
-export type ToAdder = { pause: boolean };
+/** To pause, while too many jobs wait for a worker, or to end before all are added. */
+export type ToAdder = { pause: boolean; end: boolean };
 
 export type FromAdder = {
   /** Keys and ids of the jobs that are said to be added. */
@@ -38,8 +38,10 @@ async function main(): Promise<void> {
     },
   });
   let paused = false;
-  process.on('message', ({ pause }: ToAdder) => {
+  let ended = false;
+  process.on('message', ({ pause, end }: ToAdder) => {
     paused = pause;
+    ended ||= end;
   });
   process.on('disconnect', () => process.exit(1));
 
@@ -48,7 +50,7 @@ async function main(): Promise<void> {
   const newJob = () => randomJob(random, `${name}-${++keys}`);
   const keysOf = (batch: ReturnType<typeof newJob>[]) => batch.map((job) => job.payload.key);
   const startedAt = performance.now();
-  while (added < jobs) {
+  while (added < jobs && !ended) {
     const due = Math.ceil(((performance.now() - startedAt) / 1000) * jobsPerSecond);
     const count = Math.min(random.between(5, 30), jobs - added);
     if (paused || added >= due) {

@@ -66,6 +66,7 @@ export function unleash(surroundings: Surroundings): Chaos {
   const ended = new AbortController();
   const underWay: Promise<void>[] = [];
   let adderCuts = 0;
+  let restarting = false;
 
   const doTo: Record<FaultKind, (place: Place) => Promise<void>> = {
     async kill(place) {
@@ -108,17 +109,22 @@ export function unleash(surroundings: Surroundings): Chaos {
       process.signal('SIGKILL');
     },
     async restart() {
+      restarting = true;
       server.kill('SIGQUIT');
       await server.exited;
       await delay(random.pick([0, 500, 2_000]));
       await server.restart();
+      restarting = false;
     },
   };
 
   async function strike(): Promise<void> {
-    const kind = random.weighted(weights);
-    const place = random.pick(crew.places.filter(({ busy }) => !busy));
-    if (!place) return;
+    // A server that is just being started is not to be started once more.
+    const kind = random.weighted(restarting ? { ...weights, restart: 0 } : weights);
+    const working = crew.places.filter(({ works }) => works);
+    // Somebody has to be left who takes over.
+    if (working.length < 2) return;
+    const place = random.pick(working);
     const fault: Fault = {
       kind,
       worker: kind === 'restart' ? null : place.workerId,
@@ -126,14 +132,15 @@ export function unleash(surroundings: Surroundings): Chaos {
       until: null,
     };
     faults.push(fault);
-    place.busy = true;
+    place.works = false;
     await doTo[kind](place)
       // The server may be away; what has happened by then is in the books.
       .catch((error) => {
         if (kind !== 'terminate') throw error;
       });
     fault.until = new Date();
-    place.busy = false;
+    // Who has taken its place says so itself.
+    if (crew.places.includes(place)) place.works = true;
   }
 
   /** What people and other programs do to jobs while they run. */

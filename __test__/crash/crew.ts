@@ -7,11 +7,11 @@ import type { FromWorker, ToWorker, WorkerSettings } from './worker.js';
 export interface Place {
   readonly number: number;
   readonly proxy: TestProxy;
-  workerId: string;
-  leaseDuration: number;
-  process: Process<WorkerSettings, ToWorker, FromWorker>;
-  /** Something is being done to it that is not over yet. */
-  busy: boolean;
+  readonly workerId: string;
+  readonly leaseDuration: number;
+  readonly process: Process<WorkerSettings, ToWorker, FromWorker>;
+  /** Its worker has been started, and nothing is being done to it that is not over yet. */
+  works: boolean;
 }
 
 export class Crew implements AsyncDisposable {
@@ -32,13 +32,14 @@ export class Crew implements AsyncDisposable {
     const target: Address = { host: hostname, port: Number(port) };
     for (let number = 0; number < size; number++) {
       const proxy = await openProxy(target);
-      this.places.push({ number, proxy, busy: false, ...this.#hire(number, proxy) });
+      this.places.push(this.#hire(number, proxy));
     }
   }
 
   /** Puts a new worker in the place of one that has ended or will. */
   replace(place: Place): void {
-    Object.assign(place, this.#hire(place.number, place.proxy));
+    const { number, proxy } = place;
+    this.places[number] = this.#hire(number, proxy);
   }
 
   /** Lets all workers end what they do; resolves when they are gone. */
@@ -53,20 +54,26 @@ export class Crew implements AsyncDisposable {
     for (const { proxy } of this.places) await proxy[Symbol.asyncDispose]();
   }
 
-  #hire(number: number, proxy: TestProxy) {
+  #hire(number: number, proxy: TestProxy): Place {
     const workerId = `worker-${number}.${++this.#hired}`;
     const leaseDuration = this.random.between(1_000, 2_000);
     const process = new Process<WorkerSettings, ToWorker, FromWorker>(
       'worker.ts',
       { url: through(this.databaseUrl, proxy), workerId, leaseDuration },
-      ({ errors }) => {
-        for (const [code, count] of Object.entries(errors)) {
-          this.errors[code] = (this.errors[code] ?? 0) + count;
-        }
+      (message) => {
+        if ('started' in message) place.works = true;
+        else this.#note(message.errors);
       },
       (how) => this.deaths.push(`${workerId}: ${how}`),
     );
-    return { workerId, leaseDuration, process };
+    const place: Place = { number, proxy, workerId, leaseDuration, process, works: false };
+    return place;
+  }
+
+  #note(errors: Record<string, number>): void {
+    for (const [code, count] of Object.entries(errors)) {
+      this.errors[code] = (this.errors[code] ?? 0) + count;
+    }
   }
 }
 

@@ -32,6 +32,8 @@ export interface CrashTestOptions {
   adders?: number;
   /** The mean time from one fault to the next, in milliseconds. Default 1,500. */
   faultEvery?: number;
+  /** Adds no more jobs once it is aborted. */
+  signal?: AbortSignal;
   /** Told how far it is. */
   onProgress?: (line: string) => void;
 }
@@ -97,7 +99,8 @@ export async function runCrashTest(options: CrashTestOptions): Promise<CrashTest
   });
 
   const stopPacing = pace();
-  await Promise.all([adding.finished, delay(minutes * 60_000)]);
+  const time = delay(minutes * 60_000, undefined, { signal: options.signal }).catch(() => {});
+  await Promise.all([adding.finished, time]);
   await chaos.calm();
   await stopPacing();
   say(`${seconds()} s: calm after ${chaos.faults.length} faults; draining`);
@@ -179,7 +182,8 @@ export async function runCrashTest(options: CrashTestOptions): Promise<CrashTest
           )
           .catch(() => null);
         const pause = (waiting?.rows[0]?.count ?? LONGEST_LINE) >= LONGEST_LINE;
-        for (const adder of adding.processes) adder.send({ pause });
+        for (const adder of adding.processes)
+          adder.send({ pause, end: options.signal?.aborted ?? false });
         if (performance.now() - saidAt > 10_000) {
           saidAt = performance.now();
           say(`${seconds()} s: ${told.size} jobs, ${chaos.faults.length} faults`);

@@ -12,8 +12,8 @@ export interface WorkerSettings {
 }
 
 export type ToWorker = { stop: { drainMs: number } };
-/** How often `onError` was told of each code. */
-export type FromWorker = { errors: Record<string, number> };
+/** That it works, and, as its last word, how often `onError` was told of each code. */
+export type FromWorker = { started: true } | { errors: Record<string, number> };
 
 const { url, workerId, leaseDuration } = JSON.parse(process.argv[2] ?? '') as WorkerSettings;
 
@@ -178,6 +178,7 @@ async function main(): Promise<void> {
   // The test has ended without a word.
   process.on('disconnect', () => process.exit(1));
   processor.startInBackground();
+  process.send?.({ started: true } satisfies FromWorker);
 }
 
 void main();
