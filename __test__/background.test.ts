@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { currentJob } from '../index.js';
 import { heldHandler, Journal, useJobs } from './helpers/jobs.js';
+import { withOneConnection } from './helpers/modes.js';
 import { deferred, until } from './helpers/until.js';
 
 const jobs = useJobs();
@@ -142,34 +143,39 @@ describe('an idle processor', () => {
     await processor.stopAndDrain();
   }, 10_000);
 
-  test('overlooks nothing that is added while it looks', async () => {
-    const queue = await jobs.openQueue();
-    const [first = 0] = await jobs.insert(1);
-    const done = new Journal();
-    const { handler: held, started, release } = heldHandler();
-    const job = async (payload: unknown) => {
-      if (payload !== 'second') await held();
-      done.note(payload);
-    };
-    const processor = queue.createProcessor({ job }, { pollInterval: NEVER, concurrency: 2 });
-    processor.startInBackground();
-    await started;
+  const busy = withOneConnection('the statement that is held up has it');
+  test.skipIf(busy)(
+    'overlooks nothing that is added while it looks',
+    async () => {
+      const queue = await jobs.openQueue();
+      const [first = 0] = await jobs.insert(1);
+      const done = new Journal();
+      const { handler: held, started, release } = heldHandler();
+      const job = async (payload: unknown) => {
+        if (payload !== 'second') await held();
+        done.note(payload);
+      };
+      const processor = queue.createProcessor({ job }, { pollInterval: NEVER, concurrency: 2 });
+      processor.startInBackground();
+      await started;
 
-    // The statement that settles the first job, and looks for more, has begun but cannot end.
-    const client = await jobs.database.pool.connect();
-    await client.query('begin');
-    await client.query('select from job_queue where id = $1 for update', [first]);
-    release();
-    await until(() =>
-      jobs.database.query('select from pg_locks where not granted').then((rows) => rows.length),
-    );
-    await queue.addJob({ job_type: 'job', payload: 'second' });
-    await client.query('rollback');
-    client.release();
+      // The statement that settles the first job, and looks for more, has begun but cannot end.
+      const client = await jobs.database.pool.connect();
+      await client.query('begin');
+      await client.query('select from job_queue where id = $1 for update', [first]);
+      release();
+      await until(() =>
+        jobs.database.query('select from pg_locks where not granted').then((rows) => rows.length),
+      );
+      await queue.addJob({ job_type: 'job', payload: 'second' });
+      await client.query('rollback');
+      client.release();
 
-    await done.reaches(2);
-    await processor.stopAndDrain();
-  }, 10_000);
+      await done.reaches(2);
+      await processor.stopAndDrain();
+    },
+    10_000,
+  );
 
   test('finds within its interval what another program adds', async () => {
     const queue = await jobs.openQueue();

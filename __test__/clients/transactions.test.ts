@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { DatabaseClient } from '../../index.js';
+import { currentJob, type DatabaseClient } from '../../index.js';
 import { useDatabase } from '../helpers/database.js';
-import { jobWith, rejection, runDueJobs, useQueue } from '../helpers/queue.js';
+import { behindPooler } from '../helpers/modes.js';
+import { jobWith, openQueue, rejection, runDueJobs, useQueue } from '../helpers/queue.js';
+import { deferred, until } from '../helpers/until.js';
 import { libraries } from './libraries.js';
 import { startNeonProxy } from './neon-proxy.js';
 import type { Opened } from './opened.js';
@@ -82,6 +84,55 @@ describe.each(Object.entries(libraries))('in a transaction of %s', (_, open) => 
       return added;
     });
     expect(await runDueJobs(queue)).toEqual([id]);
+  });
+
+  test.skipIf(behindPooler('to listen takes a session'))(
+    'an idle worker is woken by the commit',
+    async () => {
+      await using worker = await openQueue(database, { databaseConfig: { max: 2 } });
+      const ran = deferred<number>();
+      const processor = worker.createProcessor(
+        { task: async () => ran.resolve(currentJob().id) },
+        { pollInterval: 600_000 },
+      );
+      processor.startInBackground();
+      const listens = `select from pg_stat_activity
+        where datname = current_database() and state = 'idle' and query ilike 'listen%'`;
+      await until(async () => (await database.query(listens)).length === 1);
+      const id = await opened.transaction(({ db }) => queue.addJob(db, job('at once')));
+      expect(await ran.promise).toBe(id);
+    },
+  );
+
+  test('a handler completes its job by the commit, together with what it wrote', async () => {
+    const id = await jobWith(database);
+    const task = async () => {
+      await opened.transaction(async ({ db }) => {
+        await queue.addJob(db, job('its effect'));
+        await currentJob().completeIn(db);
+        expect(await queue.getJob(id)).toMatchObject({ status: 'processing' });
+      });
+      expect(await queue.getJob(id)).toMatchObject({ status: 'completed' });
+      throw new Error('too late to matter');
+    };
+    await queue.createProcessor({ task }, { batchSize: 1 }).start();
+    expect(await queue.getJob(id)).toMatchObject({ status: 'completed', error_history: [] });
+    expect(await queue.getAllJobs()).toHaveLength(2);
+  });
+
+  test('a rollback leaves the job to how its handler ends', async () => {
+    const id = await jobWith(database);
+    const task = async () => {
+      await rolledBack(async (db) => {
+        await queue.addJob(db, job('its effect'));
+        await currentJob().completeIn(db);
+      });
+      throw new Error('undone');
+    };
+    await queue.createProcessor({ task }, { batchSize: 1 }).start();
+    expect(await queue.getAllJobs()).toMatchObject([
+      { id, status: 'failed', error_history: [{ message: 'undone' }] },
+    ]);
   });
 
   test('many jobs are added at once, or none', async () => {

@@ -27,6 +27,8 @@ export function withDatabase(url: string, name: string): string {
 export interface DatabaseOptions {
   /** Default true: with the tables of the package in it. */
   migrated?: boolean;
+  /** Default `UTF8`; another one needs `migrated: false`. */
+  encoding?: 'UTF8' | 'LATIN1' | 'SQL_ASCII';
   /** A superuser's connection string to another server than that of the run; needs `migrated: false`. */
   serverUrl?: string;
 }
@@ -74,9 +76,14 @@ export class TestDatabase implements AsyncDisposable {
 
   readonly #server: string;
   readonly #template: string;
+  readonly #encoding: string;
   #pool: Pool | undefined;
 
-  constructor({ migrated = true, serverUrl = inject('serverUrl') }: DatabaseOptions = {}) {
+  constructor({
+    migrated = true,
+    encoding = 'UTF8',
+    serverUrl = inject('serverUrl'),
+  }: DatabaseOptions = {}) {
     this.#server = serverUrl;
     this.directUrl = withDatabase(this.#server, this.name);
     const { hostname, port, username, password } = new URL(this.directUrl);
@@ -92,6 +99,7 @@ export class TestDatabase implements AsyncDisposable {
     this.url = pooler ? throughPooler(this.directUrl, pooler) : this.directUrl;
     this.config = { ...this.directConfig, ...pooler, ...(max && { max }) };
     this.#template = migrated ? templateName : 'template0';
+    this.#encoding = encoding;
   }
 
   /** A node-postgres pool, made when it is first asked for and ended by `drop`. */
@@ -113,7 +121,8 @@ export class TestDatabase implements AsyncDisposable {
     const deadline = performance.now() + 10_000;
     for (;;) {
       try {
-        const statement = `create database ${this.name} template ${this.#template}`;
+        const statement = `create database ${this.name} template ${this.#template}
+          encoding '${this.#encoding}'`;
         return await administer(this.#server, statement);
       } catch (error) {
         // Somebody is connected to the template: at times the autovacuum is.

@@ -158,7 +158,7 @@ pub(super) fn connect_failed(error: sqlx::Error, settings: &Settings) -> Error {
     } else {
         cause
     };
-    let cause = match certificate_advice(&cause) {
+    let cause = match certificate_advice(&cause).or_else(|| startup_advice(&cause)) {
         Some(advice) => format!("{cause} ({advice})"),
         None => cause,
     };
@@ -183,6 +183,17 @@ fn certificate_advice(cause: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// What to do about what PgBouncer says of a parameter that it would have to keep for each client.
+fn startup_advice(cause: &str) -> Option<&'static str> {
+    cause
+        .contains("unsupported startup parameter")
+        .then_some(
+            "a pooler stands before Postgres, which refuses options, lock_timeout and \
+             idle_in_transaction_session_timeout: leave them out, and if its mode is \"transaction\", say \
+             `initJobQueue({ pooler: 'transaction' })`",
+        )
 }
 
 pub(super) fn pool_failed(error: PoolError<Error>, settings: &Settings) -> Error {
