@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Client } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { currentJob, type JobQueue, JobQueueError, type ProcessorOptions } from '../index.js';
 import { type EmbeddedPostgres, startPostgres } from '../tools/embedded-postgres.js';
