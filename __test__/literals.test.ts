@@ -86,7 +86,7 @@ interface Sample {
 }
 const samples = fc.uniqueArray(
   fc.record<Sample>({ jobType: text, key: text, value: text, failure: text }),
-  { selector: ({ jobType }) => jobType, minLength: 20, maxLength: 60 },
+  { selector: ({ jobType }) => jobType, minLength: 20, maxLength: 40 },
 );
 
 /** Sends each text through every place that takes one, and looks for it in all places that show it. */
@@ -117,8 +117,9 @@ async function roundTrip(queue: JobQueue, on: TestDatabase, jobs: Sample[], work
     failure,
   }));
   expect(stored).toEqual(expected);
-  expect(Object.entries(ran).sort()).toEqual(
-    jobs.map(({ jobType, key, value }) => [jobType, { [key]: value }]).sort(),
+  // Not sorted: a payload may be what cannot be turned into a string.
+  expect(new Map(Object.entries(ran))).toEqual(
+    new Map(jobs.map(({ jobType, key, value }) => [jobType, { [key]: value }])),
   );
   const shown = await queue.getAllJobs(jobs.length);
   expect(shown.map(({ job_type }) => job_type).sort()).toEqual(
@@ -132,7 +133,8 @@ const fuzz = (queue: JobQueue, on: TestDatabase, numRuns: number) =>
       await on.query('truncate job_queue');
       await roundTrip(queue, on, jobs, workerId);
     }),
-    { numRuns },
+    // What fails is told at once: to shrink it takes longer than a test may.
+    { numRuns, endOnFailure: true },
   );
 
 describe('what goes in comes back', () => {
@@ -145,14 +147,14 @@ describe('what goes in comes back', () => {
       await other.query(`alter database ${other.name} set ${name} = ${value}`);
     }
     await using queue = await open(other);
-    await fuzz(queue, other, 10);
+    await fuzz(queue, other, 20);
   });
 
   test('in a database without an encoding', async () => {
     await using other = await createDatabase({ migrated: false, encoding: 'SQL_ASCII' });
     await cliOutput(['migrate'], { url: other.directUrl });
     await using queue = await open(other);
-    await fuzz(queue, other, 10);
+    await fuzz(queue, other, 20);
   });
 
   test('and filters find that alone', async () => {
@@ -166,7 +168,7 @@ describe('what goes in comes back', () => {
       expect(await cancel()).toEqual(types.map(() => 1));
       expect(await cancel()).toEqual(types.map(() => 0));
     });
-    await fc.assert(property, { numRuns: 20 });
+    await fc.assert(property, { numRuns: 10 });
   });
 
   test.each([
@@ -177,7 +179,7 @@ describe('what goes in comes back', () => {
     ['what takes four bytes', '😀'],
   ])('however long it is, of %s', async (_, unit) => {
     await using queue = await open(database);
-    const payload = { [unit.repeat(10_000)]: unit.repeat(2_000_000) };
+    const payload = { [unit.repeat(10_000)]: unit.repeat(300_000) };
     const id = await queue.addJob({ job_type: 'long', payload });
     expect((await queue.getJob(id))?.payload).toEqual(payload);
   });

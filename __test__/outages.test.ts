@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Client } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { currentJob, type JobQueue, JobQueueError, type ProcessorOptions } from '../index.js';
 import { type EmbeddedPostgres, startPostgres } from '../tools/embedded-postgres.js';
@@ -51,13 +52,21 @@ async function terminate(applicationName: string): Promise<number> {
 
 /** Has the whole server refuse writes, of those who are connected too, until it is told otherwise. */
 async function makeReadOnly(): Promise<() => Promise<unknown>> {
-  const set = async (sql: string) => {
+  const set = async (sql: string, expected: string) => {
     await database.query(sql);
     await database.query('select pg_reload_conf()');
+    // The server tells the sessions that there are before it opens one that begins with the new setting.
+    await until(async () => {
+      const session = new Client({ connectionString: database.directUrl });
+      await session.connect();
+      const { rows } = await session.query('show default_transaction_read_only');
+      await session.end();
+      return rows[0]?.default_transaction_read_only === expected;
+    });
   };
-  const makeWritable = () => set('alter system reset default_transaction_read_only');
+  const makeWritable = () => set('alter system reset default_transaction_read_only', 'off');
   onTestFinished(makeWritable);
-  await set('alter system set default_transaction_read_only = on');
+  await set('alter system set default_transaction_read_only = on', 'on');
   return makeWritable;
 }
 

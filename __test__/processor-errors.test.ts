@@ -4,6 +4,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { JobQueueError } from '../index.js';
 import { createDatabase } from './helpers/database.js';
 import { heldHandler, Journal, useJobs } from './helpers/jobs.js';
+import { behindPooler } from './helpers/modes.js';
 import { deferred } from './helpers/until.js';
 
 const jobs = useJobs();
@@ -65,25 +66,29 @@ describe('what fails outside the handlers', () => {
     expect(printed).toHaveBeenCalledOnce();
   });
 
-  test('loses no outcome: what ends while the database is away is settled when it is back', async () => {
-    const databaseConfig = { application_name: 'away' };
-    const queue = await jobs.openQueue({ databaseConfig });
-    const [id = 0] = await jobs.insert(1);
-    const { handler, started, release } = heldHandler();
-    const errors = new Journal<JobQueueError>();
-    const options = { onError: (error: JobQueueError) => errors.note(error) };
-    const processor = queue.createProcessor({ job: handler }, options);
-    processor.startInBackground();
-    await started;
+  const pooled = behindPooler('it replaces a lost connection before the queue sees the loss');
+  test.skipIf(pooled)(
+    'loses no outcome: what ends while the database is away is settled when it is back',
+    async () => {
+      const databaseConfig = { application_name: 'away' };
+      const queue = await jobs.openQueue({ databaseConfig });
+      const [id = 0] = await jobs.insert(1);
+      const { handler, started, release } = heldHandler();
+      const errors = new Journal<JobQueueError>();
+      const options = { onError: (error: JobQueueError) => errors.note(error) };
+      const processor = queue.createProcessor({ job: handler }, options);
+      processor.startInBackground();
+      await started;
 
-    await jobs.database.query(`select pg_terminate_backend(pid) from pg_stat_activity
+      await jobs.database.query(`select pg_terminate_backend(pid) from pg_stat_activity
       where application_name = 'away'`);
-    release();
-    await errors.reaches(1);
-    await jobs.untilStatus(id, 'completed');
-    await processor.stopAndDrain();
+      release();
+      await errors.reaches(1);
+      await jobs.untilStatus(id, 'completed');
+      await processor.stopAndDrain();
 
-    expect(errors.notes[0]).toMatchObject({ code: 'CONNECTION_FAILED' });
-    expect(await jobs.row(id)).toMatchObject({ attempts: 1, error_history: [] });
-  });
+      expect(errors.notes[0]).toMatchObject({ code: 'CONNECTION_FAILED' });
+      expect(await jobs.row(id)).toMatchObject({ attempts: 1, error_history: [] });
+    },
+  );
 });
