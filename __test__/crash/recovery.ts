@@ -22,7 +22,8 @@ export interface Recovery {
 
 /**
  * Counts the jobs of a higher priority alone: those do not wait in line once they are free. What the
- * queue is asked for from outside (retries, cancels) ends no measurement, but takes the job out.
+ * queue is asked for from outside (retries, cancels) ends no measurement, but takes the job out; so
+ * does an outage of the server meanwhile.
  */
 const query = `
   with held as (
@@ -36,7 +37,10 @@ const query = `
       select * from audit next where next.job_id = last.job_id and next.seq > last.seq
       order by next.seq limit 1
     ) next
-    where next.at > fault.at
+    where next.at > fault.at and not exists (
+      select from fault outage
+      where outage.worker is null and outage.at < next.at and outage.until > fault.at
+    )
   ),
   back as (
     select fault.kind, (
