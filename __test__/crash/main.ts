@@ -10,6 +10,8 @@ async function main(): Promise<void> {
     options: {
       minutes: { type: 'string', default: '1' },
       jobs: { type: 'string', default: '5000' },
+      // The mean time from one fault to the next, in milliseconds.
+      'fault-every': { type: 'string', default: '1500' },
       seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
     },
   });
@@ -20,6 +22,7 @@ async function main(): Promise<void> {
   const summary = await runCrashTest({
     minutes: Number(values.minutes),
     jobs: Number(values.jobs),
+    faultEvery: Number(values['fault-every']),
     seed,
     signal: interruption.signal,
     onProgress: (line) => console.error(line),

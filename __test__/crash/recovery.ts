@@ -12,6 +12,8 @@ export interface Recovery {
   faults: number;
   /** To the claim by which a job that the worker held was run again. */
   runAgain: Times | null;
+  /** The same, from the end of the lease. */
+  runAgainAfterLease: Times | null;
   /** To the outcome that the worker still wrote of a job that it held. */
   settled: Times | null;
   /** To the first write of the worker that was struck; of all workers, where the server was. */
@@ -20,12 +22,13 @@ export interface Recovery {
 
 /**
  * Counts the jobs of a higher priority alone: those do not wait in line once they are free. What the
- * queue is asked for from outside (retries, cancels) ends no measurement, but takes the job out.
+ * queue is asked for from outside (retries, cancels) ends no measurement, but takes the job out; so
+ * does an outage of the server meanwhile.
  */
 const query = `
   with held as (
     select fault.kind, next.by_whom, next.run_no > last.run_no as again,
-      next.at - fault.at as after
+      next.at - fault.at as after, next.at - next.old_lease_expires_at as after_lease
     from fault
     join audit last on last.by_whom = fault.worker and last.at < fault.at
       and last.at > fault.at - interval '1 minute' and last.status = 'processing'
@@ -34,7 +37,10 @@ const query = `
       select * from audit next where next.job_id = last.job_id and next.seq > last.seq
       order by next.seq limit 1
     ) next
-    where next.at > fault.at
+    where next.at > fault.at and not exists (
+      select from fault outage
+      where outage.worker is null and outage.at < next.at and outage.until > fault.at
+    )
   ),
   back as (
     select fault.kind, (
@@ -53,6 +59,8 @@ const query = `
   ),
   measured as (
     select kind, 'runAgain' as what, after from held where by_whom like 'worker-%' and again
+    union all
+    select kind, 'runAgainAfterLease', after_lease from held where by_whom like 'worker-%' and again
     union all
     select kind, 'settled', after from held where by_whom like 'worker-%' and not again
     union all
@@ -77,6 +85,7 @@ export async function recovery(pool: Pool): Promise<Record<string, Recovery>> {
     recoveries[kind] = {
       faults,
       runAgain: of('runAgain'),
+      runAgainAfterLease: of('runAgainAfterLease'),
       settled: of('settled'),
       workerBack: of('workerBack'),
     };

@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
 import { startPostgres } from '../../tools/embedded-postgres.js';
 import { type Holdings, holdings } from './measure.js';
-import { countOpen, openQueues, runJobs, terminateThreads } from './stages.js';
+import { heldJobs, openQueues, runJobs, terminateThreads } from './stages.js';
 
 /** Bytes per 1,000 jobs, queues or threads. What leaks one small object each has more. */
 const limits = { jobs: 20_000, queues: 1_000_000, threads: 50_000_000 };
@@ -35,15 +35,18 @@ async function main(): Promise<void> {
   const before = await settledHoldings();
   const jobs = await runJobs(url, Number(values.jobs), say);
   const afterJobs = await settledHoldings();
+  say(`jobs: ${JSON.stringify(jobs)}`);
   const queues = await openQueues(url, Number(values.queues), say);
   const afterQueues = await settledHoldings();
+  say(`queues: ${JSON.stringify(queues)}`);
   const threads = await terminateThreads(url, Number(values.threads), say);
   const afterThreads = await settledHoldings();
-  const openJobs = await countOpen(url);
+  say(`threads: ${JSON.stringify(threads)}`);
+  const lost = await heldJobs(url);
 
   console.log(
     JSON.stringify(
-      { jobs, queues, threads, before, afterJobs, afterQueues, afterThreads, openJobs },
+      { jobs, queues, threads, before, afterJobs, afterQueues, afterThreads, lost },
       null,
       2,
     ),
@@ -55,7 +58,7 @@ async function main(): Promise<void> {
     ...moreThan(before, afterJobs, 'jobs'),
     ...moreThan(before, afterQueues, 'queues'),
     ...moreThan(before, afterThreads, 'threads'),
-    ...(openJobs > 0 ? [`${openJobs} jobs are not completed`] : []),
+    ...(lost.length > 0 ? [`${lost.length} jobs of threads have not come back`] : []),
   ];
   for (const fault of faults) console.error(fault);
   if (faults.length > 0) process.exitCode = 1;

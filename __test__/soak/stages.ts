@@ -87,22 +87,26 @@ export async function terminateThreads(url: string, count: number, say: Say): Pr
     await memory.sample(ended);
     if (ended % 50 === 0) say(`${ended} threads`);
   }
-  let ran = 0;
-  const held = async () => void ran++;
-  const processor = queue.createProcessor({ held }, { jobType: 'held', pollInterval: 100 });
+  const processor = queue.createProcessor(
+    { held: async () => {} },
+    { jobType: 'held', pollInterval: 100 },
+  );
   processor.startInBackground();
-  await until(() => ran === count, { timeoutMs: 30_000, what: `${count} jobs have come back` });
+  // What does not come back is counted at the end.
+  const allAreBack = async () => (await heldJobs(url)).length === 0;
+  await until(allAreBack, { timeoutMs: 60_000 }).catch(() => {});
   await processor.stopAndDrain();
   return memory.growth();
 }
 
-/** How many jobs there are that are not completed. */
-export async function countOpen(url: string): Promise<number> {
+/** The jobs of the threads that have not come back. */
+export async function heldJobs(url: string): Promise<unknown[]> {
   const client = new Client({ connectionString: url });
   await client.connect();
-  const { rows } = await client.query<{ count: number }>(
-    "select count(*)::int from job_queue where status <> 'completed'",
+  const { rows } = await client.query(
+    `select id, status, attempts, run_no, locked_by, lease_expires_at - now() as lease_left
+    from job_queue where job_type = 'held' and status <> 'completed'`,
   );
   await client.end();
-  return rows[0]?.count ?? 0;
+  return rows;
 }
