@@ -295,6 +295,25 @@ describeWith('chromium', 'the Next.js example', (chromium) => {
       await visitor.seesCount('completed', 1);
     });
 
+    test('one route does what the three others do', async () => {
+      await database.query(
+        `insert into job_queue (job_type, payload, status, locked_at, updated_at) values
+        ('send_email', '{"to": "ada@example.com", "subject": "Hi", "body": "Ho"}', 'processing',
+          now() - interval '1 hour', now()),
+        ('send_email', '{}', 'completed', null, now() - interval '31 days')`,
+      );
+      const refused = await call(server.origin, 'jobs', { authorization: 'Bearer wrong' });
+      expect(refused).toEqual({ status: 401, error: 'UNAUTHORIZED' });
+      expect(await call(server.origin, 'jobs')).toMatchObject({
+        status: 200,
+        reclaimed: 1,
+        processed: 1,
+        completed: 1,
+        deleted: 1,
+        left: 0,
+      });
+    });
+
     test('cron calls without the secret are refused', async () => {
       await visitor.add('Send an email', { To: 'ada@example.com' });
       for (const path of ['process', 'reclaim', 'cleanup']) {
