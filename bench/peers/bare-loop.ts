@@ -13,7 +13,7 @@ import { connected, query } from '../database.js';
 import { type Handle, jobType, type Peer, payload } from './peer.js';
 import { type AnyProcessorOptions, pgBgJobQueue } from './pg-bg-job-queue.js';
 
-/** What a session of the package's begins with: `Settings::session` in src/connect/settings.rs. */
+/** What a session of the package's begins with: `Settings::for_session` in src/connect/settings.rs. */
 const session =
   'set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; ' +
   'set enable_mergejoin = off; set jit = off';
@@ -65,14 +65,14 @@ async function loop(url: string, text: string, handle: Handle): Promise<void> {
     const column = (name: string) => fields.findIndex((field) => field.name === name);
     const [id, runNo, fate] = [column('id'), column('run_no'), column('fate')];
     runs = rows
-      .filter((row) => row[fate] === 'claimed')
+      .filter((row) => row[fate] === 'processing')
       .map((row) => ({ id: row[id] as string, runNo: row[runNo] as string }));
     for (const _ of runs) handle(noted);
     if (rows.length === 0) await delay(10);
   }
 }
 
-/** `$1` to `$8` of src/store/claim.rs. */
+/** `$1` to `$9` of src/store/claim.rs. */
 function engineParameters(runs: Run[]): unknown[] {
   const none = runs.map(() => null);
   return [
@@ -81,6 +81,8 @@ function engineParameters(runs: Run[]): unknown[] {
     runs.map(() => 'completed'),
     none,
     none,
+    // Nothing was sent before.
+    false,
     batchSize,
     'bare-loop',
     30_000,
