@@ -13,7 +13,7 @@ mod pace;
 mod running;
 mod tally;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod usual;
 
 pub use engine::{Engine, Mode, Settings};

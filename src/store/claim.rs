@@ -18,7 +18,7 @@
 use super::history::{append, worker_lost};
 use super::settle::{self, settled};
 use super::worker::Worker;
-use crate::connect::{Statement, Value};
+use crate::connect::{Schema, Statement, Value};
 use crate::processor::Outcome;
 
 /// What is taken of a due row, and what is to become of it: a lost worker leaves behind what somebody
@@ -184,15 +184,35 @@ pub fn exchange(
     limit: usize,
     only: Option<Vec<String>>,
 ) -> Statement {
-    let mut values = settle::values(outcomes, worker.remove_on_complete);
+    let types = only.as_ref().or(worker.job_types.as_ref());
+    statement(
+        &worker.schema,
+        settle::values(outcomes, worker.remove_on_complete),
+        limit,
+        &worker.id,
+        worker.lease_ms(),
+        types.map(Vec::as_slice),
+    )
+}
+
+/// The same, of what `settle::values` has made of the outcomes.
+pub(super) fn statement(
+    schema: &Schema,
+    outcomes: Vec<Value>,
+    limit: usize,
+    worker_id: &str,
+    lease_ms: i64,
+    types: Option<&[String]>,
+) -> Statement {
+    let mut values = outcomes;
     values.push(Value::BigInt(limit.try_into().unwrap_or(i64::MAX)));
-    values.push(worker.id.as_str().into());
-    values.push(Value::BigInt(worker.lease_ms()));
-    match only.as_ref().or(worker.job_types.as_ref()) {
-        None => worker.schema.statement(exchange!(due!()), values),
+    values.push(worker_id.into());
+    values.push(Value::BigInt(lease_ms));
+    match types {
+        None => schema.statement(exchange!(due!()), values),
         Some(types) => {
             values.push(Value::Texts(types.iter().cloned().map(Some).collect()));
-            worker.schema.statement(exchange!(due_of_types!()), values)
+            schema.statement(exchange!(due_of_types!()), values)
         }
     }
 }

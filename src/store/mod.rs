@@ -6,6 +6,8 @@
 //! connections and on whatever client the caller's transaction is in. [`Worker`] is what the engine
 //! does; it runs on this queue's own connections only.
 
+#[cfg(test)]
+mod agreement;
 mod cancel;
 mod claim;
 mod cleanup;

@@ -85,7 +85,7 @@ impl Store for Worker {
     }
 }
 
-fn read_extended(row: &PgRow) -> std::result::Result<Extended, sqlx::Error> {
+pub(super) fn read_extended(row: &PgRow) -> std::result::Result<Extended, sqlx::Error> {
     Ok(Extended {
         run: read_run(row)?,
         locked: row.try_get("locked")?,
@@ -105,7 +105,7 @@ fn read_run(row: &PgRow) -> std::result::Result<Run, sqlx::Error> {
     })
 }
 
-fn read_exchanged(rows: &[PgRow]) -> std::result::Result<Exchanged, sqlx::Error> {
+pub(super) fn read_exchanged(rows: &[PgRow]) -> std::result::Result<Exchanged, sqlx::Error> {
     let mut exchanged = Exchanged::default();
     let mut claimed: Vec<(f64, ClaimedJob)> = Vec::new();
     for row in rows {

@@ -1,5 +1,7 @@
 //! The job table in memory, with the same rules as the SQL of `store`, on the clock that tests move.
+//! That the rules are the same is what `store::agreement` shows on a server.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -30,10 +32,82 @@ pub struct Row {
     pub run_no: i64,
     pub attempts: i32,
     pub max_attempts: i32,
+    pub priority: i32,
+    pub run_at: Instant,
+    /// When a failed job is tried again, or since when a retried one is due.
+    pub next_attempt_at: Option<Instant>,
+    pub locked_at: Option<Instant>,
     pub timeout: Option<Duration>,
     pub cancel_requested: bool,
     /// A transaction holds it.
     pub locked: bool,
+}
+
+impl Row {
+    pub fn new(max_attempts: i32) -> Self {
+        Self {
+            status: Status::Pending,
+            run_no: 0,
+            attempts: 0,
+            max_attempts,
+            priority: 0,
+            run_at: Instant::now(),
+            next_attempt_at: None,
+            locked_at: None,
+            timeout: None,
+            cancel_requested: false,
+            locked: false,
+        }
+    }
+
+    /// From when it may be claimed, if ever.
+    pub fn ready_at(&self) -> Option<Instant> {
+        match self.status {
+            Status::Pending => Some(
+                self.next_attempt_at
+                    .map_or(self.run_at, |at| at.max(self.run_at)),
+            ),
+            Status::Failed { .. } => self
+                .next_attempt_at
+                .filter(|_| self.attempts < self.max_attempts),
+            Status::Processing { lease_until } => Some(lease_until),
+            Status::Completed | Status::Cancelled => None,
+        }
+    }
+
+    pub fn is_processing(&self) -> bool {
+        matches!(self.status, Status::Processing { .. })
+    }
+
+    fn is_owned_by(&self, run: Run) -> bool {
+        self.is_processing() && self.run_no == run.run_no
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.ready_at().is_some_and(|at| at <= now) && !self.locked
+    }
+
+    fn settle(&mut self, end: &End, now: Instant) {
+        let attempts = self.attempts;
+        self.next_attempt_at = None;
+        if *end == End::Released {
+            self.attempts = (attempts - 1).max(0);
+        }
+        self.status = match end {
+            End::Completed => Status::Completed,
+            End::Cancelled => Status::Cancelled,
+            End::Failed { .. } | End::Released if self.cancel_requested => Status::Cancelled,
+            End::Released => Status::Pending,
+            End::Failed { entry, .. } => {
+                let minutes = 2_u64.pow(attempts.min(30).unsigned_abs());
+                self.next_attempt_at =
+                    (attempts < self.max_attempts).then(|| now + Duration::from_secs(60 * minutes));
+                Status::Failed {
+                    entry: entry.clone(),
+                }
+            }
+        };
+    }
 }
 
 #[derive(Default)]
@@ -55,20 +129,19 @@ impl MemoryStore {
     }
 
     pub fn add(&self, id: i64, max_attempts: i32) {
-        let row = Row {
-            status: Status::Pending,
-            run_no: 0,
-            attempts: 0,
-            max_attempts,
-            timeout: None,
-            cancel_requested: false,
-            locked: false,
-        };
+        self.insert(id, Row::new(max_attempts));
+    }
+
+    pub fn insert(&self, id: i64, row: Row) {
         self.rows.lock().unwrap().insert(id, row);
     }
 
     pub fn row(&self, id: i64) -> Row {
         self.rows.lock().unwrap()[&id].clone()
+    }
+
+    pub fn rows(&self) -> BTreeMap<i64, Row> {
+        self.rows.lock().unwrap().clone()
     }
 
     pub fn change(&self, id: i64, change: impl FnOnce(&mut Row)) {
@@ -96,7 +169,8 @@ impl MemoryStore {
         }
     }
 
-    fn settle_and_claim(&self, outcomes: &[Outcome], limit: usize) -> Result<Exchanged> {
+    /// What an exchange does when it reaches the table.
+    pub fn settle_and_claim(&self, outcomes: &[Outcome], limit: usize) -> Result<Exchanged> {
         // What Postgres says of text that the database's encoding lacks.
         let unstorable = |outcome: &Outcome| matches!(&outcome.end, End::Failed { entry, .. } if !entry.is_ascii());
         if outcomes.iter().any(unstorable) {
@@ -106,47 +180,55 @@ impl MemoryStore {
         }
         let now = Instant::now();
         let mut rows = self.rows.lock().unwrap();
+        // A statement sees the table as it was before it, and claims nothing that it settles.
+        let settles = |id, row: &Row| {
+            outcomes
+                .iter()
+                .any(|outcome| outcome.run.id == id && row.is_owned_by(outcome.run))
+        };
+        let mut due: Vec<_> = rows
+            .iter()
+            .filter(|&(&id, row)| row.is_due(now) && !settles(id, row))
+            .map(|(&id, row)| (Reverse(row.priority), row.ready_at(), id))
+            .collect();
+        due.sort();
+        due.truncate(limit);
+
         let mut exchanged = Exchanged::default();
+        let sent_before = outcomes.iter().any(|outcome| outcome.sent_before);
         for outcome in outcomes {
             let Some(row) = rows.get_mut(&outcome.run.id) else {
                 continue;
             };
-            let owned = matches!(row.status, Status::Processing { .. });
-            if !owned || row.run_no != outcome.run.run_no {
-                continue;
-            }
-            row.status = match &outcome.end {
-                End::Completed => Status::Completed,
-                _ if row.cancel_requested => Status::Cancelled,
-                End::Cancelled => Status::Cancelled,
-                End::Failed { entry, .. } => Status::Failed {
-                    entry: entry.clone(),
-                },
-                End::Released => {
-                    row.attempts -= 1;
-                    Status::Pending
+            if row.is_owned_by(outcome.run) {
+                row.settle(&outcome.end, now);
+                exchanged.settled.push(outcome.run);
+            } else if sent_before && row.run_no == outcome.run.run_no {
+                let written = match (&outcome.end, &row.status) {
+                    (End::Completed, status) => *status == Status::Completed,
+                    (_, Status::Cancelled) => true,
+                    (End::Failed { .. }, status) => matches!(status, Status::Failed { .. }),
+                    (End::Released, status) => *status == Status::Pending,
+                    (End::Cancelled, _) => false,
+                };
+                if written {
+                    exchanged.settled.push(outcome.run);
                 }
-            };
-            exchanged.settled.push(outcome.run);
+            }
         }
-        for (&id, row) in rows.iter_mut() {
-            if exchanged.claimed.len() + exchanged.lost.len() + exchanged.cancelled == limit {
-                break;
-            }
-            let due = match row.status {
-                Status::Pending => true,
-                Status::Processing { lease_until } => lease_until <= now && !row.locked,
-                Status::Completed | Status::Failed { .. } | Status::Cancelled => false,
-            };
-            if !due {
+        for (_, _, id) in due {
+            let Some(row) = rows.get_mut(&id) else {
                 continue;
-            }
+            };
+            let cancelled = row.is_processing() && row.cancel_requested;
             row.run_no += 1;
-            if row.cancel_requested {
+            row.next_attempt_at = None;
+            if cancelled {
                 row.status = Status::Cancelled;
                 exchanged.cancelled += 1;
                 continue;
             }
+            row.cancel_requested = false;
             if row.attempts >= row.max_attempts {
                 row.status = Status::Failed {
                     entry: "lost".into(),
@@ -158,6 +240,7 @@ impl MemoryStore {
                 continue;
             }
             row.attempts += 1;
+            row.locked_at = Some(now);
             row.status = Status::Processing {
                 lease_until: now + LEASE,
             };
@@ -170,12 +253,97 @@ impl MemoryStore {
                 payload: "null".into(),
                 attempts: row.attempts,
                 max_attempts: row.max_attempts,
-                priority: 0,
+                priority: row.priority,
                 run_at: None,
                 timeout: row.timeout,
             });
         }
         Ok(exchanged)
+    }
+
+    /// What an extension does when it reaches the table.
+    pub fn extend_leases(&self, runs: &[Run]) -> Vec<Extended> {
+        let now = Instant::now();
+        let mut rows = self.rows.lock().unwrap();
+        let extends = |&run: &Run| {
+            let row = rows.get_mut(&run.id).filter(|row| row.is_owned_by(run))?;
+            if !row.locked {
+                row.status = Status::Processing {
+                    lease_until: now + LEASE,
+                };
+            }
+            Some(Extended {
+                run,
+                locked: row.locked,
+                cancel_requested: row.cancel_requested,
+            })
+        };
+        runs.iter().filter_map(extends).collect()
+    }
+
+    /// `cancelJob`.
+    pub fn cancel(&self, id: i64) -> Option<&'static str> {
+        let now = Instant::now();
+        let mut rows = self.rows.lock().unwrap();
+        let row = rows.get_mut(&id)?;
+        match row.status {
+            Status::Processing { lease_until } => {
+                row.cancel_requested = true;
+                if lease_until > now {
+                    return Some("requested");
+                }
+            }
+            Status::Pending => row.cancel_requested = false,
+            Status::Failed { .. } if row.attempts < row.max_attempts => {
+                row.cancel_requested = false;
+            }
+            _ => return None,
+        }
+        row.status = Status::Cancelled;
+        Some("cancelled")
+    }
+
+    /// `retryJob`.
+    pub fn retry(&self, id: i64) -> Option<&'static str> {
+        let now = Instant::now();
+        let mut rows = self.rows.lock().unwrap();
+        let row = rows.get_mut(&id)?;
+        if matches!(row.status, Status::Processing { lease_until } if lease_until > now) {
+            return Some("running");
+        }
+        row.status = Status::Pending;
+        row.max_attempts = row.max_attempts.max(row.attempts + 1);
+        row.run_at = row.run_at.min(now);
+        row.next_attempt_at = Some(now);
+        row.locked_at = None;
+        row.cancel_requested = false;
+        Some("retried")
+    }
+
+    /// `reclaimStuckJobs`.
+    pub fn reclaim(&self, older_than: Duration) -> usize {
+        let now = Instant::now();
+        let mut rows = self.rows.lock().unwrap();
+        let mut reclaimed = 0;
+        for row in rows.values_mut() {
+            let stuck = row.is_processing()
+                && row.is_due(now)
+                && row.locked_at.is_some_and(|at| now - at > older_than);
+            if !stuck {
+                continue;
+            }
+            row.status = match () {
+                () if row.cancel_requested => Status::Cancelled,
+                () if row.attempts < row.max_attempts => Status::Pending,
+                () => Status::Failed {
+                    entry: "lost".into(),
+                },
+            };
+            row.locked_at = None;
+            row.next_attempt_at = None;
+            reclaimed += 1;
+        }
+        reclaimed
     }
 
     fn note(&self, trip: String) {
@@ -204,27 +372,8 @@ impl Store for MemoryStore {
 
     async fn extend(&self, runs: Vec<Run>) -> Result<Vec<Extended>> {
         self.travel().await?;
-        let now = Instant::now();
-        let mut rows = self.rows.lock().unwrap();
         self.note(format!("extend {}", runs.len()));
-        let extends = |run: Run| match rows.get_mut(&run.id) {
-            Some(row) if row.run_no == run.run_no => match &mut row.status {
-                Status::Processing { lease_until } => {
-                    if !row.locked {
-                        *lease_until = now + LEASE;
-                    }
-                    let cancel_requested = row.cancel_requested;
-                    Some(Extended {
-                        run,
-                        locked: row.locked,
-                        cancel_requested,
-                    })
-                }
-                _ => None,
-            },
-            _ => None,
-        };
-        Ok(runs.into_iter().filter_map(extends).collect())
+        Ok(self.extend_leases(&runs))
     }
 
     async fn settled_by_handler(&self, runs: Vec<Run>) -> Result<Vec<(Run, Settled)>> {
@@ -233,17 +382,8 @@ impl Store for MemoryStore {
         let settled = |run: Run| {
             let settled = match rows.get(&run.id) {
                 Some(row) if row.run_no != run.run_no => Settled::Lost,
-                Some(Row {
-                    status: Status::Processing { .. },
-                    locked,
-                    ..
-                }) => {
-                    if *locked {
-                        Settled::Open
-                    } else {
-                        Settled::RolledBack
-                    }
-                }
+                Some(row) if row.is_processing() && row.locked => Settled::Open,
+                Some(row) if row.is_processing() => Settled::RolledBack,
                 Some(row) if row.status != Status::Completed => Settled::Lost,
                 _ => Settled::Committed,
             };

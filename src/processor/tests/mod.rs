@@ -2,7 +2,8 @@
 //! do, and then jumps.
 
 mod deadlines;
-mod memory_store;
+pub(crate) mod memory_store;
+pub(crate) mod model;
 mod timeouts_and_cancelling;
 
 use std::sync::atomic::{AtomicBool, Ordering};

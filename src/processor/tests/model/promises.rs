@@ -1,0 +1,85 @@
+//! What may become of a row, whatever happens.
+
+use std::collections::{BTreeMap, HashSet};
+
+use tokio::time::Instant;
+
+use crate::processor::Run;
+use crate::processor::tests::memory_store::{LEASE, Row, Status};
+
+/// Looks at the table after every change of it.
+#[derive(Default)]
+pub struct Promises {
+    before: BTreeMap<i64, Row>,
+    /// Runs whose handlers ended without an error.
+    completed: HashSet<Run>,
+    pub broken: Vec<String>,
+}
+
+impl Promises {
+    pub fn completed_by_handler(&mut self, run: Run) {
+        self.completed.insert(run);
+    }
+
+    /// `retried` is the job that a user has put back, if that is what the change was.
+    pub fn check(&mut self, now: &BTreeMap<i64, Row>, retried: Option<i64>) {
+        let time = Instant::now();
+        for (id, row) in now {
+            let before = self.before.get(id);
+            for (kept, promise) in [
+                (
+                    row.attempts <= row.max_attempts,
+                    "no more attempts than granted",
+                ),
+                (row.attempts >= 0, "attempts are counted from 0"),
+                (
+                    before.is_none_or(|before| before.run_no <= row.run_no),
+                    "the fence never goes back",
+                ),
+                (
+                    !matches!(row.status, Status::Processing { lease_until } if lease_until > time + LEASE),
+                    "no lease is longer than a lease",
+                ),
+                (
+                    is_final(row) || row.ready_at().is_some(),
+                    "what has not ended is claimed one day",
+                ),
+                (
+                    retried == Some(*id)
+                        || before.is_none_or(|before| !is_final(before) || same(before, row)),
+                    "what has ended stays as it is",
+                ),
+                (
+                    row.status != Status::Completed
+                        || self.completed.contains(&Run {
+                            id: *id,
+                            run_no: row.run_no,
+                        }),
+                    "only a handler completes a job",
+                ),
+            ] {
+                if !kept {
+                    self.broken
+                        .push(format!("{promise}: job {id}, {before:?}, {row:?}"));
+                }
+            }
+        }
+        for id in self.before.keys().filter(|id| !now.contains_key(id)) {
+            self.broken.push(format!("no job is lost: job {id}"));
+        }
+        self.before = now.clone();
+    }
+}
+
+/// Whether nothing more becomes of it by itself.
+pub fn is_final(row: &Row) -> bool {
+    match row.status {
+        Status::Completed | Status::Cancelled => true,
+        Status::Failed { .. } => row.attempts >= row.max_attempts,
+        Status::Pending | Status::Processing { .. } => false,
+    }
+}
+
+fn same(a: &Row, b: &Row) -> bool {
+    (&a.status, a.run_no, a.attempts) == (&b.status, b.run_no, b.attempts)
+}

@@ -1,0 +1,117 @@
+//! What was asked of a store, when, and what came of it.
+
+use std::time::Duration;
+
+use crate::processor::tests::memory_store::{Row, Status};
+use crate::processor::{Exchanged, Extended, Outcome, Run};
+
+/// In the order in which it reached the store.
+pub type Trace = Vec<Asked>;
+
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Since the story began.
+    pub at: Duration,
+    pub command: Command,
+    pub answer: Answer,
+    /// The whole table afterwards, by id.
+    pub table: Vec<RowState>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Command {
+    Insert {
+        id: i64,
+        priority: i32,
+        max_attempts: i32,
+        run_at: Duration,
+        timeout: Option<Duration>,
+    },
+    Exchange {
+        outcomes: Vec<Outcome>,
+        limit: usize,
+        /// Whether the worker names the types of jobs that it takes.
+        of_types: bool,
+    },
+    Extend(Vec<Run>),
+    Cancel(i64),
+    Retry(i64),
+    Reclaim(Duration),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Nothing,
+    /// Of what the engine is given, all but what no table holds.
+    Exchanged {
+        settled: Vec<Run>,
+        /// With their attempts.
+        claimed: Vec<(Run, i32)>,
+        lost: Vec<i64>,
+        cancelled: usize,
+    },
+    Extended(Vec<(Run, bool)>),
+    Said(Option<String>),
+}
+
+impl From<&Exchanged> for Answer {
+    fn from(exchanged: &Exchanged) -> Self {
+        let mut settled = exchanged.settled.clone();
+        settled.sort();
+        let claimed = exchanged.claimed.iter();
+        let mut lost: Vec<_> = exchanged.lost.iter().map(|job| job.id).collect();
+        lost.sort();
+        Self::Exchanged {
+            settled,
+            claimed: claimed.map(|job| (job.run, job.attempts)).collect(),
+            lost,
+            cancelled: exchanged.cancelled,
+        }
+    }
+}
+
+impl From<&[Extended]> for Answer {
+    fn from(extended: &[Extended]) -> Self {
+        let mut runs: Vec<_> = extended
+            .iter()
+            .map(|extended| (extended.run, extended.cancel_requested))
+            .collect();
+        runs.sort();
+        Self::Extended(runs)
+    }
+}
+
+/// What two tables have to agree on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowState {
+    pub id: i64,
+    pub status: String,
+    pub run_no: i64,
+    pub attempts: i32,
+    pub max_attempts: i32,
+    pub cancel_requested: bool,
+    /// In microseconds since the story began.
+    pub ready_at: Option<i64>,
+}
+
+impl RowState {
+    pub fn new(id: i64, row: &Row, began: tokio::time::Instant) -> Self {
+        let status = match row.status {
+            Status::Pending => "pending",
+            Status::Processing { .. } => "processing",
+            Status::Completed => "completed",
+            Status::Failed { .. } => "failed",
+            Status::Cancelled => "cancelled",
+        };
+        let microseconds = |at: tokio::time::Instant| (at - began).as_micros().try_into();
+        Self {
+            id,
+            status: status.into(),
+            run_no: row.run_no,
+            attempts: row.attempts,
+            max_attempts: row.max_attempts,
+            cancel_requested: row.cancel_requested,
+            ready_at: row.ready_at().and_then(|at| microseconds(at).ok()),
+        }
+    }
+}

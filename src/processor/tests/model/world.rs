@@ -1,0 +1,467 @@
+//! The processes of a story, the store that they share, and what may come between them.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use proptest::test_runner::TestCaseError;
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{Instant, sleep};
+
+use super::promises::{Promises, is_final};
+use super::step::Step;
+use super::trace::{Answer, Asked, Command, RowState, Trace};
+use crate::error::{Code, Error, Result};
+use crate::processor::tests::memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row};
+use crate::processor::{
+    ClaimedJob, End, Engine, Exchanged, Extended, Handle, Handlers, Mode, Outcome, Run, Settings,
+    Settled, Store,
+};
+
+const PROCESSES: usize = 3;
+const BATCH: usize = 4;
+const CONCURRENCY: usize = 2;
+const POLL: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(4);
+
+/// The store, with a record of all that it was asked.
+struct Recorded {
+    memory: MemoryStore,
+    began: Instant,
+    trace: Mutex<Trace>,
+    promises: Mutex<Promises>,
+}
+
+impl Recorded {
+    fn note(&self, command: Command, answer: Answer) {
+        let rows = self.memory.rows();
+        let retried = match command {
+            Command::Retry(id) => Some(id),
+            _ => None,
+        };
+        self.promises.lock().unwrap().check(&rows, retried);
+        let table = rows
+            .iter()
+            .map(|(&id, row)| RowState::new(id, row, self.began));
+        self.trace.lock().unwrap().push(Asked {
+            at: self.began.elapsed(),
+            command,
+            answer,
+            table: table.collect(),
+        });
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Whole,
+    /// Requests do not reach the store.
+    Deaf,
+    /// Requests are carried out, and their answers are lost.
+    Mute,
+}
+
+/// A handler, as its process knows it.
+#[derive(Clone, Copy)]
+struct Believed {
+    run: Run,
+    /// It was told to end.
+    told: bool,
+}
+
+struct Control {
+    store: Arc<Recorded>,
+    number: usize,
+    frozen: Mutex<Option<Waker>>,
+    is_frozen: Mutex<bool>,
+    line: Mutex<Line>,
+    running: Mutex<Vec<Believed>>,
+}
+
+impl Control {
+    fn freeze(&self) {
+        *self.is_frozen.lock().unwrap() = true;
+    }
+
+    fn thaw(&self) {
+        *self.is_frozen.lock().unwrap() = false;
+        if let Some(waker) = self.frozen.lock().unwrap().take() {
+            waker.wake();
+        }
+    }
+
+    /// Runs a future that stands still while the process is frozen.
+    async fn unless_frozen<F: Future>(self: Arc<Self>, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            if *self.is_frozen.lock().unwrap() {
+                *self.frozen.lock().unwrap() = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            future.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Asks the store, over a line that may be cut.
+    async fn ask<T>(&self, ask: impl FnOnce(&Recorded) -> T) -> Result<T> {
+        sleep(ROUND_TRIP / 2).await;
+        if *self.line.lock().unwrap() == Line::Deaf {
+            return Err(cut());
+        }
+        let answer = ask(&self.store);
+        sleep(ROUND_TRIP / 2).await;
+        if *self.line.lock().unwrap() == Line::Whole {
+            Ok(answer)
+        } else {
+            Err(cut())
+        }
+    }
+}
+
+fn cut() -> Error {
+    Error::new(Code::ConnectionFailed, "the line is cut")
+}
+
+impl Store for Control {
+    async fn exchange(
+        &self,
+        outcomes: Vec<Outcome>,
+        limit: usize,
+        _only: Option<Vec<String>>,
+    ) -> Result<Exchanged> {
+        let exchange = |store: &Recorded| {
+            let exchanged = store.memory.settle_and_claim(&outcomes, limit)?;
+            let command = Command::Exchange {
+                outcomes,
+                limit,
+                of_types: self.number % 2 == 1,
+            };
+            store.note(command, Answer::from(&exchanged));
+            Ok(exchanged)
+        };
+        self.ask(exchange).await?
+    }
+
+    async fn extend(&self, runs: Vec<Run>) -> Result<Vec<Extended>> {
+        let extend = |store: &Recorded| {
+            let extended = store.memory.extend_leases(&runs);
+            store.note(Command::Extend(runs), Answer::from(extended.as_slice()));
+            extended
+        };
+        self.ask(extend).await
+    }
+
+    async fn settled_by_handler(&self, _runs: Vec<Run>) -> Result<Vec<(Run, Settled)>> {
+        unreachable!("no handler of a story settles its run itself")
+    }
+
+    async fn cancel_requested(&self, runs: Vec<Run>) -> Result<Vec<Run>> {
+        let requested = |store: &Recorded| {
+            let rows = store.memory.rows();
+            let requested = |run: &Run| {
+                rows.get(&run.id)
+                    .is_some_and(|row| row.run_no == run.run_no && row.cancel_requested)
+            };
+            runs.into_iter().filter(requested).collect()
+        };
+        self.ask(requested).await
+    }
+}
+
+impl Handlers for Control {
+    fn run(&self, jobs: Vec<ClaimedJob>) {
+        let begun = jobs.into_iter().map(|job| Believed {
+            run: job.run,
+            told: false,
+        });
+        self.running.lock().unwrap().extend(begun);
+    }
+
+    fn abort(&self, run: Run, _reason: &Error) {
+        for believed in self.running.lock().unwrap().iter_mut() {
+            believed.told |= believed.run == run;
+        }
+    }
+
+    fn report(&self, _error: &Error) {}
+
+    fn gone(&self) -> bool {
+        false
+    }
+}
+
+struct Process {
+    control: Arc<Control>,
+    handle: Handle,
+    engine: JoinHandle<()>,
+}
+
+impl Process {
+    fn start(store: &Arc<Recorded>, number: usize) -> Self {
+        let control = Arc::new(Control {
+            store: store.clone(),
+            number,
+            frozen: Mutex::default(),
+            is_frozen: Mutex::default(),
+            line: Mutex::new(Line::Whole),
+            running: Mutex::default(),
+        });
+        let settings = Settings {
+            batch_size: BATCH,
+            concurrency: CONCURRENCY,
+            poll_interval: POLL,
+            lease: LEASE,
+            job_types: vec!["job".into()],
+            usual: Arc::default(),
+            default_timeout: None,
+            cancel_grace: GRACE,
+            exchanges: 2,
+        };
+        let (engine, handle) =
+            Engine::new(control.clone(), control.clone(), settings, Mode::Background);
+        let engine = control.clone().unless_frozen(engine.run());
+        let engine = tokio::spawn(async move {
+            let _ = engine.await;
+        });
+        Self {
+            control,
+            handle,
+            engine,
+        }
+    }
+
+    fn is_frozen(&self) -> bool {
+        *self.control.is_frozen.lock().unwrap()
+    }
+
+    fn set_line(&self, line: Line) {
+        *self.control.line.lock().unwrap() = line;
+    }
+
+    fn end(&self, run: Run, completes: bool) {
+        self.control
+            .running
+            .lock()
+            .unwrap()
+            .retain(|believed| believed.run != run);
+        let end = if completes {
+            let mut promises = self.control.store.promises.lock().unwrap();
+            promises.completed_by_handler(run);
+            End::Completed
+        } else {
+            End::Failed {
+                entry: r#"{"message":"boom"}"#.into(),
+                pending_reason: None,
+            }
+        };
+        self.handle.ended(vec![Outcome::new(run, end)]);
+    }
+}
+
+pub struct World {
+    store: Arc<Recorded>,
+    /// Those that claim come first; the others are stopping.
+    processes: Vec<Process>,
+    started: usize,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let store = Arc::new(Recorded {
+            memory: MemoryStore::default(),
+            began: Instant::now(),
+            trace: Mutex::default(),
+            promises: Mutex::default(),
+        });
+        let processes = (0..PROCESSES)
+            .map(|number| Process::start(&store, number))
+            .collect();
+        Self {
+            store,
+            processes,
+            started: PROCESSES,
+        }
+    }
+
+    pub async fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Add {
+                priority,
+                max_attempts,
+                delay,
+                timeout,
+            } => self.add(priority, max_attempts, delay, timeout),
+            Step::Pass(duration) => sleep(duration).await,
+            Step::End {
+                process,
+                run,
+                completes,
+            } => self.end(process, run, completes),
+            Step::Crash { process } => {
+                let crashed = self.replace(process);
+                crashed.engine.abort();
+            }
+            Step::Freeze { process } => self.process(process).control.freeze(),
+            Step::Thaw { process } => self.process(process).control.thaw(),
+            Step::CutRequests { process } => self.process(process).set_line(Line::Deaf),
+            Step::CutAnswers { process } => self.process(process).set_line(Line::Mute),
+            Step::Mend { process } => self.process(process).set_line(Line::Whole),
+            Step::Stop { process } => {
+                let stopping = self.replace(process);
+                stopping.handle.stop();
+                self.processes.push(stopping);
+            }
+            Step::HandBack { process } => {
+                let stopping = self.replace(process);
+                stopping.handle.hand_back();
+                self.processes.push(stopping);
+            }
+            Step::Cancel { job, told } => self.cancel(job, told),
+            Step::Retry { job } => {
+                if let Some(id) = self.job(job) {
+                    let said = self.store.memory.retry(id);
+                    self.note(Command::Retry(id), said);
+                }
+            }
+            Step::Reclaim { older_than } => {
+                let reclaimed = self.store.memory.reclaim(older_than).to_string();
+                self.note(Command::Reclaim(older_than), Some(&reclaimed));
+            }
+            Step::Wake => {
+                for process in &self.processes {
+                    process.handle.wake();
+                }
+            }
+            Step::Recheck { process } => self.process(process).handle.recheck(),
+        }
+        // What is on its way arrives.
+        sleep(ROUND_TRIP * 3).await;
+    }
+
+    fn add(&self, priority: i32, max_attempts: i32, delay: Duration, timeout: Option<Duration>) {
+        let rows = self.store.memory.rows();
+        let id = rows.last_key_value().map_or(1, |(id, _)| id + 1);
+        let row = Row {
+            priority,
+            timeout,
+            run_at: Instant::now() + delay,
+            ..Row::new(max_attempts)
+        };
+        let command = Command::Insert {
+            id,
+            priority,
+            max_attempts,
+            run_at: row.run_at - self.store.began,
+            timeout,
+        };
+        self.store.memory.insert(id, row);
+        self.store.note(command, Answer::Nothing);
+    }
+
+    fn end(&self, process: usize, run: usize, completes: bool) {
+        let awake: Vec<_> = self
+            .processes
+            .iter()
+            .filter(|process| !process.is_frozen())
+            .filter(|process| !process.control.running.lock().unwrap().is_empty())
+            .collect();
+        if awake.is_empty() {
+            return;
+        }
+        let process = awake[process % awake.len()];
+        let running = process.control.running.lock().unwrap().clone();
+        process.end(running[run % running.len()].run, completes);
+    }
+
+    fn cancel(&self, job: usize, told: bool) {
+        let Some(id) = self.job(job) else {
+            return;
+        };
+        let said = self.store.memory.cancel(id);
+        self.note(Command::Cancel(id), said);
+        if told {
+            for process in &self.processes {
+                process.handle.cancel(id);
+            }
+        }
+    }
+
+    fn note(&self, command: Command, said: Option<&str>) {
+        self.store
+            .note(command, Answer::Said(said.map(str::to_owned)));
+    }
+
+    fn process(&self, number: usize) -> &Process {
+        &self.processes[number % PROCESSES]
+    }
+
+    /// Puts a new process in the place of one.
+    fn replace(&mut self, number: usize) -> Process {
+        let new = Process::start(&self.store, self.started);
+        self.started += 1;
+        std::mem::replace(&mut self.processes[number % PROCESSES], new)
+    }
+
+    fn job(&self, number: usize) -> Option<i64> {
+        let ids: Vec<_> = self.store.memory.rows().into_keys().collect();
+        (!ids.is_empty()).then(|| ids[number % ids.len()])
+    }
+
+    /// Whether all promises have been kept so far.
+    pub async fn check(&self) -> std::result::Result<(), TestCaseError> {
+        // Whose time has come at this very instant is told before anyone asks.
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        if let Some(broken) = self.store.promises.lock().unwrap().broken.first() {
+            return Err(TestCaseError::fail(broken.clone()));
+        }
+        let rows = self.store.memory.rows();
+        for process in self.processes.iter().filter(|process| !process.is_frozen()) {
+            for believed in process.control.running.lock().unwrap().iter() {
+                let row = &rows[&believed.run.id];
+                let owned = row.is_processing() && row.run_no == believed.run.run_no;
+                if !believed.told && !owned {
+                    return Err(TestCaseError::fail(format!(
+                        "a run that has lost its job is told: {:?}, {row:?}",
+                        believed.run
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything is mended, every handler ends well, and hours pass: then every job has ended.
+    pub async fn come_to_rest(&mut self) -> std::result::Result<(), TestCaseError> {
+        for process in &self.processes {
+            process.set_line(Line::Whole);
+            process.control.thaw();
+        }
+        let hours = Instant::now() + Duration::from_secs(6 * 60 * 60);
+        while Instant::now() < hours && !self.store.memory.rows().values().all(is_final) {
+            sleep(POLL).await;
+            for process in &self.processes {
+                let running = process.control.running.lock().unwrap().clone();
+                for believed in running {
+                    process.end(believed.run, true);
+                }
+            }
+            self.check().await?;
+        }
+        let unfinished = self.store.memory.rows();
+        match unfinished.iter().find(|(_, row)| !is_final(row)) {
+            Some((id, row)) => Err(TestCaseError::fail(format!(
+                "every job ends: job {id}, {row:?}"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    pub fn into_trace(self) -> Trace {
+        std::mem::take(&mut *self.store.trace.lock().unwrap())
+    }
+}

@@ -1,0 +1,202 @@
+//! That the SQL of this folder and the store in memory, over which the engine is tested, follow the
+//! same rules: what the engines of a story asked of the one is asked of the other, at the same times.
+//!
+//! A server's clock cannot be moved, but what it is compared with can: before each command, every time
+//! in the table is set back by as long as nothing happened. Both are sent in one message, which is one
+//! transaction, and so have the same `now()`.
+//!
+//! Run by `npx vitest run agreement`, which starts a server.
+
+use proptest::prelude::*;
+use proptest::test_runner::{TestCaseError, TestRunner};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
+
+use super::worker::{read_exchanged, read_extended};
+use super::{cancel, claim, extend, reclaim, retry, settle};
+use crate::connect::{Schema, Statement};
+use crate::processor::Extended;
+use crate::processor::tests::memory_store::LEASE;
+use crate::processor::tests::model::trace::{Answer, Asked, Command, RowState};
+use crate::processor::tests::model::{stories, tell};
+
+/// Names the database; it must have been migrated, and hold nothing.
+const DATABASE: &str = "JOB_QUEUE_TEST_DATABASE";
+/// How many stories are told.
+const STORIES: &str = "JOB_QUEUE_TEST_STORIES";
+
+struct Server {
+    connection: PgConnection,
+    schema: Schema,
+}
+
+impl Server {
+    async fn connect(url: &str) -> sqlx::Result<Self> {
+        let mut connection = PgConnection::connect(url).await?;
+        connection
+            .execute("create temporary table story (clock timestamptz, microseconds bigint)")
+            .await?;
+        Ok(Self {
+            connection,
+            schema: Schema::new("public"),
+        })
+    }
+
+    async fn begin(&mut self) -> sqlx::Result<()> {
+        let sql = "truncate job_queue; truncate story; insert into story values (now(), 0)";
+        self.connection.execute(sqlx::raw_sql(sql)).await?;
+        Ok(())
+    }
+
+    /// Sends a command at a time of the story.
+    async fn ask(&mut self, asked: &Asked) -> sqlx::Result<Answer> {
+        let statement = self.statement(asked);
+        let command = statement.with_literals().ok_or(sqlx::Error::RowNotFound)?;
+        let at = asked.at.as_micros();
+        let message = format!(
+            "update job_queue set
+                created_at = created_at + passed, updated_at = updated_at + passed,
+                run_at = run_at + passed, next_attempt_at = next_attempt_at + passed,
+                locked_at = locked_at + passed, lease_expires_at = lease_expires_at + passed,
+                cancel_requested_at = cancel_requested_at + passed
+            from (
+                select (now() - clock) - ({at} - microseconds) * interval '1 microsecond' as passed
+                from story
+            ) story;
+            update story set clock = now(), microseconds = {at};
+            {command}"
+        );
+        let message = sqlx::raw_sql(AssertSqlSafe(message));
+        let rows = message.fetch_all(&mut self.connection).await?;
+        read(&asked.command, &rows)
+    }
+
+    fn statement(&self, asked: &Asked) -> Statement {
+        let schema = &self.schema;
+        match &asked.command {
+            Command::Insert {
+                id,
+                priority,
+                max_attempts,
+                run_at,
+                timeout,
+            } => {
+                let delay = (*run_at - asked.at).as_micros().to_string();
+                let timeout = timeout.map(|timeout| timeout.as_millis().to_string());
+                schema.statement(
+                    "insert into {jobs} (id, job_type, payload, priority, max_attempts, run_at, timeout_ms)
+                    values ($1::text::bigint, 'job', 'null', $2::text::int, $3::text::int,
+                        now() + $4::text::bigint * interval '1 microsecond', $5::text::int)",
+                    vec![
+                        id.to_string().into(),
+                        priority.to_string().into(),
+                        max_attempts.to_string().into(),
+                        delay.into(),
+                        crate::connect::Value::Text(timeout),
+                    ],
+                )
+            }
+            Command::Exchange {
+                outcomes,
+                limit,
+                of_types,
+            } => {
+                let values = settle::values(outcomes.clone(), false);
+                let types = of_types.then(|| vec!["job".to_owned()]);
+                claim::statement(
+                    schema,
+                    values,
+                    *limit,
+                    "story",
+                    lease_ms(),
+                    types.as_deref(),
+                )
+            }
+            Command::Extend(runs) => extend::leases(schema, runs, lease_ms()),
+            Command::Cancel(id) => cancel::job(schema, *id),
+            Command::Retry(id) => retry::job(schema, *id),
+            Command::Reclaim(older_than) => {
+                reclaim::stuck_jobs(schema, older_than.as_secs_f64() / 60.0)
+            }
+        }
+    }
+
+    async fn table(&mut self) -> sqlx::Result<Vec<RowState>> {
+        let sql = "select id::bigint, status::text, run_no, attempts, max_attempts,
+                cancel_requested_at is not null as cancel_requested,
+                (extract(epoch from ready_at - clock) * 1000000)::bigint + microseconds as ready_at
+            from job_queue cross join story order by id";
+        let rows = sqlx::query(sql).fetch_all(&mut self.connection).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(RowState {
+                    id: row.try_get("id")?,
+                    status: row.try_get("status")?,
+                    run_no: row.try_get("run_no")?,
+                    attempts: row.try_get("attempts")?,
+                    max_attempts: row.try_get("max_attempts")?,
+                    cancel_requested: row.try_get("cancel_requested")?,
+                    ready_at: row.try_get("ready_at")?,
+                })
+            })
+            .collect()
+    }
+}
+
+fn lease_ms() -> i64 {
+    LEASE.as_millis().try_into().unwrap_or(i64::MAX)
+}
+
+fn read(command: &Command, rows: &[PgRow]) -> sqlx::Result<Answer> {
+    Ok(match command {
+        Command::Insert { .. } => Answer::Nothing,
+        Command::Exchange { .. } => Answer::from(&read_exchanged(rows)?),
+        Command::Extend(_) => {
+            let extended: sqlx::Result<Vec<Extended>> = rows.iter().map(read_extended).collect();
+            Answer::from(extended?.as_slice())
+        }
+        Command::Cancel(_) | Command::Retry(_) | Command::Reclaim(_) => {
+            let said = rows.first().map(|row| row.try_get("result"));
+            Answer::Said(said.transpose()?)
+        }
+    })
+}
+
+/// Tells a story to the store in memory, and what was asked of it to the server.
+async fn agree(server: &mut Server, trace: &[Asked]) -> Result<(), TestCaseError> {
+    let failed = |error: sqlx::Error| TestCaseError::fail(error.to_string());
+    server.begin().await.map_err(failed)?;
+    for asked in trace {
+        let answer = server.ask(asked).await.map_err(failed)?;
+        prop_assert_eq!(&answer, &asked.answer, "the answer to {:?}", asked.command);
+        let table = server.table().await.map_err(failed)?;
+        prop_assert_eq!(&table, &asked.table, "the table after {:?}", asked.command);
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a server: npx vitest run agreement"]
+fn the_server_answers_as_the_store_in_memory_does() {
+    let url = std::env::var(DATABASE).expect("a database should be named");
+    let cases = std::env::var(STORIES).map_or(20, |count| count.parse().unwrap());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut server = runtime.block_on(Server::connect(&url)).unwrap();
+    let server = std::sync::Mutex::new(&mut server);
+    let mut commands = std::sync::atomic::AtomicUsize::new(0);
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_time: 60_000,
+        ..ProptestConfig::default()
+    };
+    let told = TestRunner::new(config).run(&stories(), |story| {
+        let trace = tell(&story)?;
+        commands.fetch_add(trace.len(), std::sync::atomic::Ordering::Relaxed);
+        runtime.block_on(agree(&mut server.lock().unwrap(), &trace))
+    });
+    if let Err(error) = told {
+        panic!("{error}");
+    }
+    println!("{cases} stories, {} commands", commands.get_mut());
+}
