@@ -33,6 +33,7 @@ const withOwnConnections = [
   'privileges.test.ts',
   'secrets.test.ts',
   'serverless.test.ts',
+  'store.test.ts',
   'tls.test.ts',
 ];
 

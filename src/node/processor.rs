@@ -168,7 +168,7 @@ impl<'a> From<&'a ClaimedJob> for JobMessage<'a> {
 
 #[napi]
 pub struct NativeProcessor {
-    worker: Arc<Worker>,
+    worker: Worker,
     handlers: Arc<JsHandlers>,
     settings: Settings,
     running: Arc<Running>,
@@ -194,14 +194,16 @@ impl NativeProcessor {
         let taken_types = settings.job_types.clone().unwrap_or(settings.handled_types);
         queue.engines.add(&running);
         Ok(Self {
-            worker: Arc::new(Worker {
+            worker: Worker {
                 pool,
                 schema: queue.schema.clone(),
                 id: settings.worker_id,
                 job_types: settings.job_types,
                 remove_on_complete: settings.remove_on_complete,
                 lease: ms(settings.lease_ms),
-            }),
+                cursor: Arc::default(),
+                thorough: true,
+            },
             handlers: Arc::new(JsHandlers { notify }),
             settings: Settings {
                 batch_size: settings.batch_size as usize,
@@ -248,8 +250,12 @@ impl NativeProcessor {
 
     /// The engine can be stopped from the moment that this returns.
     fn begin(&self, mode: Mode) -> impl Future<Output = Result<Tally>> + use<> {
+        let worker = Worker {
+            thorough: mode != Mode::Background,
+            ..self.worker.clone()
+        };
         let (engine, handle) = Engine::new(
-            self.worker.clone(),
+            Arc::new(worker),
             self.handlers.clone(),
             self.settings.clone(),
             mode,

@@ -2,11 +2,9 @@
 //! round trip.
 //!
 //! Due jobs are found through one index that holds exactly the claimable rows in exactly the order
-//! of the claim: `(priority desc, ready_at, id)`. A scan from its start would walk every job that
-//! waits for the future in front of the first that is due at a lower priority. So the statement
-//! steps from priority to priority (`lane`), reads in each only what is due, and stops when it has
-//! enough: a common table expression is evaluated no further than it is read, a fact of Postgres
-//! that its manual states under "WITH Queries".
+//! of the claim: `(priority desc, ready_at, id)`. The statement steps from lane to lane
+//! ([`super::lane`]), reads in each only what is due, from the worker's cursor on ([`super::cursor`]),
+//! and stops when it has enough.
 //!
 //! Statistics are always wrong about a queue, so the planner is left no choice of indexes: each but the
 //! primary key has a condition that is always true (`ready_at < 'infinity'`, `job_type >= ''`,
@@ -15,11 +13,11 @@
 //! `for update skip locked` in the innermost query locks row by row, as they are read: what another
 //! worker is claiming is passed over without a wait, and nothing is locked that is not taken.
 
+use super::cursor::Look;
 use super::history::{append, worker_lost};
-use super::settle::{self, settled};
-use super::worker::Worker;
+use super::lane::{lanes, lanes_by};
+use super::settle::settled;
 use crate::connect::{Schema, Statement, Value};
-use crate::processor::Outcome;
 
 /// What is taken of a due row, and what is to become of it: a lost worker leaves behind what somebody
 /// wants cancelled, and what has no attempts left.
@@ -36,20 +34,8 @@ macro_rules! due_columns {
 macro_rules! due {
     () => {
         concat!(
-            "lane (priority) as (
-                (
-                    select job.priority from {jobs} job
-                    where job.ready_at < 'infinity'
-                    order by job.priority desc limit 1
-                )
-                union all
-                select (
-                    select job.priority from {jobs} job
-                    where job.ready_at < 'infinity' and job.priority < lane.priority
-                    order by job.priority desc limit 1
-                )
-                from lane where lane.priority is not null
-            ),
+            lanes!(),
+            ",
             due as (
                 select job.* from lane cross join lateral (
                     select ",
@@ -57,6 +43,7 @@ macro_rules! due {
             " from {jobs} job
                     where job.priority = lane.priority
                         and job.ready_at < 'infinity' and job.ready_at <= now()
+                        and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                     order by job.ready_at, job.id
                     limit $7
                     for update skip locked
@@ -67,37 +54,31 @@ macro_rules! due {
     };
 }
 
-/// The due jobs of the types in `$10`, through the index that begins with the type. Each type offers
-/// its first candidates of a priority; they are merged, and locked in that order. What others have
+/// The due jobs of the types in `$13`, through the index that begins with the type. Each type offers
+/// its first candidates of a lane; they are merged, and locked in that order. What others have
 /// locked is made up for by offering more than is asked for.
 macro_rules! due_of_types {
     () => {
         concat!(
-            "lane (priority) as (
-                select max(top.priority) from unnest($10::text[]) type (name) cross join lateral (
-                    select job.priority from {jobs} job
-                    where job.job_type = type.name and job.job_type >= '' and job.ready_at is not null
-                    order by job.priority desc limit 1
-                ) top
-                union all
-                select (
-                    select max(next.priority) from unnest($10::text[]) type (name)
-                    cross join lateral (
+            lanes_by!(
+                "(
+                    select max(top.priority) from unnest($13::text[]) type (name) cross join lateral (
                         select job.priority from {jobs} job
                         where job.job_type = type.name and job.job_type >= '' and job.ready_at is not null
-                            and job.priority < lane.priority
+                            and job.priority < lane.priority and job.priority > known.priority
                         order by job.priority desc limit 1
-                    ) next
-                )
-                from lane where lane.priority is not null
+                    ) top
+                )"
             ),
+            ",
             due as (
                 select job.* from lane cross join lateral (
                     select locked.* from (
-                        select offered.id from unnest($10::text[]) type (name) cross join lateral (
+                        select offered.id from unnest($13::text[]) type (name) cross join lateral (
                             select job.id, job.ready_at from {jobs} job
                             where job.job_type = type.name and job.job_type >= '' and job.priority = lane.priority
                                 and job.ready_at is not null and job.ready_at <= now()
+                                and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                             order by job.ready_at, job.id
                             limit $7 * 4 + 100
                         ) offered
@@ -119,14 +100,22 @@ macro_rules! due_of_types {
     };
 }
 
-/// Takes what is `due` for the worker `$8` under a lease of `$9` milliseconds. A job that has no
+/// Takes what is `due`, behind the positions in `$10` to `$12`, for the worker `$8` under a lease of `$9`
+/// milliseconds. A job that has no
 /// attempts left ends here: its last worker was lost, or it was made pending by hand.
 macro_rules! exchange {
     ($due:expr) => {
         concat!(
             "with recursive ",
             settled!(),
-            ", ",
+            ",
+            passed as (
+                select passed.priority, passed.id,
+                    timestamptz 'epoch' + passed.ready_at * interval '1 microsecond' as ready_at
+                from unnest($10::bigint[], $11::bigint[], $12::bigint[])
+                    as passed (priority, ready_at, id)
+            ),
+            ",
             $due,
             ", claimed as (
                 update {jobs} job
@@ -161,7 +150,8 @@ macro_rules! exchange {
             )
             select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
                 null::int as attempts, null::int as max_attempts, null::int as priority,
-                null::bigint as run_at, null::bigint as timeout_ms, null::float8 as ready_at
+                null::bigint as run_at, null::bigint as timeout_ms, null::bigint as ready_at,
+                null::bigint as took
             from (
                 select * from settled union all select * from removed union all select * from written
             ) settled
@@ -171,43 +161,33 @@ macro_rules! exchange {
                 case when isfinite(run_at) then
                     floor(extract(epoch from run_at) * 1000)::bigint end,
                 timeout_ms::bigint,
-                extract(epoch from ready_at)::float8
-            from claimed"
+                case when isfinite(ready_at) then
+                    (extract(epoch from ready_at) * 1000000)::bigint end,
+                null
+            from claimed
+            union all
+            -- The parts of a union are run in their order: this is read when all is done.
+            select null, null, 'done', null, null, null, null, null, null, null, null,
+                (extract(epoch from clock_timestamp() - statement_timestamp()) * 1000000)::bigint"
         )
     };
 }
 
-/// Settles `outcomes` and claims up to `limit` jobs for the worker, of its types or of those in `only`.
+/// Settles `outcomes` and claims up to `limit` jobs for the worker, of the `types` or of all.
 pub fn exchange(
-    worker: &Worker,
-    outcomes: Vec<Outcome>,
-    limit: usize,
-    only: Option<Vec<String>>,
-) -> Statement {
-    let types = only.as_ref().or(worker.job_types.as_ref());
-    statement(
-        &worker.schema,
-        settle::values(outcomes, worker.remove_on_complete),
-        limit,
-        &worker.id,
-        worker.lease_ms(),
-        types.map(Vec::as_slice),
-    )
-}
-
-/// The same, of what `settle::values` has made of the outcomes.
-pub(super) fn statement(
     schema: &Schema,
     outcomes: Vec<Value>,
     limit: usize,
     worker_id: &str,
     lease_ms: i64,
+    look: &Look,
     types: Option<&[String]>,
 ) -> Statement {
     let mut values = outcomes;
     values.push(Value::BigInt(limit.try_into().unwrap_or(i64::MAX)));
     values.push(worker_id.into());
     values.push(Value::BigInt(lease_ms));
+    values.extend(look.values());
     match types {
         None => schema.statement(exchange!(due!()), values),
         Some(types) => {

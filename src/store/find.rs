@@ -2,6 +2,7 @@
 //! Unix epoch, so that it is the same through every client, whatever that does to dates, bigints and
 //! JSON.
 
+use super::lane::{lanes, lanes_by};
 use crate::connect::{Schema, Statement};
 
 /// The record of the row `job`. Only the payload is free text as deep as its user likes; it is set in
@@ -99,20 +100,13 @@ pub fn all_jobs(schema: &Schema, limit: i64, offset: i64) -> Statement {
 /// Steps from priority to priority, as the claim does.
 pub fn backlog(schema: &Schema) -> Statement {
     schema.statement(
-        "with recursive lane (priority) as (
-            (
-                select job.priority from {jobs} job
-                where job.ready_at < 'infinity'
-                order by job.priority desc limit 1
-            )
-            union all
-            select (
-                select job.priority from {jobs} job
-                where job.ready_at < 'infinity' and job.priority < lane.priority
-                order by job.priority desc limit 1
-            )
-            from lane where lane.priority is not null
-        )
+        concat!(
+            "with recursive passed (priority, ready_at, id) as (
+                select null::bigint, null::timestamptz, null::bigint where false
+            ),
+            ",
+            lanes!(),
+            "
         select json_build_object(
             'due', coalesce(sum(due.count), 0),
             'nextDueAt', floor(extract(epoch from min(later.ready_at)) * 1000)
@@ -134,7 +128,8 @@ pub fn backlog(schema: &Schema) -> Statement {
                 and job.status <> 'processing'
             order by job.ready_at, job.id
             limit 1
-        ) later on true",
+        ) later on true"
+        ),
         Vec::new(),
     )
 }

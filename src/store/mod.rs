@@ -6,23 +6,25 @@
 //! connections and on whatever client the caller's transaction is in. [`Worker`] is what the engine
 //! does; it runs on this queue's own connections only.
 
-#[cfg(test)]
-mod agreement;
 mod cancel;
 mod claim;
 mod cleanup;
 mod complete;
+mod cursor;
 mod enqueue;
 mod enqueuer;
 mod extend;
 mod find;
 mod history;
+mod lane;
 mod notify;
 mod operation;
 mod reclaim;
 mod retry;
 mod settle;
 mod table;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use notify::{CHANNEL, Notice};

@@ -1,20 +1,26 @@
 //! The job table as one processor sees it.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use tokio::time::Instant;
 
+use super::cursor::{Cursor, Look, Position, Seen};
 use super::table::unreadable;
-use super::{cancel, claim, complete, extend};
+use super::{cancel, claim, complete, extend, settle};
 use crate::connect::{Pool, Schema, Statement};
 use crate::error::Result;
-use crate::processor::{ClaimedJob, Exchanged, Extended, LostJob, Outcome, Run, Settled, Store};
+use crate::processor::{
+    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Run, Settled, Store,
+};
 
 /// How long to wait for an answer, however short a lease is.
 const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 
+#[derive(Clone)]
 pub struct Worker {
     pub pool: Pool,
     pub schema: Arc<Schema>,
@@ -25,6 +31,10 @@ pub struct Worker {
     pub lease: Duration,
     /// Whether a completed job is deleted in place of kept.
     pub remove_on_complete: bool,
+    pub cursor: Arc<Cursor>,
+    /// Whether to look behind the cursor before nothing is said to be due. Who polls need not: what is
+    /// there is found later.
+    pub thorough: bool,
 }
 
 impl Worker {
@@ -35,7 +45,32 @@ impl Worker {
         self.pool.fetch_within(Some(limit), &statement).await
     }
 
-    pub(super) fn lease_ms(&self) -> i64 {
+    async fn look(
+        &self,
+        outcomes: Vec<Outcome>,
+        limit: usize,
+        only: Option<Vec<String>>,
+        look: &Look,
+    ) -> Result<Exchanged> {
+        let types = only.as_ref().or(self.job_types.as_ref());
+        let statement = claim::exchange(
+            &self.schema,
+            settle::values(outcomes, self.remove_on_complete),
+            limit,
+            &self.id,
+            self.lease_ms(),
+            look,
+            types.map(Vec::as_slice),
+        );
+        let rows = self.fetch(statement).await?;
+        let (exchanged, seen) = read_exchanged(&rows).map_err(unreadable)?;
+        if limit > 0 && only.is_none() {
+            self.cursor.looked(look, &seen, Instant::now());
+        }
+        Ok(exchanged)
+    }
+
+    fn lease_ms(&self) -> i64 {
         self.lease.as_millis().try_into().unwrap_or(i64::MAX)
     }
 }
@@ -47,9 +82,27 @@ impl Store for Worker {
         limit: usize,
         only: Option<Vec<String>>,
     ) -> Result<Exchanged> {
-        let statement = claim::exchange(self, outcomes, limit, only);
-        let rows = self.fetch(statement).await?;
-        read_exchanged(&rows).map_err(unreadable)
+        if outcomes.iter().any(|outcome| outcome.end == End::Released) {
+            self.cursor.go_back();
+        }
+        // The cursor is that of all types.
+        let look = match only {
+            None => self.cursor.look(Instant::now()),
+            Some(_) => Look::from_beginning(),
+        };
+        let exchanged = self.look(outcomes, limit, only.clone(), &look).await?;
+        let found = exchanged.claimed.len() + exchanged.lost.len() + exchanged.cancelled;
+        let nothing = limit > 0 && found == 0;
+        if !(nothing && self.thorough) || look.is_from_beginning() {
+            return Ok(exchanged);
+        }
+        let settled = exchanged.settled;
+        let look = Look::from_beginning();
+        let exchanged = self.look(Vec::new(), limit, only, &look).await?;
+        Ok(Exchanged {
+            settled,
+            ..exchanged
+        })
     }
 
     async fn extend(&self, runs: Vec<Run>) -> Result<Vec<Extended>> {
@@ -105,12 +158,25 @@ fn read_run(row: &PgRow) -> std::result::Result<Run, sqlx::Error> {
     })
 }
 
-pub(super) fn read_exchanged(rows: &[PgRow]) -> std::result::Result<Exchanged, sqlx::Error> {
+/// What an exchange brought, and what it saw on its way.
+pub(super) fn read_exchanged(
+    rows: &[PgRow],
+) -> std::result::Result<(Exchanged, Seen), sqlx::Error> {
     let mut exchanged = Exchanged::default();
-    let mut claimed: Vec<(f64, ClaimedJob)> = Vec::new();
+    let mut seen = Seen {
+        jobs: rows.len(),
+        ..Seen::default()
+    };
+    let mut claimed: Vec<(Option<i64>, ClaimedJob)> = Vec::new();
     for row in rows {
+        let fate = row.try_get::<&str, _>("fate")?;
+        if fate == "done" {
+            let took: i64 = row.try_get("took")?;
+            seen.took = Duration::from_micros(took.try_into().unwrap_or(0));
+            continue;
+        }
         let run = read_run(row)?;
-        match row.try_get::<&str, _>("fate")? {
+        match fate {
             "settled" => exchanged.settled.push(run),
             "cancelled" => exchanged.cancelled += 1,
             "failed" => exchanged.lost.push(LostJob {
@@ -132,12 +198,14 @@ pub(super) fn read_exchanged(rows: &[PgRow]) -> std::result::Result<Exchanged, s
             }
         }
     }
-    // `returning` promises no order.
-    claimed.sort_by(|(a_ready, a), (b_ready, b)| {
-        (b.priority.cmp(&a.priority))
-            .then(a_ready.total_cmp(b_ready))
-            .then(a.run.id.cmp(&b.run.id))
-    });
+    // `returning` promises no order. What has been due since minus infinity comes first.
+    claimed.sort_by_key(|(ready_at, job)| (Reverse(job.priority), *ready_at, job.run.id));
+    for (ready_at, job) in &claimed {
+        if let &Some(ready_at) = ready_at {
+            let id = job.run.id;
+            seen.last.insert(job.priority, Position { ready_at, id });
+        }
+    }
     exchanged.claimed = claimed.into_iter().map(|(_, job)| job).collect();
-    Ok(exchanged)
+    Ok((exchanged, seen))
 }

@@ -1,5 +1,5 @@
 //! The job table in memory, with the same rules as the SQL of `store`, on the clock that tests move.
-//! That the rules are the same is what `store::agreement` shows on a server.
+//! That the rules are the same is what `store::tests::agreement` shows on a server.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -1,27 +1,24 @@
-//! That the SQL of this folder and the store in memory, over which the engine is tested, follow the
+//! That the SQL of `store` and the store in memory, over which the engine is tested, follow the
 //! same rules: what the engines of a story asked of the one is asked of the other, at the same times.
 //!
 //! A server's clock cannot be moved, but what it is compared with can: before each command, every time
 //! in the table is set back by as long as nothing happened. Both are sent in one message, which is one
 //! transaction, and so have the same `now()`.
-//!
-//! Run by `npx vitest run agreement`, which starts a server.
-
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Connection, Executor, Row};
+use sqlx::{AssertSqlSafe, Executor, Row};
 
-use super::worker::{read_exchanged, read_extended};
-use super::{cancel, claim, extend, reclaim, retry, settle};
+use super::connect;
 use crate::connect::{Schema, Statement};
 use crate::processor::Extended;
 use crate::processor::tests::memory_store::LEASE;
 use crate::processor::tests::model::trace::{Answer, Asked, Command, RowState};
 use crate::processor::tests::model::{stories, tell};
+use crate::store::cursor::Look;
+use crate::store::worker::{read_exchanged, read_extended};
+use crate::store::{cancel, claim, extend, reclaim, retry, settle};
 
-/// Names the database; it must have been migrated, and hold nothing.
-const DATABASE: &str = "JOB_QUEUE_TEST_DATABASE";
 /// How many stories are told.
 const STORIES: &str = "JOB_QUEUE_TEST_STORIES";
 
@@ -31,8 +28,8 @@ struct Server {
 }
 
 impl Server {
-    async fn connect(url: &str) -> sqlx::Result<Self> {
-        let mut connection = PgConnection::connect(url).await?;
+    async fn connect() -> sqlx::Result<Self> {
+        let mut connection = connect().await?;
         connection
             .execute("create temporary table story (clock timestamptz, microseconds bigint)")
             .await?;
@@ -103,12 +100,13 @@ impl Server {
             } => {
                 let values = settle::values(outcomes.clone(), false);
                 let types = of_types.then(|| vec!["job".to_owned()]);
-                claim::statement(
+                claim::exchange(
                     schema,
                     values,
                     *limit,
                     "story",
                     lease_ms(),
+                    &Look::from_beginning(),
                     types.as_deref(),
                 )
             }
@@ -150,7 +148,7 @@ fn lease_ms() -> i64 {
 fn read(command: &Command, rows: &[PgRow]) -> sqlx::Result<Answer> {
     Ok(match command {
         Command::Insert { .. } => Answer::Nothing,
-        Command::Exchange { .. } => Answer::from(&read_exchanged(rows)?),
+        Command::Exchange { .. } => Answer::from(&read_exchanged(rows)?.0),
         Command::Extend(_) => {
             let extended: sqlx::Result<Vec<Extended>> = rows.iter().map(read_extended).collect();
             Answer::from(extended?.as_slice())
@@ -176,12 +174,11 @@ async fn agree(server: &mut Server, trace: &[Asked]) -> Result<(), TestCaseError
 }
 
 #[test]
-#[ignore = "needs a server: npx vitest run agreement"]
+#[ignore = "needs a server: npx vitest run store"]
 fn the_server_answers_as_the_store_in_memory_does() {
-    let url = std::env::var(DATABASE).expect("a database should be named");
     let cases = std::env::var(STORIES).map_or(20, |count| count.parse().unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut server = runtime.block_on(Server::connect(&url)).unwrap();
+    let mut server = runtime.block_on(Server::connect()).unwrap();
     let server = std::sync::Mutex::new(&mut server);
     let mut commands = std::sync::atomic::AtomicUsize::new(0);
     let config = ProptestConfig {

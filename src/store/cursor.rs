@@ -1,0 +1,257 @@
+//! How far a worker has claimed in each lane, so that it need not walk again what it has behind it.
+//!
+//! A job that was claimed leaves its entry in the index until vacuum removes it, and vacuum may not
+//! while any transaction of the database holds an older snapshot: a report, a backup, a session that
+//! was left open. A look from the beginning then walks the entries of all jobs that ran since.
+//!
+//! What is behind the cursor may come alive all the same: a job whose transaction was committed late,
+//! that was handed back, or that was given a time in the past. So a look starts at the beginning
+//! whenever that is cheap, which it is unless entries have piled up. While it is not, a look from the
+//! beginning comes [`SPARED`] times as long after the last as that took for nothing, and at the latest
+//! after [`LONGEST`].
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::connect::Value;
+
+/// What a look may take beside what the jobs take that it claims and settles.
+const FREE: Duration = Duration::from_millis(5);
+/// More than claiming or settling a job takes.
+const PER_JOB: Duration = Duration::from_micros(100);
+/// Of all time, one such part goes into looking from the beginning in vain.
+const SPARED: u32 = 200;
+const LONGEST: Duration = Duration::from_secs(30);
+/// So many looks from the beginning have to be slow before one is spared: any may have been held up by
+/// something else.
+const SAMPLES: usize = 3;
+/// The most lanes that are remembered: those that were claimed from last.
+const MAX_LANES: usize = 64;
+
+/// The place of a job in its lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Microseconds since the Unix epoch.
+    pub ready_at: i64,
+    pub id: i64,
+}
+
+/// Where a look starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// By priority; nothing is the beginning.
+    passed: Vec<(i32, Position)>,
+    generation: u64,
+}
+
+impl Look {
+    pub fn is_from_beginning(&self) -> bool {
+        self.passed.is_empty()
+    }
+
+    /// The columns of `passed`: see [`super::lane`].
+    pub fn values(&self) -> [Value; 3] {
+        let column =
+            |of: fn(&(i32, Position)) -> i64| Value::BigInts(self.passed.iter().map(of).collect());
+        [
+            column(|(priority, _)| (*priority).into()),
+            column(|(_, position)| position.ready_at),
+            column(|(_, position)| position.id),
+        ]
+    }
+
+    /// The whole table, whatever is behind.
+    pub fn from_beginning() -> Self {
+        Self {
+            passed: Vec::new(),
+            generation: 0,
+        }
+    }
+}
+
+/// What a look brought.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// How long the server was at it.
+    pub took: Duration,
+    /// How many jobs it claimed or settled.
+    pub jobs: usize,
+    /// The last of those claimed in each lane.
+    pub last: HashMap<i32, Position>,
+}
+
+#[derive(Default)]
+struct State {
+    lanes: HashMap<i32, Lane>,
+    /// How long the last looks from the beginning took for nothing.
+    wasted: [Duration; SAMPLES],
+    next_sample: usize,
+    /// Until then the beginning is spared.
+    spared_until: Option<Instant>,
+    /// Grows with every look from the beginning that has been answered. What was sent before, and is
+    /// answered later, does not move the cursor: it may have gone back.
+    generation: u64,
+}
+
+struct Lane {
+    position: Position,
+    used_at: Instant,
+}
+
+#[derive(Default)]
+pub struct Cursor(Mutex<State>);
+
+impl Cursor {
+    /// Where to start now.
+    pub fn look(&self, now: Instant) -> Look {
+        let state = self.lock();
+        let spared = state.spared_until.is_some_and(|until| now < until);
+        let lanes = state.lanes.iter().filter(|_| spared);
+        Look {
+            passed: lanes
+                .map(|(priority, lane)| (*priority, lane.position))
+                .collect(),
+            generation: state.generation,
+        }
+    }
+
+    /// Takes note of what a look brought.
+    pub fn looked(&self, look: &Look, seen: &Seen, now: Instant) {
+        let mut state = self.lock();
+        if look.generation != state.generation {
+            return;
+        }
+        if look.is_from_beginning() {
+            state.generation += 1;
+            let jobs = u32::try_from(seen.jobs).unwrap_or(u32::MAX);
+            let due = FREE + PER_JOB.saturating_mul(jobs);
+            let sample = state.next_sample;
+            state.wasted[sample] = seen.took.saturating_sub(due);
+            state.next_sample = (sample + 1) % SAMPLES;
+            let wasted = state.wasted.iter().min().copied().unwrap_or_default();
+            state.spared_until = Some(now + wasted.saturating_mul(SPARED).min(LONGEST));
+        }
+        for (&priority, &position) in &seen.last {
+            let lane = Lane {
+                position,
+                used_at: now,
+            };
+            state.lanes.insert(priority, lane);
+        }
+        while state.lanes.len() > MAX_LANES {
+            let oldest = state.lanes.iter().min_by_key(|(_, lane)| lane.used_at);
+            if let Some(oldest) = oldest.map(|(&priority, _)| priority) {
+                state.lanes.remove(&oldest);
+            }
+        }
+    }
+
+    /// Jobs have come alive behind the cursor.
+    pub fn go_back(&self) {
+        self.lock().spared_until = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOW: Duration = Duration::from_millis(105);
+
+    fn seen(took: Duration, priority: i32, id: i64) -> Seen {
+        let position = Position { ready_at: 7, id };
+        Seen {
+            took,
+            jobs: 0,
+            last: HashMap::from([(priority, position)]),
+        }
+    }
+
+    /// A cursor that has come to job `id` of priority 0, in a table full of dead entries.
+    fn slowed(now: Instant, id: i64) -> Cursor {
+        let cursor = Cursor::default();
+        for _ in 0..SAMPLES {
+            let look = cursor.look(now);
+            assert!(look.is_from_beginning());
+            cursor.looked(&look, &seen(SLOW, 0, id), now);
+        }
+        cursor
+    }
+
+    #[test]
+    fn what_is_cheap_starts_at_the_beginning() {
+        let now = Instant::now();
+        let cursor = Cursor::default();
+        for id in 1..10 {
+            let look = cursor.look(now);
+            assert!(look.is_from_beginning());
+            let mut seen = seen(Duration::from_millis(40), 0, id);
+            seen.jobs = 500;
+            cursor.looked(&look, &seen, now);
+        }
+    }
+
+    #[test]
+    fn one_slow_look_changes_nothing() {
+        let now = Instant::now();
+        let cursor = Cursor::default();
+        for took in [SLOW, Duration::ZERO, SLOW, SLOW] {
+            let look = cursor.look(now);
+            assert!(look.is_from_beginning());
+            cursor.looked(&look, &seen(took, 0, 1), now);
+        }
+        assert!(cursor.look(now).is_from_beginning());
+    }
+
+    #[test]
+    fn what_is_slow_starts_where_it_ended_for_a_while() {
+        let now = Instant::now();
+        let cursor = slowed(now, 8);
+        let look = cursor.look(now);
+        assert_eq!(look.passed, [(0, Position { ready_at: 7, id: 8 })]);
+        cursor.looked(&look, &seen(Duration::ZERO, 0, 9), now);
+        assert_eq!(cursor.look(now).passed[0].1.id, 9);
+        let soon = now + Duration::from_secs(19);
+        assert!(!cursor.look(soon).is_from_beginning());
+        assert!(
+            cursor
+                .look(soon + Duration::from_secs(2))
+                .is_from_beginning()
+        );
+    }
+
+    #[test]
+    fn it_goes_back_to_what_it_finds_behind_it() {
+        let now = Instant::now();
+        let cursor = slowed(now, 8);
+        let ahead = cursor.look(now);
+        cursor.go_back();
+        let back = cursor.look(now);
+        assert!(back.is_from_beginning());
+        cursor.looked(&back, &seen(SLOW, 0, 3), now);
+        cursor.looked(&ahead, &seen(Duration::ZERO, 0, 9), now);
+        assert_eq!(cursor.look(now).passed[0].1.id, 3);
+    }
+
+    #[test]
+    fn the_lanes_that_were_used_last_are_remembered() {
+        let now = Instant::now();
+        let cursor = slowed(now, 8);
+        for priority in 1..=100 {
+            let now = now + Duration::from_millis(priority);
+            let look = cursor.look(now);
+            let priority = i32::try_from(priority).unwrap();
+            cursor.looked(&look, &seen(Duration::ZERO, priority, 1), now);
+        }
+        let look = cursor.look(now + Duration::from_secs(1));
+        assert_eq!(look.passed.len(), MAX_LANES);
+        assert!(look.passed.iter().all(|(priority, _)| *priority > 36));
+    }
+}

@@ -1,0 +1,54 @@
+//! The lanes of the claim: the priorities that there are claimable jobs of, from the highest down.
+//!
+//! A scan of the index of the claim from its start would walk every job that waits for the future in
+//! front of the first that is due at a lower priority. So statements step from priority to priority,
+//! and read in each lane only what they look for. A common table expression is evaluated no further
+//! than it is read, a fact of Postgres that its manual states under "WITH Queries": who has enough
+//! stops stepping.
+//!
+//! What lies before a position in `passed`, a priority with the `ready_at` and `id` of a job, is not
+//! looked at: see [`super::cursor`].
+
+/// Steps downwards. `$next` finds the highest priority between `lane.priority` and `known.priority`,
+/// both excluded, as `priority`; the latter is the next of those in `passed`.
+macro_rules! lanes_by {
+    ($next:expr) => {
+        concat!(
+            // Above and below all that an integer holds.
+            "lane (priority, ready_at, id) as (
+                select 2147483648::bigint, timestamptz '-infinity', 0::bigint
+                union all
+                select next.priority, coalesce(passed.ready_at, '-infinity'),
+                    coalesce(passed.id, -9223372036854775808)
+                from lane
+                cross join lateral (
+                    select coalesce(max(passed.priority), -2147483649) as priority
+                    from passed where passed.priority < lane.priority
+                ) known
+                cross join lateral (
+                    select coalesce(",
+            $next,
+            ", nullif(known.priority, -2147483649)) as priority
+                ) next
+                left join passed on passed.priority = next.priority
+                where lane.priority is not null
+            )"
+        )
+    };
+}
+
+/// The lanes of all types of jobs.
+macro_rules! lanes {
+    () => {
+        lanes_by!(
+            "(
+                select job.priority from {jobs} job
+                where job.ready_at < 'infinity'
+                    and job.priority < lane.priority and job.priority > known.priority
+                order by job.priority desc limit 1
+            )"
+        )
+    };
+}
+
+pub(super) use {lanes, lanes_by};

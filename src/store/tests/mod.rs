@@ -1,0 +1,15 @@
+//! What needs a server. `npx vitest run store` starts one and runs these tests, one at a time.
+
+mod agreement;
+mod dead_entries;
+
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+
+/// Names a database that has been migrated, and that the tests may do with as they like.
+const DATABASE: &str = "JOB_QUEUE_TEST_DATABASE";
+
+async fn connect() -> sqlx::Result<PgConnection> {
+    let url = std::env::var(DATABASE).expect("a database should be named");
+    PgConnection::connect(&url).await
+}
