@@ -9,7 +9,7 @@ import { setImmediate } from 'node:timers';
 import { type Client, texts } from './clients/client.js';
 import { describeClientError } from './clients/errors.js';
 import { call, callSync, type NativeQueue, native } from './native.js';
-import type { Operation } from './operation.js';
+import { type Operation, toMessage } from './operation.js';
 
 export interface Database {
   /** Runs an operation and resolves to the result of each row. */
@@ -27,7 +27,7 @@ export class OwnDatabase implements Database {
     try {
       // Awaited here alone: V8 follows a promise that two wait for to none of them, and the error's
       // stack would not lead to the caller.
-      return await call(this.queue.run(JSON.stringify(operation)));
+      return await call(this.queue.run(toMessage(operation)));
     } finally {
       this.underWay--;
       if (this.underWay === 0) setImmediate(() => this.onIdle?.());
@@ -54,7 +54,7 @@ export class ClientDatabase implements Database {
 
   async run(operation: Operation): Promise<string[]> {
     const { text, values } = callSync(() =>
-      native().operationStatement(this.schema, JSON.stringify(operation)),
+      native().operationStatement(this.schema, toMessage(operation)),
     );
     let answer: unknown;
     try {

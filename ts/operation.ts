@@ -22,3 +22,14 @@ export type Operation =
   | { verb: 'backlog' }
   | { verb: 'reclaim'; maxProcessingMinutes: number }
   | { verb: 'cleanup'; daysToKeep: number; after: CleanupPosition | null };
+
+/** The operation as it crosses: `{ "<verb>": { ... } }`. A payload is JSON text, and is set in as such. */
+export function toMessage({ verb, ...request }: Operation): string {
+  if (!('jobs' in request)) return JSON.stringify({ [verb]: request });
+  return `{"${verb}":{"jobs":[${request.jobs.map(jobToJson).join()}]}}`;
+}
+
+/** Written out, because batches are large. */
+const jobToJson = ({ jobType, payload, maxAttempts, priority, runAt, timeoutMs }: ParsedJob) =>
+  `{"jobType":${JSON.stringify(jobType)},"payload":${payload},"maxAttempts":${maxAttempts},` +
+  `"priority":${priority},"runAt":${runAt},"timeoutMs":${timeoutMs}}`;

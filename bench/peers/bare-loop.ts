@@ -68,11 +68,11 @@ async function loop(url: string, text: string, handle: Handle): Promise<void> {
       .filter((row) => row[fate] === 'processing')
       .map((row) => ({ id: row[id] as string, runNo: row[runNo] as string }));
     for (const _ of runs) handle(noted);
-    if (rows.length === 0) await delay(10);
+    if (runs.length === 0) await delay(10);
   }
 }
 
-/** `$1` to `$9` of src/store/claim.rs. */
+/** `$1` to `$12` of src/store/claim.rs. */
 function engineParameters(runs: Run[]): unknown[] {
   const none = runs.map(() => null);
   return [
@@ -86,6 +86,10 @@ function engineParameters(runs: Run[]): unknown[] {
     batchSize,
     'bare-loop',
     30_000,
+    // Every look starts at the beginning.
+    [],
+    [],
+    [],
   ];
 }
 

@@ -146,6 +146,10 @@ impl Settings {
             "enable_mergejoin = off".into(),
             "jit = off".into(),
         ];
+        if self.pooler == Pooler::None {
+            // No value makes another plan better, and planning takes longer than most claims.
+            settings.push("plan_cache_mode = force_generic_plan".into());
+        }
         if let Some(timeout) = self.statement_timeout {
             settings.push(format!("statement_timeout = {}", timeout.as_millis()));
         }

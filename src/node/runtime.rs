@@ -1,15 +1,16 @@
-//! The threads of the engine.
+//! The thread of the engine.
 
 use napi::bindgen_prelude::create_custom_tokio_runtime;
 use napi_derive::module_init;
 use tokio::runtime::Builder;
 
-/// Two threads do for any number of queues: all they do is wait for Postgres. One alone could be held
-/// up by a TLS handshake while a lease wants extending.
+/// One thread does for any number of queues: all it does is wait for Postgres, and nothing takes it as
+/// long as a lease. With a second one, most of what arrives would be handed from one to the other, which
+/// costs more than either does with it.
 #[module_init]
 fn init() {
     let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .thread_name("pg-bg-job-queue")
         .enable_all()
         .build();

@@ -54,7 +54,38 @@ macro_rules! due {
     };
 }
 
-/// The due jobs of the types in `$13`, through the index that begins with the type. Each type offers
+/// The due jobs of the one type in `$13`, through the index that begins with the type.
+macro_rules! due_of_type {
+    () => {
+        concat!(
+            lanes_by!(
+                "(
+                    select job.priority from {jobs} job
+                    where job.job_type = ($13::text[])[1] and job.job_type >= '' and job.ready_at is not null
+                        and job.priority < lane.priority and job.priority > known.priority
+                    order by job.priority desc limit 1
+                )"
+            ),
+            ",
+            due as (
+                select job.* from lane cross join lateral (
+                    select ",
+            due_columns!(),
+            " from {jobs} job
+                    where job.job_type = ($13::text[])[1] and job.job_type >= '' and job.priority = lane.priority
+                        and job.ready_at is not null and job.ready_at <= now()
+                        and (job.ready_at, job.id) > (lane.ready_at, lane.id)
+                    order by job.ready_at, job.id
+                    limit $7
+                    for update skip locked
+                ) job
+                limit $7
+            )"
+        )
+    };
+}
+
+/// The due jobs of the types in `$13`, through the same index. Each type offers
 /// its first candidates of a lane; they are merged, and locked in that order. What others have
 /// locked is made up for by offering more than is asked for.
 macro_rules! due_of_types {
@@ -188,11 +219,13 @@ pub fn exchange(
     values.push(worker_id.into());
     values.push(Value::BigInt(lease_ms));
     values.extend(look.values());
-    match types {
-        None => schema.statement(exchange!(due!()), values),
-        Some(types) => {
-            values.push(Value::Texts(types.iter().cloned().map(Some).collect()));
-            schema.statement(exchange!(due_of_types!()), values)
-        }
-    }
+    let Some(types) = types else {
+        return schema.statement(exchange!(due!()), values);
+    };
+    values.push(Value::Texts(types.iter().cloned().map(Some).collect()));
+    let template = match types {
+        [_] => exchange!(due_of_type!()),
+        _ => exchange!(due_of_types!()),
+    };
+    schema.statement(template, values)
 }

@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::notify::notify;
 use crate::connect::{Schema, Statement};
@@ -11,8 +12,7 @@ use crate::connect::{Schema, Statement};
 pub struct NewJob {
     #[serde(alias = "jobType")]
     job_type: String,
-    /// JSON text.
-    pub(super) payload: String,
+    pub(super) payload: Box<RawValue>,
     #[serde(alias = "maxAttempts")]
     max_attempts: i32,
     priority: i32,
@@ -34,22 +34,28 @@ impl NewJob {
 }
 
 /// All jobs travel as one JSON text, so that one statement serves any number of them, on any client.
-/// It reads nothing of the table but the new ids: whoever may insert needs no right to more.
+/// It reads nothing of the table but the new ids: whoever may insert needs no right to more. A JSON null
+/// becomes one of SQL on its way out of the text.
 macro_rules! added {
     () => {
         "with added as (
             insert into {jobs} (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
+            select job.job_type, coalesce(job.payload, 'null'), job.max_attempts, job.priority,
                 coalesce(timestamptz 'epoch' + job.run_at * interval '1 millisecond', now()),
                 job.timeout_ms
             from json_to_recordset($1::text::json) as job (
-                job_type text, payload text, max_attempts int, priority int, run_at float8,
+                job_type text, payload jsonb, max_attempts int, priority int, run_at float8,
                 timeout_ms int
             )
             returning id
         )
         select id::text as result from added"
     };
+}
+
+/// Nothing in a job has no JSON text.
+fn json(jobs: &[impl Serialize]) -> String {
+    serde_json::to_string(jobs).unwrap_or_default()
 }
 
 /// Adds jobs; if `announced`, all who listen are told that jobs are due. Answers their ids in the order
@@ -66,5 +72,5 @@ pub fn jobs(schema: &Schema, jobs: &[impl Serialize], announced: bool) -> Statem
     } else {
         concat!(added!(), " order by id")
     };
-    schema.statement(template, vec![serde_json::json!(jobs).to_string().into()])
+    schema.statement(template, vec![json(jobs).into()])
 }

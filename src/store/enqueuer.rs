@@ -137,7 +137,7 @@ impl Enqueuer {
         }
         let mut bytes = 0;
         let mut fits = |waiting: &Waiting| {
-            bytes += waiting.job.payload.len();
+            bytes += waiting.job.payload.get().len();
             bytes <= MAX_BYTES
         };
         let candidates = state.waiting.iter().take(MAX_JOBS);

@@ -29,6 +29,8 @@ macro_rules! lanes_by {
                     select coalesce(",
             $next,
             ", nullif(known.priority, -2147483649)) as priority
+                    -- Not to be merged with what is around it, which would look once for each use.
+                    offset 0
                 ) next
                 left join passed on passed.priority = next.priority
                 where lane.priority is not null

@@ -8,13 +8,9 @@ use super::{cancel, cleanup, complete, enqueue, find, reclaim, retry};
 use crate::connect::{Schema, Statement};
 use crate::processor::Run;
 
-/// A request with its arguments, complete and checked, as TypeScript sends it.
+/// A request with its arguments, complete and checked, as TypeScript sends it: `{ verb: arguments }`.
 #[derive(Debug, Deserialize)]
-#[serde(
-    tag = "verb",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Operation {
     Enqueue {
         jobs: Vec<NewJob>,
@@ -43,7 +39,7 @@ pub enum Operation {
         run_no: i64,
         remove: bool,
     },
-    Backlog,
+    Backlog {},
     Reclaim {
         max_processing_minutes: f64,
     },
@@ -71,7 +67,7 @@ impl Operation {
                 let (id, run_no) = (*id, *run_no);
                 complete::job(schema, Run { id, run_no }, *remove)
             }
-            Self::Backlog => find::backlog(schema),
+            Self::Backlog {} => find::backlog(schema),
             Self::Reclaim {
                 max_processing_minutes,
             } => reclaim::stuck_jobs(schema, *max_processing_minutes),

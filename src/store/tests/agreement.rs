@@ -96,10 +96,11 @@ impl Server {
             Command::Exchange {
                 outcomes,
                 limit,
-                of_types,
+                types: count,
             } => {
                 let values = settle::values(outcomes.clone(), false);
-                let types = of_types.then(|| vec!["job".to_owned()]);
+                let types = ["job".to_owned(), "none".to_owned()];
+                let types = (*count > 0).then_some(&types[..*count]);
                 claim::exchange(
                     schema,
                     values,
@@ -107,7 +108,7 @@ impl Server {
                     "story",
                     lease_ms(),
                     &Look::from_beginning(),
-                    types.as_deref(),
+                    types,
                 )
             }
             Command::Extend(runs) => extend::leases(schema, runs, lease_ms()),

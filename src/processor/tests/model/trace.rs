@@ -30,8 +30,9 @@ pub enum Command {
     Exchange {
         outcomes: Vec<Outcome>,
         limit: usize,
-        /// Whether the worker names the types of jobs that it takes.
-        of_types: bool,
+        /// How many types of jobs the worker names that it takes, the one that there is among them; 0 is
+        /// all.
+        types: usize,
     },
     Extend(Vec<Run>),
     Cancel(i64),

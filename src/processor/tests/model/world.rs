@@ -137,7 +137,7 @@ impl Store for Control {
             let command = Command::Exchange {
                 outcomes,
                 limit,
-                of_types: self.number % 2 == 1,
+                types: self.number % 3,
             };
             store.note(command, Answer::from(&exchanged));
             Ok(exchanged)
