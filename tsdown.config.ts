@@ -26,12 +26,12 @@ export default defineConfig([
     entry: { [name]: `ts/${name}.ts` },
     dts: false,
   })),
-  {
+  ...['index', 'bundled'].map((name) => ({
     ...common,
-    entry: { bundled: 'ts/bundled.mts' },
-    format: 'esm',
+    entry: { [name]: `ts/${name}.mts` },
+    format: 'esm' as const,
     deps: { neverBundle: ['./bundled.js'] },
     dts: false,
-  },
+  })),
   { ...common, entry: { next: 'ts/next.ts' }, dts: true },
 ]);

@@ -3,9 +3,9 @@
  * stays. It speaks the web's `Request` and `Response`, as Next.js, Hono, Bun, Deno and others do.
  */
 
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { boolean, number, object, options, refuse, refuseValue } from './arguments/check.js';
 import { parseProcessorOptions, SHARED_OPTIONS } from './arguments/processor.js';
+import { crypto } from './crypto.js';
 import { JobQueueError } from './errors.js';
 import { QUEUE_INTERNALS, type QueueInternals } from './queue.js';
 import type { JobHandlers, JobQueue, ProcessorOptions } from './types.js';
@@ -155,6 +155,7 @@ function isAuthorized(request: Request, secret = process.env.CRON_SECRET): boole
     toldOfMissingSecret = true;
     return false;
   }
+  const { createHash, timingSafeEqual } = crypto();
   const digest = (text: string) => createHash('sha256').update(text).digest();
   const given = request.headers.get('authorization') ?? '';
   return timingSafeEqual(digest(given), digest(`Bearer ${secret}`));

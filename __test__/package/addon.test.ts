@@ -15,19 +15,28 @@ const attempt = `
     (error) => console.log(JSON.stringify([error.name, error.code, error.message])),
   );`;
 
-/** A process that takes itself for another platform's. */
-const disguised = (platform: string, arch: string, glibc?: string) => `
+/** A process that takes itself for another platform's, with an `ldd` or without. */
+const disguised = (platform: string, arch: string, libc?: { ldd?: string; glibc?: string }) => `
   Object.defineProperty(process, 'platform', { value: '${platform}' });
   Object.defineProperty(process, 'arch', { value: '${arch}' });
-  process.report.getReport = () => ({ header: { glibcVersionRuntime: ${JSON.stringify(glibc)} } });`;
+  const fs = require('node:fs');
+  const { readFileSync } = fs;
+  fs.readFileSync = (file, ...options) =>
+    readFileSync(file === '/usr/bin/ldd' ? __dirname + '/${libc?.ldd === undefined ? 'no-' : ''}ldd' : file, ...options);
+  ${libc?.ldd === undefined ? '' : `fs.writeFileSync(__dirname + '/ldd', '${libc.ldd}');`}
+  process.report.getReport = () => ({ header: { glibcVersionRuntime: ${JSON.stringify(libc?.glibc)} } });`;
 
 const app = useApp({
   files: {
     'app.cjs': `const { initJobQueue } = require('pg-bg-job-queue');${attempt}`,
     'bundled/app.cjs': `const { initJobQueue } = require('../bundled.cjs');${attempt}`,
     'musl.cjs': disguised('linux', 'x64'),
+    'alpine.cjs': disguised('linux', 'x64', {
+      ldd: 'exec /lib/ld-musl-x86_64.so.1',
+      glibc: '2.38',
+    }),
     'windows.cjs': disguised('win32', 'x64'),
-    'riscv.cjs': disguised('linux', 'riscv64', '2.38'),
+    'riscv.cjs': disguised('linux', 'riscv64', { glibc: '2.38' }),
   },
 });
 
@@ -55,6 +64,7 @@ test('the package has no install script and no runtime dependency', async () => 
 
 test.each([
   ['musl', 'linux-x64-musl', '--os=linux --cpu=x64 --libc=musl'],
+  ['alpine', 'linux-x64-musl', '--os=linux --cpu=x64 --libc=musl'],
   ['windows', 'win32-x64-msvc', '--os=win32 --cpu=x64'],
 ])(
   'where it was installed on another platform, the error says so: %s',
@@ -129,8 +139,10 @@ describe('in a bundle', () => {
 test('every entry of the package has the same exports', async () => {
   const script = `
     const names = (file) => Object.keys(require('./node_modules/pg-bg-job-queue/' + file)).sort();
-    import('./node_modules/pg-bg-job-queue/bundled.mjs').then((esm) => console.log(JSON.stringify(
-      [...['index', 'bundled', 'unsupported'].map(names), Object.keys(esm).sort()])));`;
+    const imported = async (file) => Object.keys(await import('./node_modules/pg-bg-job-queue/' + file))
+      .filter((name) => name !== 'default').sort();
+    Promise.all([...['index', 'bundled', 'unsupported'].map(names), ...['index.mjs', 'bundled.mjs'].map(imported)])
+      .then((all) => console.log(JSON.stringify(all)));`;
   const [first, ...others] = JSON.parse(await app.run('node', ['-e', script]));
   expect(first).toContain('initJobQueue');
   for (const names of others) expect(names).toEqual(first);

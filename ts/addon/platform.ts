@@ -17,12 +17,26 @@ export function platformPackage(platform: string): PlatformPackage {
   return { name: `pg-bg-job-queue-${platform}`, file: `pg-bg-job-queue.${platform}.node` };
 }
 
-/** The report names glibc; where there is none, or it would wait for a name server, `ldd` tells. */
-function usesMusl(): boolean {
+/** A report takes a hundred times as long as a file, and may not be had without the network. */
+const usesMusl = (): boolean => lddIsMusl() ?? reportIsMusl() ?? false;
+
+/** A shell script that names its library, in glibc's case as in musl's. Slim images may lack it. */
+function lddIsMusl(): boolean | undefined {
+  try {
+    const script = readFileSync('/usr/bin/ldd', 'latin1');
+    if (script.includes('musl')) return true;
+    return script.includes('GNU C Library') ? false : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The report names glibc, if that is there. Releases that cannot leave the network out wait for its names. */
+function reportIsMusl(): boolean | undefined {
   const report = process.report as
     | (NodeJS.ProcessReport & { excludeNetwork?: boolean })
     | undefined;
-  if (report?.excludeNetwork === undefined) return lddIsMusl();
+  if (report?.excludeNetwork === undefined) return undefined;
   const { excludeNetwork } = report;
   report.excludeNetwork = true;
   try {
@@ -30,14 +44,5 @@ function usesMusl(): boolean {
     return header?.glibcVersionRuntime === undefined;
   } finally {
     report.excludeNetwork = excludeNetwork;
-  }
-}
-
-/** A shell script that names its library, in glibc's case as in musl's. Slim images may lack it. */
-function lddIsMusl(): boolean {
-  try {
-    return readFileSync('/usr/bin/ldd', 'latin1').includes('musl');
-  } catch {
-    return false;
   }
 }

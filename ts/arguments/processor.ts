@@ -1,6 +1,6 @@
 /** What `createProcessor` and the processor's methods make of their arguments. See `queue.ts`. */
 
-import { randomUUID } from 'node:crypto';
+import { crypto } from '../crypto.js';
 import type { JobQueueError } from '../errors.js';
 import type { ProcessorOptions } from '../types.js';
 import {
@@ -63,7 +63,7 @@ const DEFAULT_DRAIN_TIMEOUT = 30_000;
 /** Checks the options of `createProcessor`. */
 export function parseProcessorOptions(given: unknown, method = METHOD): ParsedProcessorOptions {
   const {
-    workerId = `worker-${randomUUID().slice(0, 13)}`,
+    workerId = `worker-${crypto().randomUUID().slice(0, 13)}`,
     batchSize = 10,
     concurrency = 3,
     pollInterval = 5_000,

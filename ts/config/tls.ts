@@ -1,10 +1,11 @@
 // Decides how much of TLS a connection gets, with node-postgres's meaning of every option. Where that meaning
 // is in doubt the answer is an error, never a connection that is protected less than was asked for.
 
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import { kindOf } from '../arguments/check.js';
+import { crypto } from '../crypto.js';
 import { type Given, givenOptions, invalidConfig, type Options } from './checks.js';
 
 /**
@@ -223,7 +224,7 @@ function checked(tls: Tls, label: (key: Pem) => string): Tls {
   if (tls.cert === null && key === null) return tls;
   if (tls.cert === null) throw invalidConfig(`${label('key')} needs ${label('cert')} beside it`);
   if (key === null) throw invalidConfig(`${label('cert')} needs ${label('key')} beside it`);
-  if (!new X509Certificate(tls.cert).checkPrivateKey(key)) {
+  if (!new (crypto().X509Certificate)(tls.cert).checkPrivateKey(key)) {
     throw invalidConfig(`${label('key')} is not the key of ${label('cert')}`);
   }
   return tls;
@@ -243,7 +244,7 @@ function areCertificates(pem: string): boolean {
 
 function isCertificate(pem: string): boolean {
   try {
-    return new X509Certificate(pem).raw.length > 0;
+    return new (crypto().X509Certificate)(pem).raw.length > 0;
   } catch {
     return false;
   }
@@ -256,7 +257,7 @@ function readKey(pem: string, name: string): KeyObject {
     );
   }
   try {
-    return createPrivateKey(pem);
+    return crypto().createPrivateKey(pem);
   } catch {
     throw invalidConfig(
       `${name} must be PEM text: a private key that begins with -----BEGIN PRIVATE KEY-----, with line breaks`,
