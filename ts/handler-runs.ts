@@ -31,7 +31,7 @@ export class HandlerRuns {
     private readonly handlers: ReadonlyMap<string, AnyHandler>,
     private readonly settle: (outcomes: string) => void,
     private readonly control: RunControl,
-    private readonly log: Log,
+    private readonly log: Log | undefined,
   ) {}
 
   begin(jobs: NativeJob[]): void {
@@ -55,13 +55,13 @@ export class HandlerRuns {
     const run = new JobRun(job, this.control);
     this.runs.add(run);
     const startedAt = performance.now();
-    this.log(`job ${id} (${jobType}) started: attempt ${job.attempts} of ${job.maxAttempts}`);
+    this.log?.(`job ${id} (${jobType}) started: attempt ${job.attempts} of ${job.maxAttempts}`);
 
     const end = (outcome: Outcome) => {
       this.runs.delete(run);
       if (JobRun.wasCancelled(run)) outcome.cancelled = true;
       const duration = Math.round(performance.now() - startedAt);
-      this.log(`job ${id} (${jobType}) ${howItEnded(outcome)} after ${duration} ms`);
+      this.log?.(`job ${id} (${jobType}) ${howItEnded(outcome)} after ${duration} ms`);
       this.end(outcome);
     };
     jobStorage.run(run, callInScope, handler, job.payload).then(

@@ -52,7 +52,7 @@ const outsideOfRequests: InContext = AsyncLocalStorage.snapshot();
 export class JobProcessor implements Processor {
   private readonly processor: NativeProcessor;
   private readonly runs: HandlerRuns;
-  private readonly log: Log;
+  private readonly log: Log | undefined;
   /** Settles when the engine that runs has ended. */
   private engine: Promise<unknown> | null = null;
   private mode: 'batch' | 'background' | 'stopping' = 'stopping';
@@ -102,7 +102,7 @@ export class JobProcessor implements Processor {
     // A handler run by a route may use what belongs to the route's request.
     this.inContext = AsyncLocalStorage.snapshot();
     const ran = await this.keep('batch', call(this.processor.start()));
-    this.log(`${this.options.workerId} ran ${ran} jobs`);
+    this.log?.(`${this.options.workerId} ran ${ran} jobs`);
     return ran;
   }
 
@@ -112,7 +112,7 @@ export class JobProcessor implements Processor {
     this.refuseIfBusy('start');
     this.inContext = AsyncLocalStorage.snapshot();
     const tally = await this.keep('batch', call(this.processor.runUntilEmpty(timeMs)));
-    this.log(`${this.options.workerId} ran until nothing was due, or its time was up: ${tally}`);
+    this.log?.(`${this.options.workerId} ran until nothing was due, or its time was up: ${tally}`);
     return JSON.parse(tally) as Tally;
   }
 
@@ -129,7 +129,7 @@ export class JobProcessor implements Processor {
     const ended = this.keep('background', call(this.processor.runInBackground()));
     // What it ended with was reported when it happened.
     ended.catch(() => {});
-    this.log(`${this.options.workerId} runs in the background`);
+    this.log?.(`${this.options.workerId} runs in the background`);
   }
 
   stop(): void {

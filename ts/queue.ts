@@ -85,7 +85,7 @@ const DRAIN_TIMEOUT = 30_000;
 class PostgresJobQueue {
   private readonly queue: NativeQueue;
   private readonly database: OwnDatabase;
-  private readonly log: Log;
+  private readonly log: Log | undefined;
   /** Those whose engine runs. */
   private readonly processors = new Set<JobProcessor>();
   private pool: ReturnType<typeof createPool> | null = null;
@@ -117,7 +117,7 @@ class PostgresJobQueue {
     const job = parseJob('addJob', rest[0]);
     const db = parseDatabaseOptions('addJob', rest[1]);
     const [id] = await this.on(db, database).run({ verb: 'enqueue', jobs: [job] });
-    this.log(`added job ${id} (${job.jobType})`);
+    this.log?.(`added job ${id} (${job.jobType})`);
     return Number(id);
   }
 
@@ -127,7 +127,7 @@ class PostgresJobQueue {
     const db = parseDatabaseOptions('addJobs', rest[1]);
     if (jobs.length === 0) return [];
     const ids = await this.on(db, database).run({ verb: 'enqueue', jobs });
-    this.log(`added ${ids.length} jobs`);
+    this.log?.(`added ${ids.length} jobs`);
     return ids.map(Number);
   }
 
@@ -163,22 +163,22 @@ class PostgresJobQueue {
         `retryJob: job ${id} is running, under a lease that has not ended`,
       );
     }
-    this.log(`retried job ${id}`);
+    this.log?.(`retried job ${id}`);
   }
 
   async cancelJob(...args: Arguments): Promise<void> {
     const { database, rest } = this.split('cancelJob', args, 1);
     const id = parseJobId('cancelJob', rest[0]);
     const [fate] = await database.run({ verb: 'cancel', id });
-    if (fate === 'cancelled') this.log(`cancelled job ${id}`);
-    if (fate === 'requested') this.log(`asked for job ${id}, which runs, to be cancelled`);
+    if (fate === 'cancelled') this.log?.(`cancelled job ${id}`);
+    if (fate === 'requested') this.log?.(`asked for job ${id}, which runs, to be cancelled`);
   }
 
   async cancelAllUpcomingJobs(...args: Arguments): Promise<number> {
     const { database, rest } = this.split('cancelAllUpcomingJobs', args, 1);
     const filters = parseFilters('cancelAllUpcomingJobs', rest[0]);
     const [count] = await database.run({ verb: 'cancelUpcoming', ...filters });
-    this.log(`cancelled ${count} upcoming jobs`);
+    this.log?.(`cancelled ${count} upcoming jobs`);
     return Number(count);
   }
 
@@ -186,7 +186,7 @@ class PostgresJobQueue {
     const { database, rest } = this.split('reclaimStuckJobs', args, 1);
     const maxProcessingMinutes = parseMinutes('reclaimStuckJobs', rest[0]);
     const [count] = await database.run({ verb: 'reclaim', maxProcessingMinutes });
-    this.log(`reclaimed ${count} stuck jobs`);
+    this.log?.(`reclaimed ${count} stuck jobs`);
     return Number(count);
   }
 
@@ -211,7 +211,7 @@ class PostgresJobQueue {
       after = batch.last;
       if (after === null || !goOn(batch.deleted)) break;
     }
-    this.log(`deleted ${total} old jobs`);
+    this.log?.(`deleted ${total} old jobs`);
     return total;
   }
 
@@ -272,7 +272,7 @@ class PostgresJobQueue {
     await Promise.all(draining);
     // The user may have ended the pool already, which a second time is an error.
     await Promise.all([this.database.close(), this.pool?.ending || this.pool?.end()]);
-    this.log('closed');
+    this.log?.('closed');
   }
 
   /** Tells the two forms of a method apart: `method(...rest)` and `method(client, ...rest)`. */

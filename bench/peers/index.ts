@@ -8,7 +8,7 @@ import { pgBoss, pgBossFastest, pgBossListening } from './pg-boss.js';
 /** The package in the settings of its users. */
 export const defaults = pgBgJobQueue('pg-bg-job-queue');
 /** For throughput: as many handlers at once as there are jobs in two batches. */
-const fastest = { batchSize: 500, concurrency: 1000 };
+const fastest = { batchSize: 1000, concurrency: 2000 };
 export const fast = pgBgJobQueue('pg-bg-job-queue, fastest', fastest);
 /** With as many handlers at once as graphile-worker's fastest setting has. */
 export const fast24 = pgBgJobQueue('pg-bg-job-queue, 24 at once', {

@@ -19,7 +19,7 @@ use crate::connect::{Schema, Statement};
 /// word of a job, beyond the time that the word travels.
 const INTERVAL: Duration = Duration::from_millis(10);
 /// After so long without one, an insert carries a notification.
-const QUIET: Duration = Duration::from_millis(100);
+const QUIET: Duration = Duration::from_millis(20);
 
 pub const CHANNEL: &str = "pg_bg_job_queue";
 
