@@ -79,7 +79,7 @@ export class JobProcessor implements Processor {
           handledTypes: [...handlers.keys()],
           removeOnComplete: options.removeOnComplete,
         },
-        (message) => this.hear(JSON.parse(message) as Message),
+        hearing(new WeakRef(this)),
       ),
     );
     this.runs = new HandlerRuns(
@@ -177,7 +177,7 @@ export class JobProcessor implements Processor {
     );
   }
 
-  private hear(message: Message): void {
+  hear(message: Message): void {
     switch (message.kind) {
       case 'run':
         this.inContext(() => this.runs.begin(message.jobs));
@@ -200,4 +200,13 @@ export class JobProcessor implements Processor {
       console.error('pg-bg-job-queue: onError threw', thrown);
     }
   }
+}
+
+/**
+ * What the engine calls. It is kept for as long as the native processor lives, and so must not keep what
+ * that belongs to, also not by a scope that it shares with other functions. While an engine runs, the
+ * promise of its end keeps the processor alive.
+ */
+function hearing(processor: WeakRef<JobProcessor>): (message: string) => void {
+  return (message) => processor.deref()?.hear(JSON.parse(message) as Message);
 }

@@ -17,6 +17,7 @@ import {
 } from './arguments/queue.js';
 import type { Client } from './clients/client.js';
 import { CLIENTS, recognise } from './clients/recognise.js';
+import type { AskPassword } from './config/database.js';
 import { type ResolvedConfig, resolveConfig } from './config.js';
 import { ClientDatabase, type Database, OwnDatabase } from './database.js';
 import { JobQueueError } from './errors.js';
@@ -97,17 +98,12 @@ class PostgresJobQueue {
   constructor(config: ResolvedConfig) {
     this.#config = config;
     const { settings, schema, askPassword } = config;
-    const answer = async (question: number) => {
-      this.queue.answerPassword(question, await askedPassword(askPassword));
-    };
+    const own: OwnQueue = {};
     this.queue = callSync(
       () =>
-        new (native().NativeQueue)(
-          settings,
-          schema,
-          askPassword === null ? null : (question) => void answer(question),
-        ),
+        new (native().NativeQueue)(settings, schema, askPassword && answering(askPassword, own)),
     );
+    own.queue = new WeakRef(this.queue);
     this.database = new OwnDatabase(this.queue);
     this.log = openLog(config.verbose);
   }
@@ -302,10 +298,24 @@ class PostgresJobQueue {
   }
 }
 
+/** The native queue, once there is one. */
+interface OwnQueue {
+  queue?: WeakRef<NativeQueue>;
+}
+
+/** What asks for the password. The native queue keeps it, and so it must not keep that: see `hearing`. */
+function answering(ask: AskPassword, own: OwnQueue): (question: number) => void {
+  const answer = async (question: number) => {
+    const password = await askedPassword(ask);
+    own.queue?.deref()?.answerPassword(question, password);
+  };
+  return (question) => void answer(question);
+}
+
 /** What the user's password function gives, or `null` if that is no password. */
-async function askedPassword(ask: ResolvedConfig['askPassword']): Promise<string | null> {
+async function askedPassword(ask: AskPassword): Promise<string | null> {
   try {
-    const password: unknown = await ask?.();
+    const password: unknown = await ask();
     return typeof password === 'string' ? password : null;
   } catch {
     // What it throws may tell the secret; that it failed is said by whoever waits.
