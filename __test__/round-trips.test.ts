@@ -1,0 +1,116 @@
+/**
+ * What a worker says to the server, counted message by message: one round trip a batch while there is
+ * work, and nothing but the poll while there is none. What it costs behind a pooler is told by
+ * `pooler.test.ts`.
+ */
+import { Client } from 'pg';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { initJobQueue, type JobQueue, type ProcessorOptions } from '../index.js';
+import { type EmbeddedPostgres, startPostgres } from '../tools/embedded-postgres.js';
+import { cliOutput } from './helpers/cli.js';
+import { until } from './helpers/until.js';
+import { openWiretap, type Wiretap } from './helpers/wire.js';
+
+let server: EmbeddedPostgres;
+let client: Client;
+
+beforeAll(async () => {
+  // Nobody else may take transaction ids here.
+  server = await startPostgres({ settings: { autovacuum: 'off' } });
+  await cliOutput(['migrate'], { url: server.url() });
+  client = new Client({ connectionString: server.url() });
+  await client.connect();
+});
+
+afterAll(async () => {
+  await client.end();
+  await server.stop();
+});
+
+interface Watched {
+  queue: JobQueue;
+  wiretap: Wiretap;
+}
+
+async function watchedQueue(): Promise<Watched> {
+  const { hostname, port } = new URL(server.url());
+  const wiretap = await openWiretap({ host: hostname, port: Number(port) });
+  const url = Object.assign(new URL(server.url()), {
+    host: `${wiretap.address.host}:${wiretap.address.port}`,
+  });
+  const queue = await initJobQueue({ databaseConfig: { connectionString: url.href } });
+  onTestFinished(async () => {
+    await queue.close();
+    await wiretap[Symbol.asyncDispose]();
+  });
+  return { queue, wiretap };
+}
+
+const insert = (count: number) =>
+  client.query(
+    `insert into job_queue (job_type, payload) select 'job', '{}' from generate_series(1, $1::int)`,
+    [count],
+  );
+
+function work({ queue }: Watched, options: ProcessorOptions): void {
+  queue.createProcessor({ job: async () => {} }, options).startInBackground();
+}
+
+/** Resolves when all jobs are settled. */
+const allDone = () =>
+  until(async () => {
+    const { rows } = await client.query(
+      `select from job_queue where status in ('pending', 'processing') limit 1`,
+    );
+    return rows.length === 0;
+  });
+
+/** Whatever is sent is prepared already: it is bound, run, and answered. */
+const PREPARED = /^(BD?E[CS]*S)*$/;
+
+test('one for each batch, in which the last is settled and the next claimed', async () => {
+  const watched = await watchedQueue();
+  work(watched, { batchSize: 100, concurrency: 100 });
+  await watched.queue.addJob({ job_type: 'job', payload: {} });
+  await allDone();
+  await insert(2_000);
+  watched.wiretap.take();
+  // Of what others add by SQL nobody hears: this wakes the worker.
+  await watched.queue.addJob({ job_type: 'job', payload: {} });
+  await allDone();
+  const { answers } = watched.wiretap.take();
+  expect(answers).toBeGreaterThanOrEqual(20);
+  expect(answers).toBeLessThanOrEqual(20 + 15);
+});
+
+test('none but the poll while there is nothing to do, and that writes nothing', async () => {
+  const watched = await watchedQueue();
+  work(watched, { pollInterval: 100 });
+  // It is connected, and listens: from here on it is idle.
+  await until(async () => {
+    const { rows } = await client.query(
+      `select from pg_stat_activity where query ilike 'listen %' and state = 'idle'`,
+    );
+    return rows.length === 1;
+  });
+  const nextId = async () => {
+    const { rows } = await client.query(
+      'select pg_snapshot_xmax(pg_current_snapshot())::text as id',
+    );
+    return rows[0].id;
+  };
+  const before = await nextId();
+  watched.wiretap.take();
+  const startedAt = performance.now();
+  let [asked, answers] = ['', 0];
+  await until(() => {
+    const taken = watched.wiretap.take();
+    asked += taken.asked;
+    answers += taken.answers;
+    return answers >= 10;
+  });
+  const polls = (performance.now() - startedAt) / 100;
+  expect(answers).toBeLessThanOrEqual(Math.ceil(polls) + 1);
+  expect(asked).toMatch(PREPARED);
+  expect(await nextId()).toBe(before);
+});
