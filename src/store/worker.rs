@@ -82,15 +82,17 @@ impl Store for Worker {
         limit: usize,
         only: Option<Vec<String>>,
     ) -> Result<Exchanged> {
-        if outcomes.iter().any(|outcome| outcome.end == End::Released) {
-            self.cursor.go_back();
-        }
+        let hands_back = outcomes.iter().any(|outcome| outcome.end == End::Released);
         // The cursor is that of all types.
         let look = match only {
             None => self.cursor.look(Instant::now()),
             Some(_) => Look::from_beginning(),
         };
         let exchanged = self.look(outcomes, limit, only.clone(), &look).await?;
+        if hands_back {
+            // A statement does not see what it has written itself.
+            self.cursor.go_back();
+        }
         let found = exchanged.claimed.len() + exchanged.lost.len() + exchanged.cancelled;
         let nothing = limit > 0 && found == 0;
         if !(nothing && self.thorough) || look.is_from_beginning() {
