@@ -15,8 +15,10 @@ const run = (main: string, worker: string) =>
     const queue = await initJobQueue({ databaseConfig });
     const startThread = async () => {
       const thread = new Worker(new URL(import.meta.url));
+      // It may end before the others have started.
+      const ended = once(thread, 'exit');
       await once(thread, 'message');
-      return thread;
+      return Object.assign(thread, { ended });
     };
     const startThreads = (count) => Promise.all(Array.from({ length: count }, startThread));
     if (isMainThread) {
@@ -74,7 +76,7 @@ test('threads end by themselves when they have nothing more to do', async () => 
   await jobs.insert(30);
   const result = await run(
     `const threads = await startThreads(3);
-    await Promise.all(threads.map((thread) => once(thread, 'exit')));
+    await Promise.all(threads.map(({ ended }) => ended));
     console.log('all ended');`,
     `parentPort.postMessage('started');
     const processor = queue.createProcessor({ job: async () => {} });
@@ -92,7 +94,7 @@ test('process.exit in a handler of a thread ends that thread only', async () => 
   const [id = 0] = await jobs.insert(1);
   const result = await run(
     `const [thread] = await startThreads(1);
-    const [code] = await once(thread, 'exit');
+    const [code] = await thread.ended;
     await queue.addJob({ job_type: 'main', payload: null });
     const ran = await queue.createProcessor({ main: async () => {} }).start();
     console.log(code, ran);`,

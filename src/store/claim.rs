@@ -30,19 +30,20 @@ macro_rules! due_columns {
     };
 }
 
-/// The due jobs of all types.
-macro_rules! due {
-    () => {
+/// The due jobs that meet the condition of an index, in its order.
+macro_rules! due_of {
+    ($condition:expr) => {
         concat!(
-            lanes!(),
+            lanes!($condition),
             ",
             due as (
                 select job.* from lane cross join lateral (
                     select ",
             due_columns!(),
             " from {jobs} job
-                    where job.priority = lane.priority
-                        and job.ready_at < 'infinity' and job.ready_at <= now()
+                    where ",
+            $condition,
+            " and job.priority = lane.priority and job.ready_at <= now()
                         and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                     order by job.ready_at, job.id
                     limit $7
@@ -54,33 +55,18 @@ macro_rules! due {
     };
 }
 
+/// The due jobs of all types.
+macro_rules! due {
+    () => {
+        due_of!("job.ready_at < 'infinity'")
+    };
+}
+
 /// The due jobs of the one type in `$13`, through the index that begins with the type.
 macro_rules! due_of_type {
     () => {
-        concat!(
-            lanes_by!(
-                "(
-                    select job.priority from {jobs} job
-                    where job.job_type = ($13::text[])[1] and job.job_type >= '' and job.ready_at is not null
-                        and job.priority < lane.priority and job.priority > known.priority
-                    order by job.priority desc limit 1
-                )"
-            ),
-            ",
-            due as (
-                select job.* from lane cross join lateral (
-                    select ",
-            due_columns!(),
-            " from {jobs} job
-                    where job.job_type = ($13::text[])[1] and job.job_type >= '' and job.priority = lane.priority
-                        and job.ready_at is not null and job.ready_at <= now()
-                        and (job.ready_at, job.id) > (lane.ready_at, lane.id)
-                    order by job.ready_at, job.id
-                    limit $7
-                    for update skip locked
-                ) job
-                limit $7
-            )"
+        due_of!(
+            "job.job_type = ($13::text[])[1] and job.job_type >= '' and job.ready_at is not null"
         )
     };
 }

@@ -105,7 +105,7 @@ pub fn backlog(schema: &Schema) -> Statement {
                 select null::bigint, null::timestamptz, null::bigint where false
             ),
             ",
-            lanes!(),
+            lanes!("job.ready_at < 'infinity'"),
             "
         select json_build_object(
             'due', coalesce(sum(due.count), 0),

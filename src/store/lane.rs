@@ -39,17 +39,18 @@ macro_rules! lanes_by {
     };
 }
 
-/// The lanes of all types of jobs.
+/// The lanes of the jobs that meet the condition of an index.
 macro_rules! lanes {
-    () => {
-        lanes_by!(
+    ($condition:expr) => {
+        lanes_by!(concat!(
             "(
                 select job.priority from {jobs} job
-                where job.ready_at < 'infinity'
-                    and job.priority < lane.priority and job.priority > known.priority
+                where ",
+            $condition,
+            " and job.priority < lane.priority and job.priority > known.priority
                 order by job.priority desc limit 1
             )"
-        )
+        ))
     };
 }
 
