@@ -127,7 +127,7 @@ describe('a job whose lease has ended', () => {
     expect(await jobs.row(id)).toMatchObject({ status: 'completed', attempts: 2 });
   });
 
-  test('is taken in its turn, among those that wait', async () => {
+  test('is due again, behind what was due before', async () => {
     const { id, end } = await runHeldJob();
     await jobs.insert(1, { payload: `'"older"'`, run_at: "now() - interval '5 minutes'" });
     await jobs.insert(1, { payload: `'"newer"'`, run_at: "now() - interval '30 seconds'" });
@@ -135,7 +135,7 @@ describe('a job whose lease has ended', () => {
     const order: unknown[] = [];
     const note = async (payload?: unknown) => void order.push(payload);
     await runOthers(note, { concurrency: 1 });
-    expect(order).toEqual(['older', 1, 'newer']);
+    expect(order).toEqual(['older', 'newer', 1]);
     await end();
   });
 });

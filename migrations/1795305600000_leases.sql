@@ -43,13 +43,11 @@ alter table job_queue
   -- When somebody asked for a running job to be cancelled.
   add column if not exists cancel_requested_at timestamptz,
   -- From when the job may be claimed; null if it may not. Generated, so that an update by hand
-  -- keeps it right. A lease that is older than the lock belongs to an earlier run: the job was then
-  -- claimed by something that knows no leases, and waits for reclaimStuckJobs.
+  -- keeps it right.
   add column if not exists ready_at timestamptz generated always as (
     case status
       when 'pending' then greatest(coalesce(run_at, created_at), next_attempt_at)
       when 'failed' then case when attempts < max_attempts then next_attempt_at end
-      when 'processing' then case when lease_expires_at > locked_at then lease_expires_at end
     end
   ) stored;
 
@@ -60,17 +58,21 @@ alter table job_queue set (
   autovacuum_analyze_scale_factor = 0.05
 );
 
--- Each index has a condition of its own that is always true, and that only the statements say which
--- are made for it: no other can be served by it, whatever the statistics make the planner believe.
+-- Each index holds only what its statements look for, under a condition that only they say: no other can
+-- be served by it, whatever the statistics make the planner believe. A job is in few of them at a time,
+-- since each costs every write of the job.
 
 -- The order of the claim; the same within a job type, for workers that take some types only.
 create index if not exists job_queue_ready on job_queue (priority desc, ready_at, id)
   where ready_at < 'infinity';
 create index if not exists job_queue_ready_by_type on job_queue (job_type, priority desc, ready_at, id)
   where ready_at is not null and job_type >= '';
--- The lists of jobs, newest first, and the clean-up, oldest first.
+-- What runs, in the order in which its leases end.
+create index if not exists job_queue_leases on job_queue (lease_expires_at)
+  where status = 'processing';
+-- The lists of all other jobs, newest first, and the clean-up, oldest first.
 create index if not exists job_queue_by_status on job_queue (status, created_at, id)
-  where status >= '';
+  where status <> 'processing';
 
 drop index if exists idx_job_queue_status;
 drop index if exists idx_job_queue_next_attempt;
@@ -84,6 +86,7 @@ create index if not exists idx_job_queue_run_at on job_queue (run_at);
 create index if not exists idx_job_queue_priority on job_queue (priority);
 
 drop index if exists job_queue_by_status;
+drop index if exists job_queue_leases;
 drop index if exists job_queue_ready_by_type;
 drop index if exists job_queue_ready;
 

@@ -47,9 +47,10 @@ const promises: Record<string, string> = {
   'no job is taken from a run before its lease is over': `
     select * from audit
     where old_status = 'processing' and run_no <> old_run_no and not old_lease_expires_at <= at`,
-  'run_no changes by the claims of workers alone': `
+  'run_no changes by the claims of workers, and when a job is taken from a lost one': `
     select * from audit
-    where run_no <> old_run_no and not (${isTheWorkers} and run_no = old_run_no + 1)`,
+    where run_no <> old_run_no
+      and not ((${isTheWorkers} or old_status = 'processing') and run_no = old_run_no + 1)`,
   'a run is settled by the worker that owns it': `
     select * from audit
     where old_status = 'processing' and run_no = old_run_no

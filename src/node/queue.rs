@@ -10,8 +10,8 @@ use super::password::Passwords;
 use super::processor::{NativeProcessor, ProcessorSettings};
 use super::settings::ConnectionSettings;
 use crate::connect::{Heard, Listener, Pool, Schema};
-use crate::processor::{Engines, UsualDurations};
-use crate::store::{CHANNEL, Notice, Operation, Table};
+use crate::processor::{Engines, Recovery, UsualDurations};
+use crate::store::{CHANNEL, LeaseCursor, Notice, Operation, Table};
 
 #[napi]
 pub struct NativeQueue {
@@ -22,6 +22,8 @@ pub struct NativeQueue {
     pub(super) engines: Arc<Engines>,
     pub(super) listener: Arc<Listener>,
     pub(super) usual: Arc<UsualDurations>,
+    pub(super) recovery: Arc<Recovery>,
+    pub(super) lease_cursor: Arc<LeaseCursor>,
 }
 
 #[napi]
@@ -48,6 +50,8 @@ impl NativeQueue {
             passwords,
             engines,
             usual: Arc::default(),
+            recovery: Arc::default(),
+            lease_cursor: Arc::default(),
         })
     }
 

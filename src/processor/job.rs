@@ -29,8 +29,8 @@ pub struct ClaimedJob {
     pub timeout: Option<Duration>,
 }
 
-/// A job that was due, but had no attempts left: its last worker was lost, or it was made pending by
-/// hand. The claim ends it as `failed`.
+/// A job that has no attempts left: its last worker was lost, or it was made pending by hand. It ends as
+/// `failed`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostJob {
     pub id: i64,
@@ -91,9 +91,15 @@ pub struct Exchanged {
     /// In the order in which they are to run.
     pub claimed: Vec<ClaimedJob>,
     pub lost: Vec<LostJob>,
-    /// How many due jobs the claim ended as cancelled: that was requested while they ran, and their
-    /// worker was lost.
-    pub cancelled: usize,
+}
+
+/// What became of jobs whose workers were lost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// How many are due again.
+    pub pending: usize,
+    /// Those that had no attempts left.
+    pub lost: Vec<LostJob>,
 }
 
 impl Outcome {

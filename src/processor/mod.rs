@@ -10,6 +10,7 @@ mod handle;
 mod held;
 mod job;
 mod pace;
+mod recovery;
 mod running;
 mod tally;
 #[cfg(test)]
@@ -18,7 +19,8 @@ mod usual;
 
 pub use engine::{Engine, Mode, Settings};
 pub use handle::Handle;
-pub use job::{ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Run, Settled};
+pub use job::{ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Settled};
+pub use recovery::Recovery;
 pub use running::{Engines, Running};
 pub use tally::Tally;
 pub use usual::UsualDurations;
@@ -36,6 +38,9 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
         only: Option<Vec<String>>,
     ) -> impl Future<Output = Result<Exchanged>> + Send;
+
+    /// Brings back jobs, of any type, whose workers are lost: they are due again, or have ended.
+    fn recover(&self) -> impl Future<Output = Result<Recovered>> + Send;
 
     /// Moves the leases of these runs to a full lease from now, and returns those that still own
     /// their job.

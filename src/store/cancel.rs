@@ -25,7 +25,9 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
             "with cancelled as (
                 update {jobs} job
                 set status = case
-                        when job.status = 'processing' and (job.ready_at <= now()) is not true
+                        when job.status = 'processing' and (
+                            job.lease_expires_at > job.locked_at and job.lease_expires_at <= now()
+                        ) is not true
                         then 'processing' else 'cancelled' end,
                     cancel_requested_at = case job.status when 'processing' then now() end,
                     updated_at = now()

@@ -1,5 +1,5 @@
-//! The statement that the engine lives on: it settles what has ended and claims what is due, in one
-//! round trip.
+//! The statements that the engine lives on: one that claims what is due, and one that besides settles what
+//! has ended, in the same round trip. What only settles is in [`super::settle`].
 //!
 //! Due jobs are found through one index that holds exactly the claimable rows in exactly the order
 //! of the claim: `(priority desc, ready_at, id)`. The statement steps from lane to lane
@@ -7,32 +7,31 @@
 //! and stops when it has enough.
 //!
 //! Statistics are always wrong about a queue, so the planner is left no choice of indexes: each but the
-//! primary key has a condition that is always true (`ready_at < 'infinity'`, `job_type >= ''`,
-//! `status >= ''`), which only the statements say that are made for it.
+//! primary key has a condition (`ready_at < 'infinity'`, `job_type >= ''`, `status <> 'processing'`) which
+//! only the statements say that are made for it.
 //!
 //! `for update skip locked` in the innermost query locks row by row, as they are read: what another
 //! worker is claiming is passed over without a wait, and nothing is locked that is not taken.
 
 use super::cursor::Look;
-use super::history::{append, worker_lost};
+use super::history::append;
 use super::lane::{lanes, lanes_by};
-use super::settle::settled;
+use super::settle::{self, settled};
 use crate::connect::{Schema, Statement, Value};
+use crate::processor::Outcome;
 
-/// What is taken of a due row, and what is to become of it: a lost worker leaves behind what somebody
-/// wants cancelled, and what has no attempts left.
+/// What is taken of a due row, and what is to become of it: it was made pending by hand if it has no
+/// attempts left.
 macro_rules! due_columns {
     () => {
-        "job.id, job.ready_at, case
-            when job.status = 'processing' and job.cancel_requested_at is not null then 'cancelled'
-            when job.attempts >= job.max_attempts then 'failed'
-            else 'processing' end as fate"
+        "job.id, job.ready_at, clock_timestamp() as found_at,
+            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate"
     };
 }
 
-/// The due jobs that meet the condition of an index, in its order.
+/// The first `$limit` due jobs that meet the condition of an index, in its order.
 macro_rules! due_of {
-    ($condition:expr) => {
+    ($condition:expr, $limit:literal) => {
         concat!(
             lanes!($condition),
             ",
@@ -46,10 +45,14 @@ macro_rules! due_of {
             " and job.priority = lane.priority and job.ready_at <= now()
                         and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                     order by job.ready_at, job.id
-                    limit $7
+                    limit ",
+            $limit,
+            "
                     for update skip locked
                 ) job
-                limit $7
+                limit ",
+            $limit,
+            "
             )"
         )
     };
@@ -57,47 +60,58 @@ macro_rules! due_of {
 
 /// The due jobs of all types.
 macro_rules! due {
-    () => {
-        due_of!("job.ready_at < 'infinity'")
+    ($limit:literal, $types:literal) => {
+        due_of!("job.ready_at < 'infinity'", $limit)
     };
 }
 
-/// The due jobs of the one type in `$13`, through the index that begins with the type.
+/// The due jobs of the one type in `$types`, through the index that begins with the type.
 macro_rules! due_of_type {
-    () => {
+    ($limit:literal, $types:literal) => {
         due_of!(
-            "job.job_type = ($13::text[])[1] and job.job_type >= '' and job.ready_at is not null"
+            concat!(
+                "job.job_type = (",
+                $types,
+                "::text[])[1] and job.job_type >= '' and job.ready_at is not null"
+            ),
+            $limit
         )
     };
 }
 
-/// The due jobs of the types in `$13`, through the same index. Each type offers
+/// The due jobs of the types in `$types`, through the same index. Each type offers
 /// its first candidates of a lane; they are merged, and locked in that order. What others have
 /// locked is made up for by offering more than is asked for.
 macro_rules! due_of_types {
-    () => {
+    ($limit:literal, $types:literal) => {
         concat!(
-            lanes_by!(
+            lanes_by!(concat!(
                 "(
-                    select max(top.priority) from unnest($13::text[]) type (name) cross join lateral (
+                    select max(top.priority) from unnest(",
+                $types,
+                "::text[]) type (name) cross join lateral (
                         select job.priority from {jobs} job
                         where job.job_type = type.name and job.job_type >= '' and job.ready_at is not null
                             and job.priority < lane.priority and job.priority > known.priority
                         order by job.priority desc limit 1
                     ) top
                 )"
-            ),
+            )),
             ",
             due as (
                 select job.* from lane cross join lateral (
                     select locked.* from (
-                        select offered.id from unnest($13::text[]) type (name) cross join lateral (
+                        select offered.id from unnest(",
+            $types,
+            "::text[]) type (name) cross join lateral (
                             select job.id, job.ready_at from {jobs} job
                             where job.job_type = type.name and job.job_type >= '' and job.priority = lane.priority
                                 and job.ready_at is not null and job.ready_at <= now()
                                 and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                             order by job.ready_at, job.id
-                            limit $7 * 4 + 100
+                            limit ",
+            $limit,
+            " * 4 + 100
                         ) offered
                         order by offered.ready_at, offered.id
                     ) candidate
@@ -109,31 +123,38 @@ macro_rules! due_of_types {
                             and (job.ready_at <= now()) is true
                         for update skip locked
                     ) locked
-                    limit $7
+                    limit ",
+            $limit,
+            "
                 ) job
-                limit $7
+                limit ",
+            $limit,
+            "
             )"
         )
     };
 }
 
-/// Takes what is `due`, behind the positions in `$10` to `$12`, for the worker `$8` under a lease of `$9`
-/// milliseconds. A job that has no
-/// attempts left ends here: its last worker was lost, or it was made pending by hand.
-macro_rules! exchange {
-    ($due:expr) => {
+/// Takes up to `$limit` jobs of what `$due` finds, behind the positions in `$passed`, for `$worker` under a
+/// lease of `$lease` milliseconds. A job that has no attempts left ends here.
+macro_rules! claimed {
+    ($due:ident, $limit:literal, $worker:literal, $lease:literal,
+        [$priorities:literal, $times:literal, $ids:literal], $types:literal) => {
         concat!(
-            "with recursive ",
-            settled!(),
-            ",
-            passed as (
+            "passed as (
                 select passed.priority, passed.id,
                     timestamptz 'epoch' + passed.ready_at * interval '1 microsecond' as ready_at
-                from unnest($10::bigint[], $11::bigint[], $12::bigint[])
+                from unnest(",
+            $priorities,
+            "::bigint[], ",
+            $times,
+            "::bigint[], ",
+            $ids,
+            "::bigint[])
                     as passed (priority, ready_at, id)
             ),
             ",
-            $due,
+            $due!($limit, $types),
             ", claimed as (
                 update {jobs} job
                 set status = due.fate,
@@ -141,77 +162,135 @@ macro_rules! exchange {
                     attempts = job.attempts + (due.fate = 'processing')::int,
                     run_no = job.run_no + 1,
                     locked_at = case due.fate when 'processing' then now() else job.locked_at end,
-                    locked_by = case due.fate when 'processing' then $8 else job.locked_by end,
+                    locked_by = case due.fate when 'processing' then ",
+            $worker,
+            " else job.locked_by end,
                     lease_expires_at = case due.fate when 'processing'
-                        then now() + $9::bigint * interval '1 millisecond' end,
-                    cancel_requested_at =
-                        case due.fate when 'cancelled' then job.cancel_requested_at end,
+                        then now() + ",
+            $lease,
+            "::bigint * interval '1 millisecond' end,
+                    cancel_requested_at = null,
                     next_attempt_at = null,
                     pending_reason = null,
-                    error_history = case
-                        when job.status = 'processing' then ",
-            append!("job", worker_lost!("job")),
-            "
-                        when due.fate = 'failed' then ",
+                    error_history = case due.fate when 'failed' then ",
             append!(
                 "job",
                 "jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' \
                 || job.attempts || ' of ' || job.max_attempts || ' were made; retryJob grants one more')"
             ),
-            "
-                        else job.error_history end
+            " else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, job.job_type, job.payload,
-                    job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
-            )
-            select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
-                null::int as attempts, null::int as max_attempts, null::int as priority,
-                null::bigint as run_at, null::bigint as timeout_ms, null::bigint as ready_at,
-                null::bigint as took
-            from (
-                select * from settled union all select * from removed union all select * from written
-            ) settled
-            union all
-            select id::bigint, run_no, fate, job_type,
-                case fate when 'processing' then payload::text end, attempts, max_attempts, priority,
-                case when isfinite(run_at) then
-                    floor(extract(epoch from run_at) * 1000)::bigint end,
-                timeout_ms::bigint,
-                case when isfinite(ready_at) then
-                    (extract(epoch from ready_at) * 1000000)::bigint end,
-                null
-            from claimed
-            union all
-            -- The parts of a union are run in their order: this is read when all is done.
-            select null, null, 'done', null, null, null, null, null, null, null, null,
-                (extract(epoch from clock_timestamp() - statement_timestamp()) * 1000000)::bigint"
+                returning job.id, job.run_no, due.fate, due.ready_at, due.found_at, job.job_type,
+                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
+            )"
         )
     };
 }
 
-/// Settles `outcomes` and claims up to `limit` jobs for the worker, of the `types` or of all.
-pub fn exchange(
+/// What was claimed, and how long it took to find the first of it. The parts of a union are run in their
+/// order: the last is read when all is done.
+macro_rules! claimed_rows {
+    () => {
+        "select id::bigint, run_no, fate, job_type,
+                case fate when 'processing' then payload::text end as payload,
+                attempts, max_attempts, priority,
+                case when isfinite(run_at) then
+                    floor(extract(epoch from run_at) * 1000)::bigint end as run_at,
+                timeout_ms::bigint,
+                case when isfinite(ready_at) then
+                    (extract(epoch from ready_at) * 1000000)::bigint end as ready_at,
+                null::bigint as searched
+            from claimed
+            union all
+            select null, null, 'searched', null, null, null, null, null, null, null, null,
+                (extract(epoch from coalesce((select min(found_at) from claimed), clock_timestamp())
+                    - (select began_at from lane limit 1)) * 1000000)::bigint"
+    };
+}
+
+macro_rules! claim {
+    ($due:ident) => {
+        concat!(
+            "with recursive ",
+            claimed!($due, "$1", "$2", "$3", ["$4", "$5", "$6"], "$7"),
+            " ",
+            claimed_rows!()
+        )
+    };
+}
+
+macro_rules! exchange {
+    ($due:ident) => {
+        concat!(
+            "with recursive ",
+            settled!(),
+            ", ",
+            claimed!($due, "$7", "$8", "$9", ["$10", "$11", "$12"], "$13"),
+            "
+            select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
+                null::int as attempts, null::int as max_attempts, null::int as priority,
+                null::bigint as run_at, null::bigint as timeout_ms, null::bigint as ready_at,
+                null::bigint as searched
+            from settled_rows
+            union all
+            ",
+            claimed_rows!()
+        )
+    };
+}
+
+/// What a worker takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// The most jobs.
+    pub limit: usize,
+    pub worker_id: &'a str,
+    pub lease_ms: i64,
+    /// The types of the jobs; `None` is all.
+    pub types: Option<&'a [String]>,
+}
+
+impl Claim<'_> {
+    fn values(&self, look: &Look) -> Vec<Value> {
+        let mut values = vec![
+            Value::BigInt(self.limit.try_into().unwrap_or(i64::MAX)),
+            self.worker_id.into(),
+            Value::BigInt(self.lease_ms),
+        ];
+        values.extend(look.values());
+        let types = |types: &[String]| types.iter().cloned().map(Some).collect();
+        values.extend(self.types.map(|of| Value::Texts(types(of))));
+        values
+    }
+}
+
+/// The statement that settles `outcomes`, as [`settle::values`] says, and claims: either, or both. To set up
+/// what a statement does not need takes as long as what it does.
+pub fn statement(
     schema: &Schema,
-    outcomes: Vec<Value>,
-    limit: usize,
-    worker_id: &str,
-    lease_ms: i64,
+    outcomes: Vec<Outcome>,
+    remove_on_complete: bool,
+    claim: &Claim<'_>,
     look: &Look,
-    types: Option<&[String]>,
 ) -> Statement {
-    let mut values = outcomes;
-    values.push(Value::BigInt(limit.try_into().unwrap_or(i64::MAX)));
-    values.push(worker_id.into());
-    values.push(Value::BigInt(lease_ms));
-    values.extend(look.values());
-    let Some(types) = types else {
-        return schema.statement(exchange!(due!()), values);
+    if outcomes.is_empty() {
+        let template = match claim.types {
+            None => claim!(due),
+            Some([_]) => claim!(due_of_type),
+            Some(_) => claim!(due_of_types),
+        };
+        return schema.statement(template, claim.values(look));
+    }
+    let mut values = settle::values(outcomes, remove_on_complete);
+    if claim.limit == 0 {
+        return settle::statement(schema, values);
+    }
+    let template = match claim.types {
+        None => exchange!(due),
+        Some([_]) => exchange!(due_of_type),
+        Some(_) => exchange!(due_of_types),
     };
-    values.push(Value::Texts(types.iter().cloned().map(Some).collect()));
-    let template = match types {
-        [_] => exchange!(due_of_type!()),
-        _ => exchange!(due_of_types!()),
-    };
+    values.extend(claim.values(look));
     schema.statement(template, values)
 }

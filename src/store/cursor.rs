@@ -7,8 +7,8 @@
 //! What is behind the cursor may come alive all the same: a job whose transaction was committed late,
 //! that was handed back, or that was given a time in the past. So a look starts at the beginning
 //! whenever that is cheap, which it is unless entries have piled up. While it is not, a look from the
-//! beginning comes [`SPARED`] times as long after the last as that took for nothing, and at the latest
-//! after [`LONGEST`].
+//! beginning comes [`SPARED`] times as long after the last as that had to search for its first job, and at
+//! the latest after [`LONGEST`].
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,10 +18,8 @@ use tokio::time::Instant;
 
 use crate::connect::Value;
 
-/// What a look may take beside what the jobs take that it claims and settles.
-const FREE: Duration = Duration::from_millis(5);
-/// More than claiming or settling a job takes.
-const PER_JOB: Duration = Duration::from_micros(100);
+/// How long a look may search for its first job: a few lanes and entries are always passed.
+const FREE: Duration = Duration::from_millis(2);
 /// Of all time, one such part goes into looking from the beginning in vain.
 const SPARED: u32 = 200;
 const LONGEST: Duration = Duration::from_secs(30);
@@ -75,10 +73,8 @@ impl Look {
 /// What a look brought.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// How long the server was at it.
-    pub took: Duration,
-    /// How many jobs it claimed or settled.
-    pub jobs: usize,
+    /// How long the server searched until it found the first job, or that there is none.
+    pub searched: Duration,
     /// The last of those claimed in each lane.
     pub last: HashMap<i32, Position>,
 }
@@ -86,7 +82,7 @@ pub struct Seen {
 #[derive(Default)]
 struct State {
     lanes: HashMap<i32, Lane>,
-    /// How long the last looks from the beginning took for nothing.
+    /// How long the last looks from the beginning searched.
     wasted: [Duration; SAMPLES],
     next_sample: usize,
     /// Until then the beginning is spared.
@@ -126,10 +122,8 @@ impl Cursor {
         }
         if look.is_from_beginning() {
             state.generation += 1;
-            let jobs = u32::try_from(seen.jobs).unwrap_or(u32::MAX);
-            let due = FREE + PER_JOB.saturating_mul(jobs);
             let sample = state.next_sample;
-            state.wasted[sample] = seen.took.saturating_sub(due);
+            state.wasted[sample] = seen.searched.saturating_sub(FREE);
             state.next_sample = (sample + 1) % SAMPLES;
             let wasted = state.wasted.iter().min().copied().unwrap_or_default();
             state.spared_until = Some(now + wasted.saturating_mul(SPARED).min(LONGEST));
@@ -163,13 +157,12 @@ impl Cursor {
 mod tests {
     use super::*;
 
-    const SLOW: Duration = Duration::from_millis(105);
+    const SLOW: Duration = Duration::from_millis(102);
 
-    fn seen(took: Duration, priority: i32, id: i64) -> Seen {
+    fn seen(searched: Duration, priority: i32, id: i64) -> Seen {
         let position = Position { ready_at: 7, id };
         Seen {
-            took,
-            jobs: 0,
+            searched,
             last: HashMap::from([(priority, position)]),
         }
     }
@@ -192,9 +185,7 @@ mod tests {
         for id in 1..10 {
             let look = cursor.look(now);
             assert!(look.is_from_beginning());
-            let mut seen = seen(Duration::from_millis(40), 0, id);
-            seen.jobs = 500;
-            cursor.looked(&look, &seen, now);
+            cursor.looked(&look, &seen(FREE, 0, id), now);
         }
     }
 
@@ -202,10 +193,10 @@ mod tests {
     fn one_slow_look_changes_nothing() {
         let now = Instant::now();
         let cursor = Cursor::default();
-        for took in [SLOW, Duration::ZERO, SLOW, SLOW] {
+        for searched in [SLOW, Duration::ZERO, SLOW, SLOW] {
             let look = cursor.look(now);
             assert!(look.is_from_beginning());
-            cursor.looked(&look, &seen(took, 0, 1), now);
+            cursor.looked(&look, &seen(searched, 0, 1), now);
         }
         assert!(cursor.look(now).is_from_beginning());
     }

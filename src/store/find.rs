@@ -42,19 +42,32 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
     )
 }
 
-pub fn jobs_by_status(schema: &Schema, status: &str, limit: i64, offset: i64) -> Statement {
-    schema.statement(
+/// What runs is in an index of its own, in another order: it is not much.
+macro_rules! listed {
+    ($condition:literal) => {
         concat!(
             "select ",
             record!(),
             " from (
                 select * from {jobs}
-                where status = $1::text and status >= ''
+                where status = $1::text and ",
+            $condition,
+            "
                 order by created_at desc, id desc
                 limit $2::text::bigint offset $3::text::bigint
             ) job
             order by job.created_at desc, job.id desc"
-        ),
+        )
+    };
+}
+
+pub fn jobs_by_status(schema: &Schema, status: &str, limit: i64, offset: i64) -> Statement {
+    let template = match status {
+        "processing" => listed!("status = 'processing'"),
+        _ => listed!("status <> 'processing'"),
+    };
+    schema.statement(
+        template,
         vec![
             status.into(),
             limit.to_string().into(),
@@ -64,27 +77,32 @@ pub fn jobs_by_status(schema: &Schema, status: &str, limit: i64, offset: i64) ->
 }
 
 /// Steps from status to status through the index that serves the lists by status, and merges what
-/// each has to offer: no index of its own, and no walk through the table.
+/// each has to offer with what runs: no index of its own, and no walk through the table.
 pub fn all_jobs(schema: &Schema, limit: i64, offset: i64) -> Statement {
     schema.statement(
         concat!(
             "with recursive status (name) as (
-                (select status from {jobs} where status >= '' order by status limit 1)
+                (select status from {jobs} where status <> 'processing' order by status limit 1)
                 union all
                 select (
                     select next.status from {jobs} next
-                    where next.status > status.name and next.status >= '' order by next.status limit 1
+                    where next.status > status.name and next.status <> 'processing'
+                    order by next.status limit 1
                 )
                 from status where status.name is not null
             )
             select ",
             record!(),
             " from (
-                select newest.* from status cross join lateral (
-                    select * from {jobs} job
-                    where job.status = status.name and job.status >= ''
-                    order by job.created_at desc, job.id desc
-                    limit $1::text::bigint + $2::text::bigint
+                select newest.* from (
+                    select newest.* from status cross join lateral (
+                        select * from {jobs} job
+                        where job.status = status.name and job.status <> 'processing'
+                        order by job.created_at desc, job.id desc
+                        limit $1::text::bigint + $2::text::bigint
+                    ) newest
+                    union all
+                    select * from {jobs} where status = 'processing'
                 ) newest
                 order by newest.created_at desc, newest.id desc
                 limit $1::text::bigint offset $2::text::bigint
@@ -96,7 +114,8 @@ pub fn all_jobs(schema: &Schema, limit: i64, offset: i64) -> Statement {
 }
 
 /// What is left to do: `{ due, nextDueAt }`, how many jobs are due, counted up to 10,000 a priority, and
-/// when the first of the others is, in milliseconds since the Unix epoch, or null. What runs is neither.
+/// when the first of the others is, in milliseconds since the Unix epoch, or null. What runs is neither,
+/// unless its lease has ended.
 /// Steps from priority to priority, as the claim does.
 pub fn backlog(schema: &Schema) -> Statement {
     schema.statement(
@@ -108,7 +127,11 @@ pub fn backlog(schema: &Schema) -> Statement {
             lanes!("job.ready_at < 'infinity'"),
             "
         select json_build_object(
-            'due', coalesce(sum(due.count), 0),
+            'due', coalesce(sum(due.count), 0) + (
+                select count(*) from {jobs} job
+                where job.status = 'processing'
+                    and job.lease_expires_at <= now() and job.lease_expires_at > job.locked_at
+            ),
             'nextDueAt', floor(extract(epoch from min(later.ready_at)) * 1000)
         )::text as result
         from lane
@@ -125,7 +148,6 @@ pub fn backlog(schema: &Schema) -> Statement {
             select job.ready_at from {jobs} job
             where job.priority = lane.priority
                 and job.ready_at < 'infinity' and job.ready_at > now()
-                and job.status <> 'processing'
             order by job.ready_at, job.id
             limit 1
         ) later on true"

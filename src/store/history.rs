@@ -1,4 +1,4 @@
-//! SQL that appends to `error_history`.
+//! SQL that appends to `error_history`, and what becomes of a job that lost its worker.
 
 /// Appends the jsonb object `$entry`, stamped with the database's time, to the history of the row
 /// `$row`; the last hundred entries are kept. A history that is not an array, as only a hand can have
@@ -36,4 +36,43 @@ macro_rules! worker_lost {
     };
 }
 
-pub(super) use {append, worker_lost};
+/// Sets the columns of the row `$row`, whose worker was lost: it is pending, from `$due` on if that is not
+/// null, or it has ended, because no attempts are left or somebody wants it cancelled. Whoever ran it can
+/// write nothing more.
+macro_rules! put_back {
+    ($row:literal, $due:literal) => {
+        concat!(
+            "status = case
+                    when ",
+            $row,
+            ".cancel_requested_at is not null then 'cancelled'
+                    when ",
+            $row,
+            ".attempts < ",
+            $row,
+            ".max_attempts then 'pending'
+                    else 'failed' end,
+                updated_at = now(),
+                run_no = ",
+            $row,
+            ".run_no + 1,
+                locked_at = null,
+                locked_by = null,
+                lease_expires_at = null,
+                next_attempt_at = case
+                    when ",
+            $row,
+            ".cancel_requested_at is null and ",
+            $row,
+            ".attempts < ",
+            $row,
+            ".max_attempts then ",
+            $due,
+            " end,
+                error_history = ",
+            append!($row, worker_lost!($row))
+        )
+    };
+}
+
+pub(super) use {append, put_back, worker_lost};

@@ -9,17 +9,17 @@
 //! What lies before a position in `passed`, a priority with the `ready_at` and `id` of a job, is not
 //! looked at: see [`super::cursor`].
 
-/// Steps downwards. `$next` finds the highest priority between `lane.priority` and `known.priority`,
+/// Steps downwards; `began_at` is when the first step was taken. `$next` finds the highest priority between `lane.priority` and `known.priority`,
 /// both excluded, as `priority`; the latter is the next of those in `passed`.
 macro_rules! lanes_by {
     ($next:expr) => {
         concat!(
             // Above and below all that an integer holds.
-            "lane (priority, ready_at, id) as (
-                select 2147483648::bigint, timestamptz '-infinity', 0::bigint
+            "lane (priority, ready_at, id, began_at) as (
+                select 2147483648::bigint, timestamptz '-infinity', 0::bigint, clock_timestamp()
                 union all
                 select next.priority, coalesce(passed.ready_at, '-infinity'),
-                    coalesce(passed.id, -9223372036854775808)
+                    coalesce(passed.id, -9223372036854775808), lane.began_at
                 from lane
                 cross join lateral (
                     select coalesce(max(passed.priority), -2147483649) as priority

@@ -20,6 +20,7 @@ mod lane;
 mod notify;
 mod operation;
 mod reclaim;
+mod recover;
 mod retry;
 mod settle;
 mod table;
@@ -29,5 +30,6 @@ mod worker;
 
 pub use notify::{CHANNEL, Notice};
 pub use operation::Operation;
+pub use recover::LeaseCursor;
 pub use table::Table;
 pub use worker::Worker;

@@ -1,6 +1,6 @@
 //! Putting back jobs whose worker is gone and that no lease brings back.
 
-use super::history::{append, worker_lost};
+use super::history::{append, put_back, worker_lost};
 use super::notify::notify;
 use crate::connect::{Schema, Statement};
 
@@ -13,22 +13,13 @@ pub fn stuck_jobs(schema: &Schema, max_processing_minutes: f64) -> Statement {
                 where job.status = 'processing'
                     and coalesce(job.locked_at, job.updated_at)
                         < now() - make_interval(secs => $1::text::float8 * 60)
-                    and (job.ready_at is null or job.ready_at <= now())
+                    and (job.lease_expires_at > job.locked_at and job.lease_expires_at > now()) is not true
                 for update skip locked
             ),
             reclaimed as (
                 update {jobs} job
-                set status = case
-                        when job.cancel_requested_at is not null then 'cancelled'
-                        when job.attempts < job.max_attempts then 'pending'
-                        else 'failed' end,
-                    updated_at = now(),
-                    locked_at = null,
-                    locked_by = null,
-                    lease_expires_at = null,
-                    next_attempt_at = null,
-                    error_history = ",
-            append!("job", worker_lost!("job")),
+                set ",
+            put_back!("job", "null::timestamptz"),
             "
                 from stuck
                 where job.id = any (array[stuck.id])

@@ -23,7 +23,10 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
                 cancel_requested_at = null,
                 pending_reason = null
             where job.id = $1::text::bigint
-                and (job.status = 'processing' and job.ready_at > now()) is not true
+                and (
+                    job.status = 'processing'
+                    and job.lease_expires_at > job.locked_at and job.lease_expires_at > now()
+                ) is not true
             returning job.id
         )
         select case when exists (select from retried) then 'retried' else 'running' end as result

@@ -1,11 +1,12 @@
-//! Writing how runs ended. Part of the statement that [`super::claim`] makes.
+//! Writing how runs ended: alone, or as a part of the statement that [`super::claim`] makes.
 
-use crate::connect::Value;
+use super::history::append;
+use crate::connect::{Schema, Statement, Value};
 use crate::processor::{End, Outcome};
 
-/// Settles the outcomes in `$1` to `$5`. A run that no longer owns its job writes nothing, and is
-/// missing from `settled` and `removed`. If `$6` says that some were sent before, those that were
-/// written then are in `written`.
+/// Settles the outcomes in `$1` to `$5`. The runs whose outcomes are written are in `settled_rows`: a run
+/// that no longer owns its job writes nothing, and is missing. If `$6` says that some were sent before,
+/// those that were written then are there too.
 ///
 /// A job that somebody wants cancelled is not tried again, however its run ended.
 ///
@@ -77,12 +78,25 @@ macro_rules! settled {
                                 or (job.status = 'cancelled' and ended.outcome <> 'completed')
                             ) is true
                     ) end
+            ),
+            settled_rows as (
+                select * from settled union all select * from removed union all select * from written
             )"
         )
     };
 }
 
 pub(super) use settled;
+
+/// Settles outcomes, and claims nothing.
+pub fn statement(schema: &Schema, values: Vec<Value>) -> Statement {
+    let template = concat!(
+        "with ",
+        settled!(),
+        " select id::bigint, run_no, 'settled' as fate from settled_rows"
+    );
+    schema.statement(template, values)
+}
 
 /// `$1` to `$6` of [`settled!`]. Completed jobs are removed in place of kept, if so wished.
 pub fn values(outcomes: Vec<Outcome>, remove_on_complete: bool) -> Vec<Value> {

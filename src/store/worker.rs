@@ -8,13 +8,15 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::time::Instant;
 
+use super::claim::Claim;
 use super::cursor::{Cursor, Look, Position, Seen};
+use super::recover::{self, LeaseCursor};
 use super::table::unreadable;
-use super::{cancel, claim, complete, extend, settle};
+use super::{cancel, claim, complete, extend};
 use crate::connect::{Pool, Schema, Statement};
 use crate::error::Result;
 use crate::processor::{
-    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Run, Settled, Store,
+    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Settled, Store,
 };
 
 /// How long to wait for an answer, however short a lease is.
@@ -32,7 +34,8 @@ pub struct Worker {
     /// Whether a completed job is deleted in place of kept.
     pub remove_on_complete: bool,
     pub cursor: Arc<Cursor>,
-    /// Whether to look behind the cursor before nothing is said to be due. Who polls need not: what is
+    pub lease_cursor: Arc<LeaseCursor>,
+    /// Whether to look behind the cursors before nothing is said to be due. Who polls need not: what is
     /// there is found later.
     pub thorough: bool,
 }
@@ -52,16 +55,14 @@ impl Worker {
         only: Option<Vec<String>>,
         look: &Look,
     ) -> Result<Exchanged> {
-        let types = only.as_ref().or(self.job_types.as_ref());
-        let statement = claim::exchange(
-            &self.schema,
-            settle::values(outcomes, self.remove_on_complete),
+        let claim = Claim {
             limit,
-            &self.id,
-            self.lease_ms(),
-            look,
-            types.map(Vec::as_slice),
-        );
+            worker_id: &self.id,
+            lease_ms: self.lease_ms(),
+            types: only.as_ref().or(self.job_types.as_ref()).map(Vec::as_slice),
+        };
+        let remove = self.remove_on_complete;
+        let statement = claim::statement(&self.schema, outcomes, remove, &claim, look);
         let rows = self.fetch(statement).await?;
         let (exchanged, seen) = read_exchanged(&rows).map_err(unreadable)?;
         if limit > 0 && only.is_none() {
@@ -93,7 +94,7 @@ impl Store for Worker {
             // A statement does not see what it has written itself.
             self.cursor.go_back();
         }
-        let found = exchanged.claimed.len() + exchanged.lost.len() + exchanged.cancelled;
+        let found = exchanged.claimed.len() + exchanged.lost.len();
         let nothing = limit > 0 && found == 0;
         if !(nothing && self.thorough) || look.is_from_beginning() {
             return Ok(exchanged);
@@ -105,6 +106,20 @@ impl Store for Worker {
             settled,
             ..exchanged
         })
+    }
+
+    async fn recover(&self) -> Result<Recovered> {
+        let began = Instant::now();
+        let from = if self.thorough {
+            0
+        } else {
+            self.lease_cursor.look(began)
+        };
+        let rows = self.fetch(recover::jobs(&self.schema, from)).await?;
+        let (recovered, looked_at) = recover::read(&rows).map_err(unreadable)?;
+        let now = Instant::now();
+        self.lease_cursor.looked(from, looked_at, now - began, now);
+        Ok(recovered)
     }
 
     async fn extend(&self, runs: Vec<Run>) -> Result<Vec<Extended>> {
@@ -165,22 +180,18 @@ pub(super) fn read_exchanged(
     rows: &[PgRow],
 ) -> std::result::Result<(Exchanged, Seen), sqlx::Error> {
     let mut exchanged = Exchanged::default();
-    let mut seen = Seen {
-        jobs: rows.len(),
-        ..Seen::default()
-    };
+    let mut seen = Seen::default();
     let mut claimed: Vec<(Option<i64>, ClaimedJob)> = Vec::new();
     for row in rows {
         let fate = row.try_get::<&str, _>("fate")?;
-        if fate == "done" {
-            let took: i64 = row.try_get("took")?;
-            seen.took = Duration::from_micros(took.try_into().unwrap_or(0));
+        if fate == "searched" {
+            let searched: i64 = row.try_get("searched")?;
+            seen.searched = Duration::from_micros(searched.try_into().unwrap_or(0));
             continue;
         }
         let run = read_run(row)?;
         match fate {
             "settled" => exchanged.settled.push(run),
-            "cancelled" => exchanged.cancelled += 1,
             "failed" => exchanged.lost.push(LostJob {
                 id: run.id,
                 job_type: row.try_get("job_type")?,

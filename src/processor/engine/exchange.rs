@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Engine, Mode};
 use crate::error::{Code, Error, Result};
-use crate::processor::{End, Exchanged, Handlers, Outcome, Run, Store};
+use crate::processor::{End, Exchanged, Handlers, Outcome, Recovery, Run, Store};
 
 /// What an exchange was sent with, to be taken up again if it fails.
 pub(super) struct SentExchange {
@@ -74,9 +74,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             self.batch_left = 0;
         }
         let store = Arc::clone(&self.store);
+        let recovery = Arc::clone(&self.settings.recovery);
         let only = self.claimable_types(now);
+        let ends = self.mode != Mode::Background;
         self.exchanges.push(Box::pin(async move {
-            let reply = store.exchange(sent.outcomes.clone(), limit, only).await;
+            let outcomes = sent.outcomes.clone();
+            let reply = exchange(&*store, &recovery, outcomes, limit, only, ends).await;
             (sent, reply)
         }));
     }
@@ -97,7 +100,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     fn take_in(&mut self, exchanged: Exchanged, sent: &SentExchange) {
-        let found = exchanged.claimed.len() + exchanged.lost.len() + exchanged.cancelled;
+        let found = exchanged.claimed.len() + exchanged.lost.len();
         // A full answer means that there is more, a short one that the rest is not due yet.
         let full = found >= sent.limit;
         let now = Instant::now();
@@ -201,4 +204,35 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             self.failure = Some(error);
         }
     }
+}
+
+/// Settles and claims, and now and then brings back the jobs of lost workers: after the claim, which does not
+/// wait for it. An engine that `ends` when nothing more is due always does before it is told so.
+async fn exchange<S: Store>(
+    store: &S,
+    recovery: &Recovery,
+    outcomes: Vec<Outcome>,
+    limit: usize,
+    only: Option<Vec<String>>,
+    ends: bool,
+) -> Result<Exchanged> {
+    let mut exchanged = store.exchange(outcomes, limit, only.clone()).await?;
+    let rest = limit.saturating_sub(exchanged.claimed.len() + exchanged.lost.len());
+    let due = recovery.is_due(Instant::now()) || (ends && rest > 0);
+    if limit == 0 || !due {
+        return Ok(exchanged);
+    }
+    // What was claimed is to be run, whatever becomes of this; what is wrong, the next exchange will say.
+    let Ok(recovered) = store.recover().await else {
+        return Ok(exchanged);
+    };
+    exchanged.lost.extend(recovered.lost);
+    if recovered.pending > 0
+        && rest > 0
+        && let Ok(more) = store.exchange(Vec::new(), rest, only).await
+    {
+        exchanged.claimed.extend(more.claimed);
+        exchanged.lost.extend(more.lost);
+    }
+    Ok(exchanged)
 }

@@ -21,6 +21,7 @@ use super::handle::{Command, Handle};
 use super::held::{Held, Settlement};
 use super::job::{ClaimedJob, End, Exchanged, Extended, Outcome, Run, Settled};
 use super::pace::Pace;
+use super::recovery::Recovery;
 use super::tally::Tally;
 use super::usual::UsualDurations;
 use super::{Handlers, Store};
@@ -47,6 +48,7 @@ pub struct Settings {
     /// The types that there are handlers for, or that are taken. See [`Mode::UntilEmpty`].
     pub job_types: Vec<String>,
     pub usual: Arc<UsualDurations>,
+    pub recovery: Arc<Recovery>,
     /// The most exchanges under way at a time: 2, or 1 where there is but one connection.
     pub exchanges: usize,
 }

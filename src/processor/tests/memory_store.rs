@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::{Code, Error, Result};
 use crate::processor::{
-    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Run, Settled, Store,
+    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Settled, Store,
 };
 
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -70,8 +70,7 @@ impl Row {
             Status::Failed { .. } => self
                 .next_attempt_at
                 .filter(|_| self.attempts < self.max_attempts),
-            Status::Processing { lease_until } => Some(lease_until),
-            Status::Completed | Status::Cancelled => None,
+            Status::Processing { .. } | Status::Completed | Status::Cancelled => None,
         }
     }
 
@@ -85,6 +84,29 @@ impl Row {
 
     fn is_due(&self, now: Instant) -> bool {
         self.ready_at().is_some_and(|at| at <= now) && !self.locked
+    }
+
+    /// Whether its worker is lost, and nobody is about to find that out.
+    fn is_lost(&self, now: Instant) -> bool {
+        let ended = matches!(self.status, Status::Processing { lease_until } if lease_until <= now);
+        ended && !self.locked
+    }
+
+    /// What becomes of it if its worker is lost.
+    fn put_back(&mut self, due: Option<Instant>) {
+        self.run_no += 1;
+        self.locked_at = None;
+        self.next_attempt_at = None;
+        self.status = match () {
+            () if self.cancel_requested => Status::Cancelled,
+            () if self.attempts < self.max_attempts => {
+                self.next_attempt_at = due;
+                Status::Pending
+            }
+            () => Status::Failed {
+                entry: "lost".into(),
+            },
+        };
     }
 
     fn settle(&mut self, end: &End, now: Instant) {
@@ -220,14 +242,8 @@ impl MemoryStore {
             let Some(row) = rows.get_mut(&id) else {
                 continue;
             };
-            let cancelled = row.is_processing() && row.cancel_requested;
             row.run_no += 1;
             row.next_attempt_at = None;
-            if cancelled {
-                row.status = Status::Cancelled;
-                exchanged.cancelled += 1;
-                continue;
-            }
             row.cancel_requested = false;
             if row.attempts >= row.max_attempts {
                 row.status = Status::Failed {
@@ -326,24 +342,31 @@ impl MemoryStore {
         let mut rows = self.rows.lock().unwrap();
         let mut reclaimed = 0;
         for row in rows.values_mut() {
-            let stuck = row.is_processing()
-                && row.is_due(now)
-                && row.locked_at.is_some_and(|at| now - at > older_than);
-            if !stuck {
-                continue;
+            if row.is_lost(now) && row.locked_at.is_some_and(|at| now - at > older_than) {
+                row.put_back(None);
+                reclaimed += 1;
             }
-            row.status = match () {
-                () if row.cancel_requested => Status::Cancelled,
-                () if row.attempts < row.max_attempts => Status::Pending,
-                () => Status::Failed {
-                    entry: "lost".into(),
-                },
-            };
-            row.locked_at = None;
-            row.next_attempt_at = None;
-            reclaimed += 1;
         }
         reclaimed
+    }
+
+    /// What a recovery does when it reaches the table.
+    pub fn recover_lost(&self) -> Recovered {
+        let now = Instant::now();
+        let mut rows = self.rows.lock().unwrap();
+        let mut recovered = Recovered::default();
+        for (&id, row) in rows.iter_mut().filter(|(_, row)| row.is_lost(now)) {
+            row.put_back(Some(now));
+            match row.status {
+                Status::Pending => recovered.pending += 1,
+                Status::Failed { .. } => recovered.lost.push(LostJob {
+                    id,
+                    job_type: "job".into(),
+                }),
+                _ => {}
+            }
+        }
+        recovered
     }
 
     fn note(&self, trip: String) {
@@ -368,6 +391,12 @@ impl Store for MemoryStore {
         self.note(format!("settle {} claim {limit}", outcomes.len()));
         sleep(ROUND_TRIP / 2).await;
         Ok(exchanged)
+    }
+
+    async fn recover(&self) -> Result<Recovered> {
+        self.travel().await?;
+        self.note("recover".into());
+        Ok(self.recover_lost())
     }
 
     async fn extend(&self, runs: Vec<Run>) -> Result<Vec<Extended>> {

@@ -75,6 +75,7 @@ impl Rig {
             lease: LEASE,
             job_types: vec!["job".into()],
             usual: Arc::default(),
+            recovery: Arc::default(),
             default_timeout: None,
             cancel_grace: GRACE,
             exchanges: 2,
@@ -180,7 +181,7 @@ async fn a_batch_that_finds_nothing_ends_at_once() {
     let rig = Rig::new(MemoryStore::default(), Mode::Batch, 3);
     let (ran, store, _) = rig.complete_all().await;
     assert_eq!(ran, Ok(0));
-    assert_eq!(store.trips(), ["settle 0 claim 10"]);
+    assert_eq!(store.trips(), ["settle 0 claim 10", "recover"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,7 +251,8 @@ async fn what_was_claimed_ahead_does_not_wait_behind_slow_jobs() {
 async fn an_idle_background_looks_once_in_an_interval() {
     let rig = Rig::new(MemoryStore::default(), Mode::Background, 3);
     sleep(POLL * 10 + POLL / 2).await;
-    assert_eq!(rig.store.trips().len(), 11);
+    let polls = ["settle 0 claim 3", "recover"].repeat(11);
+    assert_eq!(rig.store.trips(), polls);
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,7 +291,12 @@ async fn what_ends_during_a_round_trip_travels_in_the_next() {
     assert_eq!(rig.ended().await, Ok(3));
     assert_eq!(
         store.trips(),
-        ["settle 0 claim 10", "settle 1 claim 0", "settle 2 claim 0"]
+        [
+            "settle 0 claim 10",
+            "recover",
+            "settle 1 claim 0",
+            "settle 2 claim 0"
+        ]
     );
 }
 

@@ -15,9 +15,10 @@ use crate::processor::Extended;
 use crate::processor::tests::memory_store::LEASE;
 use crate::processor::tests::model::trace::{Answer, Asked, Command, RowState};
 use crate::processor::tests::model::{stories, tell};
+use crate::store::claim::{self, Claim};
 use crate::store::cursor::Look;
 use crate::store::worker::{read_exchanged, read_extended};
-use crate::store::{cancel, claim, extend, reclaim, retry, settle};
+use crate::store::{cancel, extend, reclaim, recover, retry};
 
 /// How many stories are told.
 const STORIES: &str = "JOB_QUEUE_TEST_STORIES";
@@ -98,19 +99,22 @@ impl Server {
                 limit,
                 types: count,
             } => {
-                let values = settle::values(outcomes.clone(), false);
                 let types = ["job".to_owned(), "none".to_owned()];
-                let types = (*count > 0).then_some(&types[..*count]);
-                claim::exchange(
+                let claim = Claim {
+                    limit: *limit,
+                    worker_id: "story",
+                    lease_ms: lease_ms(),
+                    types: (*count > 0).then_some(&types[..*count]),
+                };
+                claim::statement(
                     schema,
-                    values,
-                    *limit,
-                    "story",
-                    lease_ms(),
+                    outcomes.clone(),
+                    false,
+                    &claim,
                     &Look::from_beginning(),
-                    types,
                 )
             }
+            Command::Recover => recover::jobs(schema, 0),
             Command::Extend(runs) => extend::leases(schema, runs, lease_ms()),
             Command::Cancel(id) => cancel::job(schema, *id),
             Command::Retry(id) => retry::job(schema, *id),
@@ -150,6 +154,7 @@ fn read(command: &Command, rows: &[PgRow]) -> sqlx::Result<Answer> {
     Ok(match command {
         Command::Insert { .. } => Answer::Nothing,
         Command::Exchange { .. } => Answer::from(&read_exchanged(rows)?.0),
+        Command::Recover => Answer::from(&recover::read(rows)?.0),
         Command::Extend(_) => {
             let extended: sqlx::Result<Vec<Extended>> = rows.iter().map(read_extended).collect();
             Answer::from(extended?.as_slice())

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::connect;
 use crate::connect::Schema;
+use crate::store::claim::{self, Claim};
 use crate::store::cursor::{Cursor, Look, Position, Seen};
-use crate::store::{claim, settle};
 
 const ENDED: i64 = 20_000;
 /// More than a claim of five jobs reads: a few pages for each, and a descent in each lane.
@@ -22,8 +22,13 @@ async fn pages_of_claim(
     types: Option<&[String]>,
 ) -> sqlx::Result<i64> {
     let schema = Schema::new("public");
-    let outcomes = settle::values(Vec::new(), false);
-    let claim = claim::exchange(&schema, outcomes, 5, "worker", 30_000, look, types);
+    let five = Claim {
+        limit: 5,
+        worker_id: "worker",
+        lease_ms: 30_000,
+        types,
+    };
+    let claim = claim::statement(&schema, Vec::new(), false, &five, look);
     let claim = claim.with_literals().ok_or(sqlx::Error::RowNotFound)?;
     let settings = "set local enable_seqscan = off; set local enable_bitmapscan = off;
         set local enable_hashjoin = off; set local enable_mergejoin = off";
@@ -80,8 +85,7 @@ async fn what_lies_behind_the_cursor_is_not_walked() {
     let now = Instant::now();
     while cursor.look(now).is_from_beginning() {
         let seen = Seen {
-            took: std::time::Duration::from_secs(1),
-            jobs: 0,
+            searched: std::time::Duration::from_secs(1),
             last: HashMap::from([(0, at(ENDED)), (1, at(ENDED - 1))]),
         };
         cursor.looked(&cursor.look(now), &seen, now);

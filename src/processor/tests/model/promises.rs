@@ -41,7 +41,7 @@ impl Promises {
                     "no lease is longer than a lease",
                 ),
                 (
-                    is_final(row) || row.ready_at().is_some(),
+                    is_final(row) || row.is_processing() || row.ready_at().is_some(),
                     "what has not ended is claimed one day",
                 ),
                 (

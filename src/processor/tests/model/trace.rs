@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::processor::tests::memory_store::{Row, Status};
-use crate::processor::{Exchanged, Extended, Outcome, Run};
+use crate::processor::{Exchanged, Extended, LostJob, Outcome, Recovered, Run};
 
 /// In the order in which it reached the store.
 pub type Trace = Vec<Asked>;
@@ -34,6 +34,7 @@ pub enum Command {
         /// all.
         types: usize,
     },
+    Recover,
     Extend(Vec<Run>),
     Cancel(i64),
     Retry(i64),
@@ -49,8 +50,9 @@ pub enum Answer {
         /// With their attempts.
         claimed: Vec<(Run, i32)>,
         lost: Vec<i64>,
-        cancelled: usize,
     },
+    /// How many jobs are due again, and which had no attempts left.
+    Recovered(usize, Vec<i64>),
     Extended(Vec<(Run, bool)>),
     Said(Option<String>),
 }
@@ -60,15 +62,25 @@ impl From<&Exchanged> for Answer {
         let mut settled = exchanged.settled.clone();
         settled.sort();
         let claimed = exchanged.claimed.iter();
-        let mut lost: Vec<_> = exchanged.lost.iter().map(|job| job.id).collect();
-        lost.sort();
+        let lost = ids(&exchanged.lost);
         Self::Exchanged {
             settled,
             claimed: claimed.map(|job| (job.run, job.attempts)).collect(),
             lost,
-            cancelled: exchanged.cancelled,
         }
     }
+}
+
+impl From<&Recovered> for Answer {
+    fn from(recovered: &Recovered) -> Self {
+        Self::Recovered(recovered.pending, ids(&recovered.lost))
+    }
+}
+
+fn ids(jobs: &[LostJob]) -> Vec<i64> {
+    let mut ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
+    ids.sort();
+    ids
 }
 
 impl From<&[Extended]> for Answer {

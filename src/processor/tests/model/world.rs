@@ -16,8 +16,8 @@ use super::trace::{Answer, Asked, Command, RowState, Trace};
 use crate::error::{Code, Error, Result};
 use crate::processor::tests::memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row};
 use crate::processor::{
-    ClaimedJob, End, Engine, Exchanged, Extended, Handle, Handlers, Mode, Outcome, Run, Settings,
-    Settled, Store,
+    ClaimedJob, End, Engine, Exchanged, Extended, Handle, Handlers, Mode, Outcome, Recovered, Run,
+    Settings, Settled, Store,
 };
 
 const PROCESSES: usize = 3;
@@ -145,6 +145,15 @@ impl Store for Control {
         self.ask(exchange).await?
     }
 
+    async fn recover(&self) -> Result<Recovered> {
+        let recover = |store: &Recorded| {
+            let recovered = store.memory.recover_lost();
+            store.note(Command::Recover, Answer::from(&recovered));
+            recovered
+        };
+        self.ask(recover).await
+    }
+
     async fn extend(&self, runs: Vec<Run>) -> Result<Vec<Extended>> {
         let extend = |store: &Recorded| {
             let extended = store.memory.extend_leases(&runs);
@@ -216,6 +225,7 @@ impl Process {
             lease: LEASE,
             job_types: vec!["job".into()],
             usual: Arc::default(),
+            recovery: Arc::default(),
             default_timeout: None,
             cancel_grace: GRACE,
             exchanges: 2,

@@ -1,0 +1,39 @@
+//! When to ask for the jobs of lost workers.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The time between two questions.
+pub const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Shared by the processors of a queue: one that lives for a batch only need not ask if another just did.
+#[derive(Debug, Default)]
+pub struct Recovery(Mutex<Option<Instant>>);
+
+impl Recovery {
+    /// Whether to ask now. Who is told so does.
+    pub fn is_due(&self, now: Instant) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now - last >= INTERVAL);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_asks_and_the_others_need_not_for_a_while() {
+        let now = Instant::now();
+        let recovery = Recovery::default();
+        assert!(recovery.is_due(now));
+        assert!(!recovery.is_due(now + INTERVAL / 2));
+        assert!(recovery.is_due(now + INTERVAL));
+    }
+}
