@@ -80,7 +80,7 @@ describe('the checker finds', () => {
     ],
     ['what is over changes by a retry alone', () => by('worker-2', claim(1, 'worker-2'))],
     [
-      'a claim raises run_no by one and counts the attempt, for the worker that makes it',
+      'a claim raises run_no and counts the attempt, for the worker that makes it',
       async () => {
         await pool.query(add(3, 'quick'));
         await by('worker-1', claim(3, 'worker-2'));
@@ -94,7 +94,7 @@ describe('the checker finds', () => {
       },
     ],
     [
-      'run_no changes by the claims of workers alone',
+      'run_no changes by the claims of workers, and when a job is taken from a lost one',
       () => by('adder-1', 'update job_queue set run_no = run_no + 1 where id = 1'),
     ],
     [

@@ -34,7 +34,9 @@ alter table job_queue
   alter column attempts set not null,
   alter column max_attempts set not null,
   alter column priority set not null,
-  -- The fence: grows with every claim and never goes back. Every write of a run names it.
+  -- The fence: every write of a run names it. It grows with every claim and is never given out twice, also
+  -- if the server crashes or a standby takes over that has not heard of a claim: it is the time of the
+  -- claim in microseconds, or one more than the last, if that is more.
   add column if not exists run_no bigint not null default 0,
   -- Until when the worker that runs the job owns it.
   add column if not exists lease_expires_at timestamptz,

@@ -8,15 +8,15 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
-import { initJobQueue } from 'pg-bg-job-queue';
+import { initJobQueue, type Processor } from 'pg-bg-job-queue';
 import { connected, query } from '../database.js';
-import { type Handle, jobType, type Peer, payload } from './peer.js';
+import { type Handle, type Peer, payload } from './peer.js';
 import { type AnyProcessorOptions, pgBgJobQueue } from './pg-bg-job-queue.js';
 
 /** What a session of the package's begins with: `Settings::for_session` in src/connect/settings.rs. */
 const session =
   'set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; ' +
-  'set enable_mergejoin = off; set jit = off';
+  'set enable_mergejoin = off; set jit = off; set plan_cache_mode = force_generic_plan';
 
 const batchSize = 1000;
 const applicationName = 'its-statement-is-read';
@@ -72,7 +72,7 @@ async function loop(url: string, text: string, handle: Handle): Promise<void> {
   }
 }
 
-/** `$1` to `$12` of src/store/claim.rs. */
+/** `$1` to `$12` of the exchange in src/store/claim.rs. */
 function engineParameters(runs: Run[]): unknown[] {
   const none = runs.map(() => null);
   return [
@@ -93,21 +93,36 @@ function engineParameters(runs: Run[]): unknown[] {
   ];
 }
 
-/** Has the package claim a batch that it cannot get, and asks the server meanwhile what it sent. */
+/**
+ * Has the package settle one job, of its own and before all others, and claim the next from a table that is
+ * locked, and asks the server meanwhile what it sent.
+ */
 async function engineStatement(url: string, options: AnyProcessorOptions): Promise<string> {
   const queue = await initJobQueue({
     databaseConfig: { connectionString: url, application_name: applicationName },
   });
+  await queue.addJob({ job_type: applicationName, payload: {}, priority: 1 });
   const text = await connected(url, async (client) => {
+    let end = () => {};
+    const processor = await new Promise<Processor>((begun) => {
+      const handler = () =>
+        new Promise<void>((resolve) => {
+          end = resolve;
+          begun(processor);
+        });
+      const one = { batchSize: 1, concurrency: 1, onError: () => {} };
+      const processor = queue.createProcessor(
+        { [applicationName]: handler },
+        { ...options, ...one },
+      );
+      processor.startInBackground();
+    });
     await client.query('begin; lock table job_queue in access exclusive mode');
-    const batch = queue
-      .createProcessor({ [jobType]: async () => {} }, { ...options, onError: () => {} })
-      .start()
-      // It is cancelled.
-      .catch(() => {});
+    end();
     const waiting = await waitingStatement(url);
+    // What it sends next, when this is cancelled, only settles.
+    processor.stop();
     await query(url, 'select pg_cancel_backend($1)', [waiting.pid]);
-    await batch;
     return waiting.query;
   });
   await queue.close();

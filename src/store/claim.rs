@@ -24,7 +24,7 @@ use crate::processor::Outcome;
 /// attempts left.
 macro_rules! due_columns {
     () => {
-        "job.id, job.ready_at, clock_timestamp() as found_at,
+        "job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
             case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate"
     };
 }
@@ -160,7 +160,7 @@ macro_rules! claimed {
                 set status = due.fate,
                     updated_at = now(),
                     attempts = job.attempts + (due.fate = 'processing')::int,
-                    run_no = job.run_no + 1,
+                    run_no = greatest(job.run_no + 1, due.began_at),
                     locked_at = case due.fate when 'processing' then now() else job.locked_at end,
                     locked_by = case due.fate when 'processing' then ",
             $worker,
@@ -204,18 +204,24 @@ macro_rules! claimed_rows {
             from claimed
             union all
             select null, null, 'searched', null, null, null, null, null, null, null, null,
-                (extract(epoch from coalesce((select min(found_at) from claimed), clock_timestamp())
-                    - (select began_at from lane limit 1)) * 1000000)::bigint"
+                (extract(
+                    epoch from coalesce((select min(found_at) from claimed), clock_timestamp())
+                ) * 1000000)::bigint - (select began_at from lane limit 1)"
     };
 }
 
+/// A claim alone does not wait until it is on the disk. Whatever is written after it and waits, by the handler or
+/// by anybody else, has it written there before: the log is one. If the server crashes before that, the job is
+/// as it was, and `run_no` sees to it that the run that nobody knows of can write nothing, because it is never
+/// given out again: it is the time of the claim.
 macro_rules! claim {
     ($due:ident) => {
         concat!(
             "with recursive ",
             claimed!($due, "$1", "$2", "$3", ["$4", "$5", "$6"], "$7"),
             " ",
-            claimed_rows!()
+            claimed_rows!(),
+            " from (select set_config('synchronous_commit', 'off', true)) unflushed"
         )
     };
 }

@@ -9,14 +9,15 @@
 //! What lies before a position in `passed`, a priority with the `ready_at` and `id` of a job, is not
 //! looked at: see [`super::cursor`].
 
-/// Steps downwards; `began_at` is when the first step was taken. `$next` finds the highest priority between `lane.priority` and `known.priority`,
+/// Steps downwards; `began_at` is when the first step was taken, in microseconds since the Unix epoch. `$next` finds the highest priority between `lane.priority` and `known.priority`,
 /// both excluded, as `priority`; the latter is the next of those in `passed`.
 macro_rules! lanes_by {
     ($next:expr) => {
         concat!(
             // Above and below all that an integer holds.
             "lane (priority, ready_at, id, began_at) as (
-                select 2147483648::bigint, timestamptz '-infinity', 0::bigint, clock_timestamp()
+                select 2147483648::bigint, timestamptz '-infinity', 0::bigint,
+                    (extract(epoch from clock_timestamp()) * 1000000)::bigint
                 union all
                 select next.priority, coalesce(passed.ready_at, '-infinity'),
                     coalesce(passed.id, -9223372036854775808), lane.began_at

@@ -4,6 +4,8 @@
 //! A server's clock cannot be moved, but what it is compared with can: before each command, every time
 //! in the table is set back by as long as nothing happened. Both are sent in one message, which is one
 //! transaction, and so have the same `now()`.
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use sqlx::postgres::{PgConnection, PgRow};
@@ -11,10 +13,10 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 
 use super::connect;
 use crate::connect::{Schema, Statement};
-use crate::processor::Extended;
 use crate::processor::tests::memory_store::LEASE;
 use crate::processor::tests::model::trace::{Answer, Asked, Command, RowState};
 use crate::processor::tests::model::{stories, tell};
+use crate::processor::{Extended, Run};
 use crate::store::claim::{self, Claim};
 use crate::store::cursor::Look;
 use crate::store::worker::{read_exchanged, read_extended};
@@ -26,6 +28,38 @@ const STORIES: &str = "JOB_QUEUE_TEST_STORIES";
 struct Server {
     connection: PgConnection,
     schema: Schema,
+    fences: Fences,
+}
+
+/// What the server has for each `run_no` of the story, which counts claims where the server takes the time.
+#[derive(Default)]
+struct Fences(BTreeMap<Run, i64>);
+
+impl Fences {
+    /// As the server knows it. A run that never was is the same to both.
+    fn of_server(&self, run: Run) -> Run {
+        let run_no = self.0.get(&run).copied().unwrap_or(-1);
+        Run { run_no, ..run }
+    }
+
+    fn of_story(&self, run: Run) -> Run {
+        let same = |&(known, run_no): &(&Run, &i64)| known.id == run.id && *run_no == run.run_no;
+        let run_no = self.0.iter().find(same).map_or(-1, |(run, _)| run.run_no);
+        Run { run_no, ..run }
+    }
+
+    /// Takes note of the fences of a row, which both have raised or neither.
+    fn compare(&mut self, story: &RowState, server: &RowState) {
+        let run = |run_no| Run {
+            id: story.id,
+            run_no,
+        };
+        let last = self.0.range(run(0)..=run(i64::MAX)).next_back();
+        let (story_last, server_last) = last.map_or((-1, -1), |(run, at)| (run.run_no, *at));
+        if story.run_no > story_last && server.run_no > server_last {
+            self.0.insert(run(story.run_no), server.run_no);
+        }
+    }
 }
 
 impl Server {
@@ -37,10 +71,12 @@ impl Server {
         Ok(Self {
             connection,
             schema: Schema::new("public"),
+            fences: Fences::default(),
         })
     }
 
     async fn begin(&mut self) -> sqlx::Result<()> {
+        self.fences = Fences::default();
         let sql = "truncate job_queue; truncate story; insert into story values (now(), 0)";
         self.connection.execute(sqlx::raw_sql(sql)).await?;
         Ok(())
@@ -106,16 +142,17 @@ impl Server {
                     lease_ms: lease_ms(),
                     types: (*count > 0).then_some(&types[..*count]),
                 };
-                claim::statement(
-                    schema,
-                    outcomes.clone(),
-                    false,
-                    &claim,
-                    &Look::from_beginning(),
-                )
+                let mut outcomes = outcomes.clone();
+                for outcome in &mut outcomes {
+                    outcome.run = self.fences.of_server(outcome.run);
+                }
+                claim::statement(schema, outcomes, false, &claim, &Look::from_beginning())
             }
             Command::Recover => recover::jobs(schema, 0),
-            Command::Extend(runs) => extend::leases(schema, runs, lease_ms()),
+            Command::Extend(runs) => {
+                let runs: Vec<_> = runs.iter().map(|&run| self.fences.of_server(run)).collect();
+                extend::leases(schema, &runs, lease_ms())
+            }
             Command::Cancel(id) => cancel::job(schema, *id),
             Command::Retry(id) => retry::job(schema, *id),
             Command::Reclaim(older_than) => {
@@ -172,8 +209,17 @@ async fn agree(server: &mut Server, trace: &[Asked]) -> Result<(), TestCaseError
     server.begin().await.map_err(failed)?;
     for asked in trace {
         let answer = server.ask(asked).await.map_err(failed)?;
+        let mut table = server.table().await.map_err(failed)?;
+        for (story, server_row) in asked.table.iter().zip(&mut table) {
+            server.fences.compare(story, server_row);
+            let run = Run {
+                id: server_row.id,
+                run_no: server_row.run_no,
+            };
+            server_row.run_no = server.fences.of_story(run).run_no;
+        }
+        let answer = answer.with_runs(|run| server.fences.of_story(run));
         prop_assert_eq!(&answer, &asked.answer, "the answer to {:?}", asked.command);
-        let table = server.table().await.map_err(failed)?;
         prop_assert_eq!(&table, &asked.table, "the table after {:?}", asked.command);
     }
     Ok(())

@@ -71,6 +71,38 @@ impl From<&Exchanged> for Answer {
     }
 }
 
+impl Answer {
+    /// The same with other names for its runs.
+    pub fn with_runs(self, name: impl Fn(Run) -> Run) -> Self {
+        let sorted = |mut runs: Vec<_>| {
+            runs.sort();
+            runs
+        };
+        match self {
+            Self::Exchanged {
+                settled,
+                claimed,
+                lost,
+            } => {
+                let settled: Vec<_> = settled.into_iter().map(&name).collect();
+                let claimed = claimed
+                    .into_iter()
+                    .map(|(run, attempts)| (name(run), attempts));
+                Self::Exchanged {
+                    settled: sorted(settled),
+                    claimed: claimed.collect(),
+                    lost,
+                }
+            }
+            Self::Extended(runs) => {
+                let runs = runs.into_iter().map(|(run, cancel)| (name(run), cancel));
+                Self::Extended(runs.collect())
+            }
+            answer => answer,
+        }
+    }
+}
+
 impl From<&Recovered> for Answer {
     fn from(recovered: &Recovered) -> Self {
         Self::Recovered(recovered.pending, ids(&recovered.lost))
