@@ -17,14 +17,18 @@ beforeAll(async () => {
     $$;
     create trigger note_wait after insert or update or delete on job_queue
       for each row execute function note_wait();
+
+    do $$
+    begin
+      execute format('alter database %I set synchronous_commit = on', current_database());
+    end
+    $$;
   `);
 });
 
 test('what addJob resolves with, and every outcome; a claim alone does not', async () => {
   // With one connection, a setting that stayed behind would be seen.
-  const queue = await jobs.openQueue({
-    databaseConfig: { options: '-c synchronous_commit=on', max: 1 },
-  });
+  const queue = await jobs.openQueue({ databaseConfig: { max: 1 } });
   const handlers = {
     kept: async () => {},
     failing: async () => {

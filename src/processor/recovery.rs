@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The time between two questions.
-pub const INTERVAL: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_millis(500);
+/// While there are other jobs, which need not wait for the answer.
+const WHILE_BUSY: Duration = Duration::from_secs(2);
 
 /// Shared by the processors of a queue: one that lives for a batch only need not ask if another just did.
 #[derive(Debug, Default)]
@@ -14,9 +16,10 @@ pub struct Recovery(Mutex<Option<Instant>>);
 
 impl Recovery {
     /// Whether to ask now. Who is told so does.
-    pub fn is_due(&self, now: Instant) -> bool {
+    pub fn is_due(&self, now: Instant, busy: bool) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = last.is_none_or(|last| now - last >= INTERVAL);
+        let interval = if busy { WHILE_BUSY } else { INTERVAL };
+        let due = last.is_none_or(|last| now - last >= interval);
         if due {
             *last = Some(now);
         }
@@ -32,8 +35,10 @@ mod tests {
     fn one_asks_and_the_others_need_not_for_a_while() {
         let now = Instant::now();
         let recovery = Recovery::default();
-        assert!(recovery.is_due(now));
-        assert!(!recovery.is_due(now + INTERVAL / 2));
-        assert!(recovery.is_due(now + INTERVAL));
+        assert!(recovery.is_due(now, false));
+        assert!(!recovery.is_due(now + INTERVAL / 2, false));
+        assert!(!recovery.is_due(now + INTERVAL, true));
+        assert!(recovery.is_due(now + INTERVAL, false));
+        assert!(recovery.is_due(now + INTERVAL + WHILE_BUSY, true));
     }
 }

@@ -15,7 +15,7 @@
 
 use super::cursor::Look;
 use super::history::append;
-use super::lane::{lanes, lanes_by};
+use super::lane::{lanes, lanes_behind, next_lane};
 use super::settle::{self, settled};
 use crate::connect::{Schema, Statement, Value};
 use crate::processor::Outcome;
@@ -29,11 +29,54 @@ macro_rules! due_columns {
     };
 }
 
+/// Where a look starts: at the beginning of each lane, or behind the positions in the lists of values that
+/// are given.
+macro_rules! lanes_of {
+    ($condition:expr) => {
+        lanes!(next_lane!($condition, ""))
+    };
+    ($condition:expr, $passed:tt) => {
+        concat!(
+            passed!($passed),
+            lanes_behind!(next_lane!($condition, " and job.priority > known.priority"))
+        )
+    };
+}
+
+macro_rules! passed {
+    ([$priorities:literal, $times:literal, $ids:literal]) => {
+        concat!(
+            "passed as (
+                select passed.priority, passed.id,
+                    timestamptz 'epoch' + passed.ready_at * interval '1 microsecond' as ready_at
+                from unnest(",
+            $priorities,
+            "::bigint[], ",
+            $times,
+            "::bigint[], ",
+            $ids,
+            "::bigint[])
+                    as passed (priority, ready_at, id)
+            ),
+            "
+        )
+    };
+}
+
+macro_rules! behind {
+    () => {
+        ""
+    };
+    ($passed:tt) => {
+        " and (job.ready_at, job.id) > (lane.ready_at, lane.id)"
+    };
+}
+
 /// The first `$limit` due jobs that meet the condition of an index, in its order.
 macro_rules! due_of {
-    ($condition:expr, $limit:literal) => {
+    ($condition:expr, $limit:literal $(, $passed:tt)?) => {
         concat!(
-            lanes!($condition),
+            lanes_of!($condition $(, $passed)?),
             ",
             due as (
                 select job.* from lane cross join lateral (
@@ -42,8 +85,9 @@ macro_rules! due_of {
             " from {jobs} job
                     where ",
             $condition,
-            " and job.priority = lane.priority and job.ready_at <= now()
-                        and (job.ready_at, job.id) > (lane.ready_at, lane.id)
+            " and job.priority = lane.priority and job.ready_at <= now()",
+            behind!($($passed)?),
+            "
                     order by job.ready_at, job.id
                     limit ",
             $limit,
@@ -60,14 +104,14 @@ macro_rules! due_of {
 
 /// The due jobs of all types.
 macro_rules! due {
-    ($limit:literal, $types:literal) => {
-        due_of!("job.ready_at < 'infinity'", $limit)
+    ($limit:literal, $types:literal $(, $passed:tt)?) => {
+        due_of!("job.ready_at < 'infinity'", $limit $(, $passed)?)
     };
 }
 
 /// The due jobs of the one type in `$types`, through the index that begins with the type.
 macro_rules! due_of_type {
-    ($limit:literal, $types:literal) => {
+    ($limit:literal, $types:literal $(, $passed:tt)?) => {
         due_of!(
             concat!(
                 "job.job_type = (",
@@ -75,6 +119,40 @@ macro_rules! due_of_type {
                 "::text[])[1] and job.job_type >= '' and job.ready_at is not null"
             ),
             $limit
+            $(, $passed)?
+        )
+    };
+}
+
+/// The next lane of the types in `$types`.
+macro_rules! next_lane_of_types {
+    ($types:literal, $and:literal) => {
+        concat!(
+            "(
+                select max(top.priority) from unnest(",
+            $types,
+            "::text[]) type (name) cross join lateral (",
+            next_lane!(
+                "job.job_type = type.name and job.job_type >= '' and job.ready_at is not null",
+                $and
+            ),
+            ") top
+            )"
+        )
+    };
+}
+
+macro_rules! lanes_of_types {
+    ($types:literal) => {
+        lanes!(next_lane_of_types!($types, ""))
+    };
+    ($types:literal, $passed:tt) => {
+        concat!(
+            passed!($passed),
+            lanes_behind!(next_lane_of_types!(
+                $types,
+                " and job.priority > known.priority"
+            ))
         )
     };
 }
@@ -83,20 +161,9 @@ macro_rules! due_of_type {
 /// its first candidates of a lane; they are merged, and locked in that order. What others have
 /// locked is made up for by offering more than is asked for.
 macro_rules! due_of_types {
-    ($limit:literal, $types:literal) => {
+    ($limit:literal, $types:literal $(, $passed:tt)?) => {
         concat!(
-            lanes_by!(concat!(
-                "(
-                    select max(top.priority) from unnest(",
-                $types,
-                "::text[]) type (name) cross join lateral (
-                        select job.priority from {jobs} job
-                        where job.job_type = type.name and job.job_type >= '' and job.ready_at is not null
-                            and job.priority < lane.priority and job.priority > known.priority
-                        order by job.priority desc limit 1
-                    ) top
-                )"
-            )),
+            lanes_of_types!($types $(, $passed)?),
             ",
             due as (
                 select job.* from lane cross join lateral (
@@ -106,8 +173,9 @@ macro_rules! due_of_types {
             "::text[]) type (name) cross join lateral (
                             select job.id, job.ready_at from {jobs} job
                             where job.job_type = type.name and job.job_type >= '' and job.priority = lane.priority
-                                and job.ready_at is not null and job.ready_at <= now()
-                                and (job.ready_at, job.id) > (lane.ready_at, lane.id)
+                                and job.ready_at is not null and job.ready_at <= now()",
+            behind!($($passed)?),
+            "
                             order by job.ready_at, job.id
                             limit ",
             $limit,
@@ -135,26 +203,12 @@ macro_rules! due_of_types {
     };
 }
 
-/// Takes up to `$limit` jobs of what `$due` finds, behind the positions in `$passed`, for `$worker` under a
-/// lease of `$lease` milliseconds. A job that has no attempts left ends here.
+/// Takes what is `$due` for `$worker`, under a lease of `$lease` milliseconds. A job that has no attempts left
+/// ends here.
 macro_rules! claimed {
-    ($due:ident, $limit:literal, $worker:literal, $lease:literal,
-        [$priorities:literal, $times:literal, $ids:literal], $types:literal) => {
+    ($due:expr, $worker:literal, $lease:literal) => {
         concat!(
-            "passed as (
-                select passed.priority, passed.id,
-                    timestamptz 'epoch' + passed.ready_at * interval '1 microsecond' as ready_at
-                from unnest(",
-            $priorities,
-            "::bigint[], ",
-            $times,
-            "::bigint[], ",
-            $ids,
-            "::bigint[])
-                    as passed (priority, ready_at, id)
-            ),
-            ",
-            $due!($limit, $types),
+            $due,
             ", claimed as (
                 update {jobs} job
                 set status = due.fate,
@@ -215,14 +269,25 @@ macro_rules! claimed_rows {
 /// as it was, and `run_no` sees to it that the run that nobody knows of can write nothing, because it is never
 /// given out again: it is the time of the claim.
 macro_rules! claim {
-    ($due:ident) => {
+    ($due:ident, $($values:tt),+) => {
         concat!(
             "with recursive ",
-            claimed!($due, "$1", "$2", "$3", ["$4", "$5", "$6"], "$7"),
+            claimed!($due!("$1", $($values),+), "$2", "$3"),
             " ",
             claimed_rows!(),
             " from (select set_config('synchronous_commit', 'off', true)) unflushed"
         )
+    };
+}
+
+/// From the beginning, or from the cursor on.
+macro_rules! claim_or_behind {
+    ($due:ident, $look:expr) => {
+        if $look.is_from_beginning() {
+            claim!($due, "$4")
+        } else {
+            claim!($due, "$7", ["$4", "$5", "$6"])
+        }
     };
 }
 
@@ -232,7 +297,7 @@ macro_rules! exchange {
             "with recursive ",
             settled!(),
             ", ",
-            claimed!($due, "$7", "$8", "$9", ["$10", "$11", "$12"], "$13"),
+            claimed!($due!("$7", "$13", ["$10", "$11", "$12"]), "$8", "$9"),
             "
             select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
                 null::int as attempts, null::int as max_attempts, null::int as priority,
@@ -258,13 +323,13 @@ pub struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    fn values(&self, look: &Look) -> Vec<Value> {
+    fn values(&self, passed: Option<&Look>) -> Vec<Value> {
         let mut values = vec![
             Value::BigInt(self.limit.try_into().unwrap_or(i64::MAX)),
             self.worker_id.into(),
             Value::BigInt(self.lease_ms),
         ];
-        values.extend(look.values());
+        values.extend(passed.into_iter().flat_map(Look::values));
         let types = |types: &[String]| types.iter().cloned().map(Some).collect();
         values.extend(self.types.map(|of| Value::Texts(types(of))));
         values
@@ -272,7 +337,7 @@ impl Claim<'_> {
 }
 
 /// The statement that settles `outcomes`, as [`settle::values`] says, and claims: either, or both. To set up
-/// what a statement does not need takes as long as what it does.
+/// what a statement does not need takes as long as to do what it does.
 pub fn statement(
     schema: &Schema,
     outcomes: Vec<Outcome>,
@@ -282,11 +347,12 @@ pub fn statement(
 ) -> Statement {
     if outcomes.is_empty() {
         let template = match claim.types {
-            None => claim!(due),
-            Some([_]) => claim!(due_of_type),
-            Some(_) => claim!(due_of_types),
+            None => claim_or_behind!(due, look),
+            Some([_]) => claim_or_behind!(due_of_type, look),
+            Some(_) => claim_or_behind!(due_of_types, look),
         };
-        return schema.statement(template, claim.values(look));
+        let passed = (!look.is_from_beginning()).then_some(look);
+        return schema.statement(template, claim.values(passed));
     }
     let mut values = settle::values(outcomes, remove_on_complete);
     if claim.limit == 0 {
@@ -297,6 +363,6 @@ pub fn statement(
         Some([_]) => exchange!(due_of_type),
         Some(_) => exchange!(due_of_types),
     };
-    values.extend(claim.values(look));
+    values.extend(claim.values(Some(look)));
     schema.statement(template, values)
 }

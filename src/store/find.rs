@@ -2,7 +2,7 @@
 //! Unix epoch, so that it is the same through every client, whatever that does to dates, bigints and
 //! JSON.
 
-use super::lane::{lanes, lanes_by};
+use super::lane::{lanes, next_lane};
 use crate::connect::{Schema, Statement};
 
 /// The record of the row `job`. Only the payload is free text as deep as its user likes; it is set in
@@ -120,11 +120,8 @@ pub fn all_jobs(schema: &Schema, limit: i64, offset: i64) -> Statement {
 pub fn backlog(schema: &Schema) -> Statement {
     schema.statement(
         concat!(
-            "with recursive passed (priority, ready_at, id) as (
-                select null::bigint, null::timestamptz, null::bigint where false
-            ),
-            ",
-            lanes!("job.ready_at < 'infinity'"),
+            "with recursive ",
+            lanes!(next_lane!("job.ready_at < 'infinity'", "")),
             "
         select json_build_object(
             'due', coalesce(sum(due.count), 0) + (

@@ -7,20 +7,38 @@
 //! stops stepping.
 //!
 //! What lies before a position in `passed`, a priority with the `ready_at` and `id` of a job, is not
-//! looked at: see [`super::cursor`].
+//! looked at: see [`super::cursor`]. Most statements start at the beginning, and do without.
 
-/// Steps downwards; `began_at` is when the first step was taken, in microseconds since the Unix epoch. `$next` finds the highest priority between `lane.priority` and `known.priority`,
-/// both excluded, as `priority`; the latter is the next of those in `passed`.
-macro_rules! lanes_by {
+/// Steps downwards, each time to the highest priority below `lane.priority`, which `$next` finds as
+/// `priority`. `began_at` is when the first step was taken, in microseconds since the Unix epoch.
+macro_rules! lanes {
     ($next:expr) => {
         concat!(
-            // Above and below all that an integer holds.
-            "lane (priority, ready_at, id, began_at) as (
-                select 2147483648::bigint, timestamptz '-infinity', 0::bigint,
-                    (extract(epoch from clock_timestamp()) * 1000000)::bigint
+            // Above all that an integer holds.
+            "lane (priority, began_at) as (
+                select 2147483648::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint
                 union all
-                select next.priority, coalesce(passed.ready_at, '-infinity'),
-                    coalesce(passed.id, -9223372036854775808), lane.began_at
+                select ",
+            $next,
+            ", lane.began_at
+                from lane
+                where lane.priority is not null
+            )"
+        )
+    };
+}
+
+/// The same from the positions in `passed` on, which are in `ready_at` and `id`. `$next` finds only priorities
+/// above `known.priority`, the next of those in `passed`.
+macro_rules! lanes_behind {
+    ($next:expr) => {
+        concat!(
+            "lane (priority, began_at, ready_at, id) as (
+                select 2147483648::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint,
+                    timestamptz '-infinity', 0::bigint
+                union all
+                select next.priority, lane.began_at, coalesce(passed.ready_at, '-infinity'),
+                    coalesce(passed.id, -9223372036854775808)
                 from lane
                 cross join lateral (
                     select coalesce(max(passed.priority), -2147483649) as priority
@@ -40,19 +58,21 @@ macro_rules! lanes_by {
     };
 }
 
-/// The lanes of the jobs that meet the condition of an index.
-macro_rules! lanes {
-    ($condition:expr) => {
-        lanes_by!(concat!(
+/// The next lane of the jobs that meet the condition of an index, `$and` more.
+macro_rules! next_lane {
+    ($condition:expr, $and:literal) => {
+        concat!(
             "(
                 select job.priority from {jobs} job
                 where ",
             $condition,
-            " and job.priority < lane.priority and job.priority > known.priority
+            " and job.priority < lane.priority",
+            $and,
+            "
                 order by job.priority desc limit 1
             )"
-        ))
+        )
     };
 }
 
-pub(super) use {lanes, lanes_by};
+pub(super) use {lanes, lanes_behind, next_lane};

@@ -217,8 +217,9 @@ async fn exchange<S: Store>(
     ends: bool,
 ) -> Result<Exchanged> {
     let mut exchanged = store.exchange(outcomes, limit, only.clone()).await?;
-    let rest = limit.saturating_sub(exchanged.claimed.len() + exchanged.lost.len());
-    let due = recovery.is_due(Instant::now()) || (ends && rest > 0);
+    let found = exchanged.claimed.len() + exchanged.lost.len();
+    let rest = limit.saturating_sub(found);
+    let due = recovery.is_due(Instant::now(), found > 0) || (ends && rest > 0);
     if limit == 0 || !due {
         return Ok(exchanged);
     }
