@@ -1,7 +1,8 @@
 /**
  * Where an operation runs: on the queue's own connections, or on a client of the caller's. The
- * statement is the same, made in Rust; it takes text alone and answers one text column, `result`, so
- * that the answer is the same too, whatever the client does to dates, bigints and JSON.
+ * statement is the same, made in Rust; to a client it is given with text alone, and it answers one text
+ * column, `result`, so that the answer is the same too, whatever the client does to dates, bigints and
+ * JSON.
  */
 
 // Not the global one: that is what fake timers replace.

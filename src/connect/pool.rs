@@ -374,6 +374,7 @@ fn bind(statement: &Statement) -> sqlx::query::Query<'_, Postgres, PgArguments> 
             Value::Bool(truth) => query.bind(truth),
             Value::BigInt(number) => query.bind(number),
             Value::BigInts(numbers) => query.bind(numbers),
+            Value::OptionalBigInts(numbers) => query.bind(numbers),
             Value::Texts(texts) => query.bind(texts),
         })
 }

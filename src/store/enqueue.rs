@@ -1,25 +1,23 @@
 //! Adding jobs.
 
+use std::borrow::Borrow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::notify::notify;
-use crate::connect::{Schema, Statement};
+use crate::connect::{Schema, Statement, Value};
 
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NewJob {
-    #[serde(alias = "jobType")]
     job_type: String,
     pub(super) payload: Box<RawValue>,
-    #[serde(alias = "maxAttempts")]
     max_attempts: i32,
     priority: i32,
     /// Milliseconds since the Unix epoch; `None` is now, by the database's clock.
-    #[serde(alias = "runAt")]
     run_at: Option<i64>,
-    #[serde(alias = "timeoutMs")]
     timeout_ms: Option<i32>,
 }
 
@@ -33,35 +31,28 @@ impl NewJob {
     }
 }
 
-/// All jobs travel as one JSON text, so that one statement serves any number of them, on any client.
-/// It reads nothing of the table but the new ids: whoever may insert needs no right to more. A JSON null
-/// becomes one of SQL on its way out of the text.
+/// All jobs travel as a list for each column, so that one statement serves any number of them, on any
+/// client; Postgres reads lists several times faster than JSON. It reads nothing of the table but the
+/// new ids: whoever may insert needs no right to more.
 macro_rules! added {
     () => {
         "with added as (
             insert into {jobs} (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            select job.job_type, coalesce(job.payload, 'null'), job.max_attempts, job.priority,
+            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
                 coalesce(timestamptz 'epoch' + job.run_at * interval '1 millisecond', now()),
                 job.timeout_ms
-            from json_to_recordset($1::text::json) as job (
-                job_type text, payload jsonb, max_attempts int, priority int, run_at float8,
-                timeout_ms int
-            )
+            from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+                as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
             returning id
         )
         select id::text as result from added"
     };
 }
 
-/// Nothing in a job has no JSON text.
-fn json(jobs: &[impl Serialize]) -> String {
-    serde_json::to_string(jobs).unwrap_or_default()
-}
-
 /// Adds jobs; if `announced`, all who listen are told that jobs are due. Answers their ids in the order
 /// of the jobs: the sequence hands them out in the order of the input, and `returning` alone promises
 /// no order.
-pub fn jobs(schema: &Schema, jobs: &[impl Serialize], announced: bool) -> Statement {
+pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> Statement {
     let template = if announced {
         concat!(
             added!(),
@@ -72,5 +63,14 @@ pub fn jobs(schema: &Schema, jobs: &[impl Serialize], announced: bool) -> Statem
     } else {
         concat!(added!(), " order by id")
     };
-    schema.statement(template, vec![json(jobs).into()])
+    let jobs = || jobs.iter().map(Borrow::borrow);
+    let values = vec![
+        Value::Texts(jobs().map(|job| Some(job.job_type.clone())).collect()),
+        Value::Texts(jobs().map(|job| Some(job.payload.get().into())).collect()),
+        Value::BigInts(jobs().map(|job| job.max_attempts.into()).collect()),
+        Value::BigInts(jobs().map(|job| job.priority.into()).collect()),
+        Value::OptionalBigInts(jobs().map(|job| job.run_at).collect()),
+        Value::OptionalBigInts(jobs().map(|job| job.timeout_ms.map(i64::from)).collect()),
+    ];
+    schema.statement(template, values)
 }
