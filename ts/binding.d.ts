@@ -37,6 +37,8 @@ export declare class NativeQueue {
    * row.
    */
   run(operation: string): Promise<Array<string>>
+  /** Adds jobs (JSON), each for itself; resolves to JSON: of each its id, or its error. */
+  addEach(jobs: string): Promise<string>
   answerPassword(question: number, password?: string | undefined | null): void
   /** `notify` is called with a JSON text; see `NativeProcessor`. */
   createProcessor(settings: ProcessorSettings, notify: (arg: string) => void): NativeProcessor

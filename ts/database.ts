@@ -7,28 +7,52 @@
 
 // Not the global one: that is what fake timers replace.
 import { setImmediate } from 'node:timers';
+import type { ParsedJob } from './arguments/queue.js';
 import { type Client, texts } from './clients/client.js';
 import { describeClientError } from './clients/errors.js';
+import { Enqueuer } from './enqueuer.js';
 import { call, callSync, type NativeQueue, native } from './native.js';
 import { type Operation, toMessage } from './operation.js';
 
 export interface Database {
   /** Runs an operation and resolves to the result of each row. */
   run(operation: Operation): Promise<string[]>;
+  /** Adds a job and resolves to its id. */
+  addJob(job: ParsedJob): Promise<string>;
+  /** Adds all jobs or none, and resolves to their ids. */
+  addJobs(jobs: ParsedJob[]): Promise<string[]>;
 }
 
 export class OwnDatabase implements Database {
   private underWay = 0;
   private onIdle: (() => void) | null = null;
+  private readonly enqueuer: Enqueuer;
 
-  constructor(private readonly queue: NativeQueue) {}
+  constructor(private readonly queue: NativeQueue) {
+    this.enqueuer = new Enqueuer(queue);
+  }
 
-  async run(operation: Operation): Promise<string[]> {
+  run(operation: Operation): Promise<string[]> {
+    return this.watch(call(this.queue.run(toMessage(operation))));
+  }
+
+  addJob(job: ParsedJob): Promise<string> {
+    return this.watch(this.enqueuer.add(job));
+  }
+
+  async addJobs(jobs: ParsedJob[]): Promise<string[]> {
+    const [job] = jobs;
+    // Of one job, all or none is the same.
+    if (job !== undefined && jobs.length === 1) return [await this.addJob(job)];
+    return await this.run({ verb: 'enqueue', jobs });
+  }
+
+  private async watch<T>(answer: Promise<T>): Promise<T> {
     this.underWay++;
     try {
       // Awaited here alone: V8 follows a promise that two wait for to none of them, and the error's
       // stack would not lead to the caller.
-      return await call(this.queue.run(toMessage(operation)));
+      return await answer;
     } finally {
       this.underWay--;
       if (this.underWay === 0) setImmediate(() => this.onIdle?.());
@@ -67,5 +91,14 @@ export class ClientDatabase implements Database {
       throw describeClientError(this.client.beneath?.(thrown) ?? thrown);
     }
     return texts(answer);
+  }
+
+  async addJob(job: ParsedJob): Promise<string> {
+    const [id] = await this.addJobs([job]);
+    return id as string;
+  }
+
+  addJobs(jobs: ParsedJob[]): Promise<string[]> {
+    return this.run({ verb: 'enqueue', jobs });
   }
 }

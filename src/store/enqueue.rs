@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::notify::notify;
 use crate::connect::{Schema, Statement, Value};
+use crate::error::{Code, Error};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -73,4 +74,12 @@ pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> S
         Value::OptionalBigInts(jobs().map(|job| job.timeout_ms.map(i64::from)).collect()),
     ];
     schema.statement(template, values)
+}
+
+/// A trigger of the user's can keep rows out.
+pub fn others_added() -> Error {
+    Error::new(
+        Code::DatabaseError,
+        "Postgres added another number of jobs than it was given",
+    )
 }

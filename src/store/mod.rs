@@ -27,6 +27,7 @@ mod table;
 mod tests;
 mod worker;
 
+pub use enqueue::NewJob;
 pub use notify::{CHANNEL, Notice};
 pub use operation::Operation;
 pub use table::Table;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sqlx::Row;
 
+use super::enqueue::NewJob;
 use super::enqueuer::Enqueuer;
 use super::operation::Operation;
 use crate::connect::{Pool, Schema, Statement};
@@ -28,15 +29,13 @@ impl Table {
 
     /// Runs an operation and returns the `result` of each row.
     pub async fn run(&self, operation: Operation) -> Result<Vec<String>> {
-        match operation {
-            // Of jobs added one by one, those that come at the same time travel together. What is
-            // added as a batch stays one: all or nothing.
-            Operation::Enqueue { mut jobs } if jobs.len() == 1 => {
-                let job = jobs.remove(0);
-                Ok(vec![self.enqueuer.add(job).await?])
-            }
-            operation => fetch_results(&self.pool, operation.statement(&self.schema)).await,
-        }
+        fetch_results(&self.pool, operation.statement(&self.schema)).await
+    }
+
+    /// Adds jobs, each for itself, and returns the id of each: those that come at the same time travel
+    /// together.
+    pub async fn add_each(&self, jobs: Vec<NewJob>) -> Vec<Result<String>> {
+        self.enqueuer.add(jobs).await
     }
 }
 
