@@ -7,7 +7,8 @@
 
 // Not the global one: that is what fake timers replace.
 import { setImmediate } from 'node:timers';
-import type { ParsedJob } from './arguments/queue.js';
+import type { ParsedJob, ParsedJobs } from './arguments/queue.js';
+import { addBatch, MAX_INSERT } from './batch.js';
 import { type Client, texts } from './clients/client.js';
 import { describeClientError } from './clients/errors.js';
 import { Enqueuer } from './enqueuer.js';
@@ -18,9 +19,9 @@ export interface Database {
   /** Runs an operation and resolves to the result of each row. */
   run(operation: Operation): Promise<string[]>;
   /** Adds a job and resolves to its id. */
-  addJob(job: ParsedJob): Promise<string>;
+  addJob(job: ParsedJob): Promise<number>;
   /** Adds all jobs or none, and resolves to their ids. */
-  addJobs(jobs: ParsedJob[]): Promise<string[]>;
+  addJobs(jobs: ParsedJobs): Promise<number[]>;
 }
 
 export class OwnDatabase implements Database {
@@ -36,15 +37,17 @@ export class OwnDatabase implements Database {
     return this.watch(call(this.queue.run(toMessage(operation))));
   }
 
-  addJob(job: ParsedJob): Promise<string> {
+  addJob(job: ParsedJob): Promise<number> {
     return this.watch(this.enqueuer.add(job));
   }
 
-  async addJobs(jobs: ParsedJob[]): Promise<string[]> {
+  async addJobs(given: ParsedJobs): Promise<number[]> {
+    if (given.count > MAX_INSERT) return await this.watch(addBatch(this.queue, given));
+    const jobs = [...given.parts].flat();
     const [job] = jobs;
     // Of one job, all or none is the same.
     if (job !== undefined && jobs.length === 1) return [await this.addJob(job)];
-    return await this.run({ verb: 'enqueue', jobs });
+    return (await this.run({ verb: 'enqueue', jobs })).map(Number);
   }
 
   private async watch<T>(answer: Promise<T>): Promise<T> {
@@ -93,12 +96,13 @@ export class ClientDatabase implements Database {
     return texts(answer);
   }
 
-  async addJob(job: ParsedJob): Promise<string> {
-    const [id] = await this.addJobs([job]);
-    return id as string;
+  async addJob(job: ParsedJob): Promise<number> {
+    const [id] = await this.run({ verb: 'enqueue', jobs: [job] });
+    return Number(id);
   }
 
-  addJobs(jobs: ParsedJob[]): Promise<string[]> {
-    return this.run({ verb: 'enqueue', jobs });
+  async addJobs({ parts }: ParsedJobs): Promise<number[]> {
+    const ids = await this.run({ verb: 'enqueue', jobs: [...parts].flat() });
+    return ids.map(Number);
   }
 }

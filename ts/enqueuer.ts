@@ -28,12 +28,12 @@ export class Enqueuer {
   constructor(private readonly queue: NativeQueue) {}
 
   /** Adds a job and resolves to its id once it is committed. */
-  async add(job: ParsedJob): Promise<string> {
+  async add(job: ParsedJob): Promise<number> {
     const answer = await new Promise<Answer>((resolve) => {
       this.gathered.push({ job, answer: resolve });
       if (this.gathered.length === 1) nextTick(() => this.send());
     });
-    if ('id' in answer) return answer.id;
+    if ('id' in answer) return Number(answer.id);
     // Made here, where its stack leads to the caller.
     throw 'refused' in answer ? toJobQueueError(answer.refused) : answer.thrown;
   }

@@ -6,6 +6,7 @@ use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use serde::Serialize;
 
+use super::batch::NativeBatch;
 use super::error::{Result, invalid, to_json, to_napi};
 use super::password::Passwords;
 use super::processor::{NativeProcessor, ProcessorSettings};
@@ -19,7 +20,7 @@ use crate::store::{CHANNEL, NewJob, Notice, Operation, Table};
 pub struct NativeQueue {
     pub(super) pool: Pool,
     pub(super) schema: Arc<Schema>,
-    table: Table,
+    pub(super) table: Table,
     passwords: Passwords,
     pub(super) engines: Arc<Engines>,
     pub(super) listener: Arc<Listener>,
@@ -80,6 +81,12 @@ impl NativeQueue {
         Ok(to_json(&answers))
     }
 
+    /// Begins to add so many jobs, all or none.
+    #[napi]
+    pub fn add_batch(&self, count: u32) -> NativeBatch {
+        NativeBatch::new(self, count)
+    }
+
     #[napi]
     pub fn answer_password(&self, question: u32, password: Option<String>) {
         self.passwords.answer(question, password);
@@ -119,7 +126,7 @@ impl From<std::result::Result<String, Error>> for Answer {
     }
 }
 
-fn tell(engines: &Engines, notice: Notice) {
+pub(super) fn tell(engines: &Engines, notice: Notice) {
     engines.tell(|engine| match notice {
         Notice::Ready => engine.wake(),
         Notice::Cancel(id) => engine.cancel(id),

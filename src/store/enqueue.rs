@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::notify::notify;
-use crate::connect::{Schema, Statement, Value};
+use crate::connect::{CopyText, Schema, Statement, Value};
 use crate::error::{Code, Error};
 
 #[derive(Debug, Clone, Deserialize)]
@@ -29,6 +29,16 @@ impl NewJob {
         let now = now.map_or(0, |now| now.as_millis());
         self.run_at
             .is_none_or(|at| u128::try_from(at).is_ok_and(|at| at <= now) || at < 0)
+    }
+
+    /// Its columns but the id, in the order of the insert. `now` is in microseconds.
+    pub fn columns(&self, row: &mut CopyText, now: i64) {
+        row.text(&self.job_type);
+        row.text(self.payload.get());
+        row.number(Some(self.max_attempts.into()));
+        row.number(Some(self.priority.into()));
+        row.moment(self.run_at.map_or(now, |at| at.saturating_mul(1000)));
+        row.number(self.timeout_ms.map(i64::from));
     }
 }
 

@@ -6,6 +6,7 @@
 //! queue's own connections and on whatever client the caller's transaction is in. [`Worker`] is what the engine
 //! does; it runs on this queue's own connections only.
 
+mod batch;
 mod cancel;
 mod claim;
 mod cleanup;

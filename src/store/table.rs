@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use sqlx::Row;
+use sqlx::postgres::PgRow;
+use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::batch::Batch;
 use super::enqueue::NewJob;
 use super::enqueuer::Enqueuer;
 use super::operation::Operation;
@@ -37,10 +40,18 @@ impl Table {
     pub async fn add_each(&self, jobs: Vec<NewJob>) -> Vec<Result<String>> {
         self.enqueuer.add(jobs).await
     }
+
+    /// So many jobs, which come in parts (JSON), to be added all or none.
+    pub fn batch(&self, count: usize, parts: UnboundedReceiver<String>) -> Batch {
+        Batch::new(self.pool.clone(), self.schema.clone(), count, parts)
+    }
 }
 
 pub(super) async fn fetch_results(pool: &Pool, statement: Statement) -> Result<Vec<String>> {
-    let rows = pool.fetch(statement).await?;
+    results(&pool.fetch(statement).await?)
+}
+
+pub(super) fn results(rows: &[PgRow]) -> Result<Vec<String>> {
     let results: std::result::Result<_, _> = rows.iter().map(|row| row.try_get("result")).collect();
     results.map_err(unreadable)
 }
