@@ -70,6 +70,9 @@ thread_local! {
     static KNOWN: Box<dyn Fn(&str) -> bool> = {
         let samples = [
             r#"{"enqueue":{"jobs":[]}}"#,
+            r#"{"enqueue":{"jobs":[{"jobType":"","payload":1,"maxAttempts":1,"priority":1}]}}"#,
+            r#"{"enqueue":{"jobs":[{"jobType":"","payload":1,"maxAttempts":1,"priority":1,"runAt":9000000000000000}]}}"#,
+            r#"{"enqueue":{"jobs":[{"jobType":"","payload":1,"maxAttempts":1,"priority":1},{"jobType":"","payload":1,"maxAttempts":1,"priority":1}]}}"#,
             r#"{"findJob":{"id":1}}"#,
             r#"{"findJobsByStatus":{"status":"","limit":1,"offset":0}}"#,
             r#"{"findAllJobs":{"limit":1,"offset":0}}"#,

@@ -42,21 +42,51 @@ impl NewJob {
     }
 }
 
-/// All jobs travel as a list for each column, so that one statement serves any number of them, on any
-/// client; Postgres reads lists several times faster than JSON. It reads nothing of the table but the
-/// new ids: whoever may insert needs no right to more.
+/// It reads nothing of the table but the new ids: whoever may insert needs no right to more.
 macro_rules! added {
-    () => {
-        "with added as (
-            insert into {jobs} (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
-                coalesce(timestamptz 'epoch' + job.run_at * interval '1 millisecond', now()),
-                job.timeout_ms
-            from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-                as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            returning id
+    ($jobs:expr) => {
+        concat!(
+            "with added as (
+                insert into {jobs} (job_type, payload, max_attempts, priority, run_at, timeout_ms)
+                select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
+                    coalesce(timestamptz 'epoch' + job.run_at * interval '1 millisecond', now()),
+                    job.timeout_ms
+                from ",
+            $jobs,
+            " as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
+                returning id
+            )
+            select id::text as result from added"
         )
-        select id::text as result from added"
+    };
+}
+
+/// The same, and all who listen are told that jobs are due.
+macro_rules! announced {
+    ($jobs:expr) => {
+        concat!(
+            added!($jobs),
+            " cross join (select ",
+            notify!("'ready', true"),
+            ") announced"
+        )
+    };
+}
+
+/// The jobs travel as a list for each column, so that one statement serves any number of them, on any
+/// client; Postgres reads lists several times faster than JSON.
+macro_rules! several {
+    () => {
+        "unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])"
+    };
+}
+
+/// One job alone, as most are, is read faster still without.
+macro_rules! one {
+    () => {
+        "(values (
+            $1::text, $2::text, $3::text::bigint, $4::text::bigint, $5::text::bigint, $6::text::bigint
+        ))"
     };
 }
 
@@ -64,15 +94,13 @@ macro_rules! added {
 /// of the jobs: the sequence hands them out in the order of the input, and `returning` alone promises
 /// no order.
 pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> Statement {
+    if let [job] = jobs {
+        return one_job(schema, job.borrow(), announced);
+    }
     let template = if announced {
-        concat!(
-            added!(),
-            " cross join (select ",
-            notify!("'ready', true"),
-            ") announced order by id"
-        )
+        concat!(announced!(several!()), " order by id")
     } else {
-        concat!(added!(), " order by id")
+        concat!(added!(several!()), " order by id")
     };
     let jobs = || jobs.iter().map(Borrow::borrow);
     let values = vec![
@@ -82,6 +110,23 @@ pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> S
         Value::BigInts(jobs().map(|job| job.priority.into()).collect()),
         Value::OptionalBigInts(jobs().map(|job| job.run_at).collect()),
         Value::OptionalBigInts(jobs().map(|job| job.timeout_ms.map(i64::from)).collect()),
+    ];
+    schema.statement(template, values)
+}
+
+fn one_job(schema: &Schema, job: &NewJob, announced: bool) -> Statement {
+    let template = if announced {
+        announced!(one!())
+    } else {
+        added!(one!())
+    };
+    let values = vec![
+        job.job_type.as_str().into(),
+        job.payload.get().into(),
+        job.max_attempts.to_string().into(),
+        job.priority.to_string().into(),
+        Value::Text(job.run_at.map(|at| at.to_string())),
+        Value::Text(job.timeout_ms.map(|ms| ms.to_string())),
     ];
     schema.statement(template, values)
 }

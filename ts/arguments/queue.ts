@@ -61,7 +61,7 @@ const STATUSES: readonly JobStatus[] = [
 // An insert takes them as one text, which Postgres takes up to 1 GiB, and quoting may double.
 const MAX_BATCH_SIZE = 256 * 1024 * 1024;
 /** So many jobs are checked, and cross to Rust, at a time. */
-const PART = 5_000;
+const PART = 1_000;
 
 const DEFAULT_MAX_ATTEMPTS = 3;
 const DEFAULT_PRIORITY = 0;
