@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { useDatabase } from './helpers/database.js';
-import { useQueue } from './helpers/queue.js';
+import { rejection, useQueue } from './helpers/queue.js';
 
 const database = useDatabase();
 const queue = useQueue(database);
@@ -75,6 +75,20 @@ test('of jobs added at the same time, one that Postgres refuses does not fail it
     types.map((type) => (type === 'taken' ? 'fulfilled' : 'rejected')),
   );
   expect(await count()).toBe(90);
+
+  const refused = { job_type: 'refused', payload: null };
+  async function oneCaller() {
+    await queue.addJob(refused);
+  }
+  async function anotherCaller() {
+    await queue.addJob(refused);
+  }
+  const errors = await Promise.all([
+    rejection(oneCaller(), 'DATABASE_ERROR'),
+    rejection(anotherCaller(), 'DATABASE_ERROR'),
+  ]);
+  const callers = errors.map(({ stack }) => stack?.match(/(one|another)Caller/)?.[0]);
+  expect(callers).toEqual(['oneCaller', 'anotherCaller']);
 });
 
 test('removeOnComplete deletes what completes and keeps what fails', async () => {

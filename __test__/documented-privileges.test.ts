@@ -20,6 +20,8 @@ const documented = readFileSync(join(__dirname, '../docs/transactions.md'), 'utf
 const privileges = [...documented].map(([, privilege = '']) => privilege);
 
 const job = { job_type: 'task', payload: {} };
+/** So many that they travel in a way of their own. */
+const many = Array.from({ length: 1_001 }, () => job);
 let queue: JobQueue;
 let pool: Pool;
 
@@ -46,6 +48,7 @@ test('a role that may insert, read ids and draw them adds jobs', async () => {
   const ids = [
     await queue.addJob(job),
     ...(await queue.addJobs([job, job])),
+    ...(await queue.addJobs(many)),
     await queue.addJob(job, { db: pool }),
     ...(await queue.addJobs(pool, [job, job])),
   ];
@@ -90,10 +93,10 @@ test('a role that may read, update and delete processes jobs', async () => {
   await database.query(`grant select, update, delete on ${schema}.job_queue to ${role}`);
   await database.query(`revoke insert on ${schema}.job_queue from ${role}`);
   await database.query(`revoke usage on sequence ${schema}.job_queue_id_seq from ${role}`);
-  const pending = await queue.getJobsByStatus('pending');
+  const pending = await queue.getJobsByStatus('pending', 10_000);
   const run = (removeOnComplete: boolean) =>
     queue.createProcessor({ task: async () => {} }, { batchSize: 1, removeOnComplete }).start();
   expect(await run(false)).toBe(1);
   expect(await run(true)).toBe(1);
-  expect(await queue.getAllJobs()).toHaveLength(pending.length - 1);
+  expect(await queue.getAllJobs(10_000)).toHaveLength(pending.length - 1);
 });

@@ -24,6 +24,7 @@ describe('an operation over a connection that is silent', () => {
   test.each<[string, (queue: Awaited<ReturnType<typeof queueBehindProxy>>['queue']) => unknown]>([
     ['addJob', (queue) => queue.addJob(job)],
     ['addJobs', (queue) => queue.addJobs([job, job])],
+    ['addJobs, of many', (queue) => queue.addJobs(Array.from({ length: 1_001 }, () => job))],
     ['getJob', (queue) => queue.getJob(1)],
     ['cancelAllUpcomingJobs', (queue) => queue.cancelAllUpcomingJobs()],
   ])('rejects after query_timeout: %s', async (_, call) => {

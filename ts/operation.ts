@@ -26,8 +26,11 @@ export type Operation =
 /** The operation as it crosses: `{ "<verb>": { ... } }`. A payload is JSON text, and is set in as such. */
 export function toMessage({ verb, ...request }: Operation): string {
   if (!('jobs' in request)) return JSON.stringify({ [verb]: request });
-  return `{"${verb}":{"jobs":[${request.jobs.map(jobToJson).join()}]}}`;
+  return `{"${verb}":{"jobs":${jobsToJson(request.jobs)}}}`;
 }
+
+/** Jobs as they cross, for the operation or without one. */
+export const jobsToJson = (jobs: readonly ParsedJob[]): string => `[${jobs.map(jobToJson).join()}]`;
 
 /** Written out, because batches are large. */
 const jobToJson = ({ jobType, payload, maxAttempts, priority, runAt, timeoutMs }: ParsedJob) =>

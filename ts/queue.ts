@@ -112,19 +112,19 @@ class PostgresJobQueue {
     const { database, rest } = this.split('addJob', args, 2);
     const job = parseJob('addJob', rest[0]);
     const db = parseDatabaseOptions('addJob', rest[1]);
-    const [id] = await this.on(db, database).run({ verb: 'enqueue', jobs: [job] });
+    const id = await this.on(db, database).addJob(job);
     this.log?.(`added job ${id} (${job.jobType})`);
-    return Number(id);
+    return id;
   }
 
   async addJobs(...args: Arguments): Promise<number[]> {
     const { database, rest } = this.split('addJobs', args, 2);
     const jobs = parseJobs('addJobs', rest[0]);
     const db = parseDatabaseOptions('addJobs', rest[1]);
-    if (jobs.length === 0) return [];
-    const ids = await this.on(db, database).run({ verb: 'enqueue', jobs });
+    if (jobs.count === 0) return [];
+    const ids = await this.on(db, database).addJobs(jobs);
     this.log?.(`added ${ids.length} jobs`);
-    return ids.map(Number);
+    return ids;
   }
 
   async getJob(...args: Arguments): Promise<AnyRecord | null> {

@@ -22,22 +22,46 @@ fuzz_target!(|json: &str| {
             .sql
             .contains(&format!("${}", statement.values.len() + 1))
     );
-    assert!(
-        statement
-            .values
-            .iter()
-            .all(|value| matches!(value, Value::Text(_)))
-    );
-    if let (Operation::Enqueue { .. }, [Value::Text(Some(jobs))]) =
-        (&operation, &statement.values[..])
+    if let (
+        Operation::Enqueue { .. },
+        [
+            Value::Texts(types),
+            Value::Texts(payloads),
+            Value::BigInts(attempts),
+            Value::BigInts(priorities),
+            Value::OptionalBigInts(times),
+            Value::OptionalBigInts(timeouts),
+        ],
+    ) = (&operation, &statement.values[..])
     {
         // The jobs that Postgres will read are those that were given.
-        let again = format!(r#"{{"enqueue":{{"jobs":{jobs}}}}}"#);
+        let json = |text: &Option<String>| serde_json::to_string(text).expect("a text");
+        let number = |number: Option<i64>| number.map_or("null".into(), |number| number.to_string());
+        let jobs: Vec<_> = (0..types.len())
+            .map(|at| {
+                format!(
+                    r#"{{"jobType":{},"payload":{},"maxAttempts":{},"priority":{},"runAt":{},"timeoutMs":{}}}"#,
+                    json(&types[at]),
+                    payloads[at].as_deref().expect("a payload"),
+                    attempts[at],
+                    priorities[at],
+                    number(times[at]),
+                    number(timeouts[at]),
+                )
+            })
+            .collect();
+        let again = format!(r#"{{"enqueue":{{"jobs":[{}]}}}}"#, jobs.join(","));
         let again: Operation = serde_json::from_str(&again).expect("the same jobs");
         assert_eq!(
             again.statement(&Schema::new("public")).values,
             statement.values
         );
+    }
+    let count = statement.values.len();
+    let (sql, texts) = statement.with_texts();
+    assert_eq!(texts.len(), count);
+    for number in 1..=count {
+        assert!(sql.contains(&format!("${number}::text")), "{number}");
     }
 });
 
@@ -46,6 +70,9 @@ thread_local! {
     static KNOWN: Box<dyn Fn(&str) -> bool> = {
         let samples = [
             r#"{"enqueue":{"jobs":[]}}"#,
+            r#"{"enqueue":{"jobs":[{"jobType":"","payload":1,"maxAttempts":1,"priority":1}]}}"#,
+            r#"{"enqueue":{"jobs":[{"jobType":"","payload":1,"maxAttempts":1,"priority":1,"runAt":9000000000000000}]}}"#,
+            r#"{"enqueue":{"jobs":[{"jobType":"","payload":1,"maxAttempts":1,"priority":1},{"jobType":"","payload":1,"maxAttempts":1,"priority":1}]}}"#,
             r#"{"findJob":{"id":1}}"#,
             r#"{"findJobsByStatus":{"status":"","limit":1,"offset":0}}"#,
             r#"{"findAllJobs":{"limit":1,"offset":0}}"#,

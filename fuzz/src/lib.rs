@@ -9,9 +9,11 @@ pub mod error;
 
 #[path = "../../src/connect"]
 pub mod connect {
+    mod copy_text;
     pub mod migration_file;
     pub mod statement;
 
+    pub use copy_text::CopyText;
     pub use statement::{Schema, Statement, Value};
 }
 
@@ -35,6 +37,7 @@ pub mod store {
     mod enqueue;
     mod find;
     mod history;
+    mod lane;
     mod notify;
     mod operation;
     mod reclaim;

@@ -1,17 +1,23 @@
 //! What comes before a statement can be sent: settings, connections, migrations, and the words for
 //! what the server refuses.
 
+mod copy_text;
 mod listener;
 mod migration_file;
 mod migrations;
 mod pool;
 mod refusal;
+mod send;
 mod settings;
 mod statement;
+mod transaction;
 
+pub use copy_text::CopyText;
 pub use listener::{Attendance, Heard, Listener};
 pub use migrations::Migrator;
 pub use pool::{AskPassword, Pool};
 pub use refusal::refusal;
+pub use send::Undone;
 pub use settings::{Pooler, Settings, Tls};
 pub use statement::{Schema, Statement, Value};
+pub use transaction::{CopyIn, Transaction};

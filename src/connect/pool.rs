@@ -7,17 +7,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use deadpool::Runtime;
 use deadpool::managed::{self, Manager, Metrics, PoolError, RecycleError, RecycleResult, WeakPool};
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Connection as _, Executor, Postgres};
-
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection as _, Executor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::refusal::{
-    connect_failed, not_connected, pool_failed, refusal, silence, statement_failed, timed_out,
-};
+use super::refusal::{connect_failed, not_connected, pool_failed, timed_out};
+use super::send::{Undone, ask, within};
 use super::settings::{Pooler, Settings};
-use super::statement::{Statement, Value};
+use super::statement::Statement;
 use crate::error::{Code, Error, Result};
 
 /// A connection that was idle for longer is asked whether it lives before it is used: the process
@@ -25,11 +23,7 @@ use crate::error::{Code, Error, Result};
 /// wall's clock, because the other one may stop with a machine that is frozen.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// How long such a connection has to answer.
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a statement is sent that the server undoes for the sake of other transactions.
-const MAX_TRIES: u32 = 10;
-/// How long to wait before the second time; longer before each further one.
-const TRY_AGAIN_AFTER: Duration = Duration::from_millis(5);
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often idle connections are looked at.
 const REAP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -37,7 +31,7 @@ const REAP_INTERVAL: Duration = Duration::from_secs(1);
 pub type AskPassword =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String>> + Send>> + Send + Sync>;
 
-struct Connections {
+pub(super) struct Connections {
     settings: Settings,
     ask_password: Option<AskPassword>,
     /// When one of them was last found broken.
@@ -47,7 +41,7 @@ struct Connections {
 impl Connections {
     /// What ended one connection (a restart, a fail-over, a cut) has most likely ended the others
     /// too, those in use included: all that were made before are closed when they are next looked at.
-    fn distrust(&self) {
+    pub(super) fn distrust(&self) {
         *self
             .broken_at
             .lock()
@@ -76,9 +70,9 @@ impl Connections {
     }
 }
 
-struct Connection {
-    postgres: PgConnection,
-    used_at: SystemTime,
+pub(super) struct Connection {
+    pub(super) postgres: PgConnection,
+    pub(super) used_at: SystemTime,
 }
 
 impl Manager for Connections {
@@ -128,7 +122,7 @@ impl Manager for Connections {
 /// Opens connections as they are needed, up to `max_connections`.
 #[derive(Clone)]
 pub struct Pool {
-    connections: managed::Pool<Connections>,
+    pub(super) connections: managed::Pool<Connections>,
     /// One for each connection that may be open.
     places: Arc<Semaphore>,
     reaping: Arc<AtomicBool>,
@@ -193,7 +187,7 @@ impl Pool {
         timed_out(self.settings())
     }
 
-    fn settings(&self) -> &Settings {
+    pub(super) fn settings(&self) -> &Settings {
         &self.connections.manager().settings
     }
 
@@ -210,14 +204,11 @@ impl Pool {
         limit: Option<Duration>,
         statement: &Statement,
     ) -> Result<Vec<PgRow>> {
-        let mut tries = 1;
+        let mut undone = Undone::default();
         loop {
-            match self.fetch_once(limit, statement).await {
-                Err(error) if error.was_undone() && tries < MAX_TRIES => {
-                    tokio::time::sleep(TRY_AGAIN_AFTER * tries).await;
-                    tries += 1;
-                }
-                answer => return answer,
+            let answer = self.fetch_once(limit, statement).await;
+            if !undone.go_again(&answer).await {
+                return answer;
             }
         }
     }
@@ -230,12 +221,7 @@ impl Pool {
         // The place is free again when the connection is back, not before.
         let (_place, mut connection) = self.get().await?;
         let answer = ask(&mut connection.postgres, statement, self.settings());
-        let rows = match limit {
-            None => answer.await,
-            Some(limit) => timeout(limit, answer)
-                .await
-                .unwrap_or(Err(Failure::Silence(limit))),
-        };
+        let rows = within(limit, answer).await;
         connection.used_at = SystemTime::now();
         let failure = match rows {
             Ok(rows) => return Ok(rows),
@@ -249,7 +235,7 @@ impl Pool {
         Err(failure.into())
     }
 
-    async fn get(&self) -> Result<(OwnedSemaphorePermit, managed::Object<Connections>)> {
+    pub(super) async fn get(&self) -> Result<(OwnedSemaphorePermit, managed::Object<Connections>)> {
         self.reap_idle();
         let settings = self.settings();
         let getting = async {
@@ -303,77 +289,4 @@ async fn reap(pool: WeakPool<Connections>, idle_timeout: Duration) {
             let _ = connection.postgres.close().await;
         }
     }
-}
-
-/// Sends a statement and waits for its rows.
-async fn ask(
-    connection: &mut PgConnection,
-    statement: &Statement,
-    settings: &Settings,
-) -> std::result::Result<Vec<PgRow>, Failure> {
-    let rows = match settings.pooler {
-        Pooler::None => bind(statement).fetch_all(connection).await,
-        Pooler::Transaction => {
-            let sql = statement.with_literals().ok_or(Failure::Unquotable)?;
-            // Several statements in one message are one transaction, and end with it.
-            let sql = format!("{}; {sql}", settings.for_transaction());
-            let message = sqlx::raw_sql(AssertSqlSafe(sql));
-            message.fetch_all(connection).await
-        }
-    };
-    rows.map_err(Failure::Refused)
-}
-
-/// Why a statement has no rows to show.
-enum Failure {
-    Refused(sqlx::Error),
-    /// No answer came for so long.
-    Silence(Duration),
-    /// It holds what no literal can.
-    Unquotable,
-}
-
-impl Failure {
-    /// Whether it leaves a connection on which nothing more can be done.
-    fn ends_connection(&self) -> bool {
-        match self {
-            Self::Silence(_) => true,
-            Self::Unquotable => false,
-            Self::Refused(error) => match error {
-                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
-                // The administrator's shutdown, a crash, not accepting connections, an idle
-                // session's end; the class "connection exception"; and "read-only": after a
-                // fail-over the server is a standby, and its name leads to the new primary.
-                sqlx::Error::Database(error) => error.code().is_some_and(|state| {
-                    matches!(&*state, "57P01" | "57P02" | "57P03" | "57P05" | "25006")
-                        || state.starts_with("08")
-                }),
-                _ => false,
-            },
-        }
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Refused(error) => statement_failed(error),
-            Failure::Silence(limit) => silence(limit),
-            Failure::Unquotable => refusal("22021", ""),
-        }
-    }
-}
-
-fn bind(statement: &Statement) -> sqlx::query::Query<'_, Postgres, PgArguments> {
-    let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
-    statement
-        .values
-        .iter()
-        .fold(query, |query, value| match value {
-            Value::Text(text) => query.bind(text.as_deref()),
-            Value::Bool(truth) => query.bind(truth),
-            Value::BigInt(number) => query.bind(number),
-            Value::BigInts(numbers) => query.bind(numbers),
-            Value::Texts(texts) => query.bind(texts),
-        })
 }

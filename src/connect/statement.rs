@@ -1,38 +1,48 @@
 //! A statement and its values, and the one place where identifiers and literals are quoted.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A value bound to a statement. What may also run on a caller's own client takes text alone, which
-/// every client sends alike; the statement casts it.
+/// A value bound to a statement, which casts it: what may also run on a caller's own client is sent to
+/// that as text.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     Text(Option<String>),
     Bool(bool),
     BigInt(i64),
     BigInts(Vec<i64>),
+    OptionalBigInts(Vec<Option<i64>>),
     Texts(Vec<Option<String>>),
 }
 
 impl Value {
     fn literal(&self) -> String {
         match self {
-            Self::Text(None) => "null".into(),
-            Self::Text(Some(text)) => literal(text),
             Self::Bool(truth) => truth.to_string(),
             Self::BigInt(number) => format!("({number})"),
-            Self::BigInts(numbers) => {
-                let numbers: Vec<_> = numbers.iter().map(i64::to_string).collect();
-                literal(&format!("{{{}}}", numbers.join(",")))
-            }
-            Self::Texts(texts) => {
-                let texts: Vec<_> = texts
-                    .iter()
-                    .map(|text| array_element(text.as_deref()))
-                    .collect();
-                literal(&format!("{{{}}}", texts.join(",")))
-            }
+            other => other.text().map_or("null".into(), |text| literal(&text)),
         }
+    }
+
+    /// As Postgres reads it from a text.
+    fn text(&self) -> Option<Cow<'_, str>> {
+        let text = match self {
+            Self::Text(text) => return text.as_deref().map(Cow::Borrowed),
+            Self::Bool(truth) => truth.to_string(),
+            Self::BigInt(number) => number.to_string(),
+            Self::BigInts(numbers) => array(numbers.iter().map(i64::to_string)),
+            Self::OptionalBigInts(numbers) => {
+                let number = |number: &Option<i64>| number.map(|number| number.to_string());
+                array(
+                    numbers
+                        .iter()
+                        .map(|each| number(each).unwrap_or("NULL".into())),
+                )
+            }
+            Self::Texts(texts) => array(texts.iter().map(|text| array_element(text.as_deref()))),
+        };
+        Some(text.into())
     }
 }
 
@@ -63,15 +73,36 @@ impl Statement {
         if literals.iter().any(|literal| literal.contains('\0')) {
             return None;
         }
-        let size = literals.iter().map(String::len).sum::<usize>();
+        Some(self.with_placeholders(&literals))
+    }
+
+    /// SQL that takes text alone, which every client sends alike, and its values.
+    pub fn with_texts(&self) -> (String, Vec<Option<String>>) {
+        let placeholders: Vec<_> = (1..)
+            .zip(&self.values)
+            .map(|(number, value)| match value {
+                Value::Text(_) => format!("${number}"),
+                _ => format!("(${number}::text)"),
+            })
+            .collect();
+        let texts = self.values.iter().map(Value::text);
+        (
+            self.with_placeholders(&placeholders),
+            texts.map(|text| text.map(Cow::into_owned)).collect(),
+        )
+    }
+
+    /// The SQL with something else in the place of each `$1, $2, ...`.
+    fn with_placeholders(&self, others: &[String]) -> String {
+        let size = others.iter().map(String::len).sum::<usize>();
         let mut whole = String::with_capacity(self.sql.len() + size);
         let mut rest = &*self.sql;
         while let Some(at) = rest.find(['$', '\'', '"']) {
             whole += &rest[..at];
             let (sign, after) = rest[at..].split_at(1);
             if sign == "$" {
-                let (literal, digits) = parameter(after, &literals);
-                whole += literal.unwrap_or(sign);
+                let (other, digits) = parameter(after, others);
+                whole += other.unwrap_or(sign);
                 rest = &after[digits..];
             } else {
                 // What is quoted, as a schema's name is, has no parameters. A doubled quote is the end
@@ -83,16 +114,16 @@ impl Statement {
             }
         }
         whole += rest;
-        Some(whole)
+        whole
     }
 }
 
-/// The literal of the parameter whose number is at the start of `text`, and how many digits that has.
-fn parameter<'a>(text: &str, literals: &'a [String]) -> (Option<&'a str>, usize) {
+/// What replaces the parameter whose number is at the start of `text`, and how many digits that has.
+fn parameter<'a>(text: &str, others: &'a [String]) -> (Option<&'a str>, usize) {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let at = (text[..digits].parse().ok()).and_then(|number: usize| number.checked_sub(1));
-    match at.and_then(|at| literals.get(at)) {
-        Some(literal) => (Some(literal), digits),
+    match at.and_then(|at| others.get(at)) {
+        Some(other) => (Some(other), digits),
         None => (None, 0),
     }
 }
@@ -154,6 +185,11 @@ pub fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
+/// An array of these elements, as Postgres reads it.
+fn array(elements: impl Iterator<Item = String>) -> String {
+    format!("{{{}}}", elements.collect::<Vec<_>>().join(","))
+}
+
 /// An element of an array of texts, as Postgres reads it.
 fn array_element(text: Option<&str>) -> String {
     match text {
@@ -189,6 +225,30 @@ mod tests {
                 r#"select E'it''s $2'::text, '$[last]', E'{1,-2}'::bigint[], E'{NULL,"a\\"b\\\\c''d"}'::text[], null, (-5), $11"#
             )
         );
+    }
+
+    #[test]
+    fn gives_its_values_as_texts() {
+        let statement = Statement {
+            sql: "select $1::text, '$2', $2::bigint[], $3::bigint[], $4::text[], $5::bool".into(),
+            values: vec![
+                Value::Text(None),
+                Value::BigInts(vec![1, -2]),
+                Value::OptionalBigInts(vec![None, Some(3)]),
+                Value::Texts(vec![None, Some(r#"a"b\c'd"#.into())]),
+                Value::Bool(true),
+            ],
+        };
+        let (sql, values) = statement.with_texts();
+        assert_eq!(
+            sql,
+            "select $1::text, '$2', ($2::text)::bigint[], ($3::text)::bigint[], ($4::text)::text[], \
+             ($5::text)::bool"
+        );
+        let values: Vec<_> = values.iter().map(Option::as_deref).collect();
+        let expected = ["{1,-2}", "{NULL,3}", r#"{NULL,"a\"b\\c'd"}"#, "true"];
+        assert_eq!(values[0], None);
+        assert_eq!(values[1..], expected.map(Some));
     }
 
     #[test]

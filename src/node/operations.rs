@@ -3,7 +3,7 @@
 use napi_derive::napi;
 
 use super::error::{Result, invalid};
-use crate::connect::{Schema, Value};
+use crate::connect::Schema;
 use crate::store::Operation;
 
 /// SQL and its values, every one of them text.
@@ -17,13 +17,6 @@ pub struct OperationStatement {
 #[napi]
 pub fn operation_statement(schema: String, operation: String) -> Result<OperationStatement> {
     let operation: Operation = serde_json::from_str(&operation).map_err(invalid)?;
-    let statement = operation.statement(&Schema::new(schema));
-    let values = statement.values.into_iter().map(|value| match value {
-        Value::Text(text) => Ok(text),
-        _ => Err(invalid("an operation takes text alone")),
-    });
-    Ok(OperationStatement {
-        text: statement.sql.to_string(),
-        values: values.collect::<Result<_>>()?,
-    })
+    let (text, values) = operation.statement(&Schema::new(schema)).with_texts();
+    Ok(OperationStatement { text, values })
 }

@@ -4,20 +4,23 @@ use std::sync::Arc;
 
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
+use serde::Serialize;
 
-use super::error::{Result, invalid, to_napi};
+use super::batch::NativeBatch;
+use super::error::{Result, invalid, to_json, to_napi};
 use super::password::Passwords;
 use super::processor::{NativeProcessor, ProcessorSettings};
 use super::settings::ConnectionSettings;
 use crate::connect::{Heard, Listener, Pool, Schema};
+use crate::error::Error;
 use crate::processor::{Engines, Recovery, UsualDurations};
-use crate::store::{CHANNEL, LeaseCursor, Notice, Operation, Table};
+use crate::store::{CHANNEL, LeaseCursor, NewJob, Notice, Operation, Table};
 
 #[napi]
 pub struct NativeQueue {
     pub(super) pool: Pool,
     pub(super) schema: Arc<Schema>,
-    table: Table,
+    pub(super) table: Table,
     passwords: Passwords,
     pub(super) engines: Arc<Engines>,
     pub(super) listener: Arc<Listener>,
@@ -69,6 +72,25 @@ impl NativeQueue {
         Ok(results)
     }
 
+    /// Adds jobs (JSON), each for itself; resolves to JSON: of each its id, or its error.
+    #[napi]
+    pub async fn add_each(&self, jobs: String) -> Result<String> {
+        let jobs: Vec<NewJob> = serde_json::from_str(&jobs).map_err(invalid)?;
+        let any_due = jobs.iter().any(NewJob::is_due);
+        let answers = self.table.add_each(jobs).await;
+        if any_due && answers.iter().any(std::result::Result::is_ok) {
+            tell(&self.engines, Notice::Ready);
+        }
+        let answers: Vec<_> = answers.into_iter().map(Answer::from).collect();
+        Ok(to_json(&answers))
+    }
+
+    /// Begins to add so many jobs, all or none.
+    #[napi]
+    pub fn add_batch(&self, count: u32) -> NativeBatch {
+        NativeBatch::new(self, count)
+    }
+
     #[napi]
     pub fn answer_password(&self, question: u32, password: Option<String>) {
         self.passwords.answer(question, password);
@@ -91,7 +113,24 @@ impl NativeQueue {
     }
 }
 
-fn tell(engines: &Engines, notice: Notice) {
+/// What became of one job of several.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Added(String),
+    Refused(Error),
+}
+
+impl From<std::result::Result<String, Error>> for Answer {
+    fn from(result: std::result::Result<String, Error>) -> Self {
+        match result {
+            Ok(id) => Self::Added(id),
+            Err(error) => Self::Refused(error),
+        }
+    }
+}
+
+pub(super) fn tell(engines: &Engines, notice: Notice) {
     engines.tell(|engine| match notice {
         Notice::Ready => engine.wake(),
         Notice::Cancel(id) => engine.cancel(id),

@@ -1,25 +1,24 @@
 //! Adding jobs.
 
+use std::borrow::Borrow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::notify::notify;
-use crate::connect::{Schema, Statement};
+use crate::connect::{CopyText, Schema, Statement, Value};
+use crate::error::{Code, Error};
 
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NewJob {
-    #[serde(alias = "jobType")]
     job_type: String,
     pub(super) payload: Box<RawValue>,
-    #[serde(alias = "maxAttempts")]
     max_attempts: i32,
     priority: i32,
     /// Milliseconds since the Unix epoch; `None` is now, by the database's clock.
-    #[serde(alias = "runAt")]
     run_at: Option<i64>,
-    #[serde(alias = "timeoutMs")]
     timeout_ms: Option<i32>,
 }
 
@@ -31,46 +30,111 @@ impl NewJob {
         self.run_at
             .is_none_or(|at| u128::try_from(at).is_ok_and(|at| at <= now) || at < 0)
     }
+
+    /// Its columns but the id, in the order of the insert. `now` is in microseconds.
+    pub fn columns(&self, row: &mut CopyText, now: i64) {
+        row.text(&self.job_type);
+        row.text(self.payload.get());
+        row.number(Some(self.max_attempts.into()));
+        row.number(Some(self.priority.into()));
+        row.moment(self.run_at.map_or(now, |at| at.saturating_mul(1000)));
+        row.number(self.timeout_ms.map(i64::from));
+    }
 }
 
-/// All jobs travel as one JSON text, so that one statement serves any number of them, on any client.
-/// It reads nothing of the table but the new ids: whoever may insert needs no right to more. A JSON null
-/// becomes one of SQL on its way out of the text.
+/// It reads nothing of the table but the new ids: whoever may insert needs no right to more.
 macro_rules! added {
-    () => {
-        "with added as (
-            insert into {jobs} (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            select job.job_type, coalesce(job.payload, 'null'), job.max_attempts, job.priority,
-                coalesce(timestamptz 'epoch' + job.run_at * interval '1 millisecond', now()),
-                job.timeout_ms
-            from json_to_recordset($1::text::json) as job (
-                job_type text, payload jsonb, max_attempts int, priority int, run_at float8,
-                timeout_ms int
+    ($jobs:expr) => {
+        concat!(
+            "with added as (
+                insert into {jobs} (job_type, payload, max_attempts, priority, run_at, timeout_ms)
+                select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
+                    coalesce(timestamptz 'epoch' + job.run_at * interval '1 millisecond', now()),
+                    job.timeout_ms
+                from ",
+            $jobs,
+            " as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
+                returning id
             )
-            returning id
+            select id::text as result from added"
         )
-        select id::text as result from added"
     };
 }
 
-/// Nothing in a job has no JSON text.
-fn json(jobs: &[impl Serialize]) -> String {
-    serde_json::to_string(jobs).unwrap_or_default()
+/// The same, and all who listen are told that jobs are due.
+macro_rules! announced {
+    ($jobs:expr) => {
+        concat!(
+            added!($jobs),
+            " cross join (select ",
+            notify!("'ready', true"),
+            ") announced"
+        )
+    };
+}
+
+/// The jobs travel as a list for each column, so that one statement serves any number of them, on any
+/// client; Postgres reads lists several times faster than JSON.
+macro_rules! several {
+    () => {
+        "unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])"
+    };
+}
+
+/// One job alone, as most are, is read faster still without.
+macro_rules! one {
+    () => {
+        "(values (
+            $1::text, $2::text, $3::text::bigint, $4::text::bigint, $5::text::bigint, $6::text::bigint
+        ))"
+    };
 }
 
 /// Adds jobs; if `announced`, all who listen are told that jobs are due. Answers their ids in the order
 /// of the jobs: the sequence hands them out in the order of the input, and `returning` alone promises
 /// no order.
-pub fn jobs(schema: &Schema, jobs: &[impl Serialize], announced: bool) -> Statement {
+pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> Statement {
+    if let [job] = jobs {
+        return one_job(schema, job.borrow(), announced);
+    }
     let template = if announced {
-        concat!(
-            added!(),
-            " cross join (select ",
-            notify!("'ready', true"),
-            ") announced order by id"
-        )
+        concat!(announced!(several!()), " order by id")
     } else {
-        concat!(added!(), " order by id")
+        concat!(added!(several!()), " order by id")
     };
-    schema.statement(template, vec![json(jobs).into()])
+    let jobs = || jobs.iter().map(Borrow::borrow);
+    let values = vec![
+        Value::Texts(jobs().map(|job| Some(job.job_type.clone())).collect()),
+        Value::Texts(jobs().map(|job| Some(job.payload.get().into())).collect()),
+        Value::BigInts(jobs().map(|job| job.max_attempts.into()).collect()),
+        Value::BigInts(jobs().map(|job| job.priority.into()).collect()),
+        Value::OptionalBigInts(jobs().map(|job| job.run_at).collect()),
+        Value::OptionalBigInts(jobs().map(|job| job.timeout_ms.map(i64::from)).collect()),
+    ];
+    schema.statement(template, values)
+}
+
+fn one_job(schema: &Schema, job: &NewJob, announced: bool) -> Statement {
+    let template = if announced {
+        announced!(one!())
+    } else {
+        added!(one!())
+    };
+    let values = vec![
+        job.job_type.as_str().into(),
+        job.payload.get().into(),
+        job.max_attempts.to_string().into(),
+        job.priority.to_string().into(),
+        Value::Text(job.run_at.map(|at| at.to_string())),
+        Value::Text(job.timeout_ms.map(|ms| ms.to_string())),
+    ];
+    schema.statement(template, values)
+}
+
+/// A trigger of the user's can keep rows out.
+pub fn others_added() -> Error {
+    Error::new(
+        Code::DatabaseError,
+        "Postgres added another number of jobs than it was given",
+    )
 }

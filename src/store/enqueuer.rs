@@ -2,8 +2,11 @@
 //! log.
 //!
 //! While no insert is under way, a job is sent at once: gathering adds no waiting. What arrives during
-//! an insert goes with the next one. Each caller is answered when its own job is committed, and with
-//! its own fault: a job that Postgres refuses does not fail its neighbours.
+//! an insert goes with the next one. Each job is answered when it is committed, and with its own fault:
+//! one that Postgres refuses does not fail its neighbours.
+//!
+//! Jobs arrive in groups, of those that were added in one turn of JavaScript's event loop
+//! (`ts/enqueuer.ts`). A group stays together.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,24 +20,33 @@ use super::table::fetch_results;
 use crate::connect::{Pool, Schema};
 use crate::error::{Code, Error, Result};
 
-/// The most jobs that travel together.
+/// The most jobs that travel together, as in `ts/enqueuer.ts`.
 const MAX_JOBS: usize = 5_000;
 /// The most payload that travels together, in bytes; a larger one travels alone.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// An insert that takes longer is held up by something: what waits for it goes on another connection.
 const STALLED: Duration = Duration::from_millis(20);
 
-struct Waiting {
+/// What became of each job of a group, in their order.
+type Answers = Vec<Result<String>>;
+
+struct Group {
     ticket: u64,
-    job: NewJob,
-    added: oneshot::Sender<Result<String>>,
+    jobs: Vec<NewJob>,
+    added: oneshot::Sender<Answers>,
+}
+
+impl Group {
+    fn bytes(&self) -> usize {
+        self.jobs.iter().map(|job| job.payload.get().len()).sum()
+    }
 }
 
 #[derive(Default)]
 struct State {
     next_ticket: u64,
     /// In the order of their tickets.
-    waiting: Vec<Waiting>,
+    waiting: Vec<Group>,
     /// The tasks that send. Each looks again before it ends.
     senders: usize,
     announcements: Announcements,
@@ -42,8 +54,8 @@ struct State {
 
 impl State {
     fn position(&self, ticket: u64) -> Option<usize> {
-        let of_ticket = |waiting: &Waiting| waiting.ticket;
-        self.waiting.binary_search_by_key(&ticket, of_ticket).ok()
+        let of_group = |group: &Group| group.ticket;
+        self.waiting.binary_search_by_key(&ticket, of_group).ok()
     }
 }
 
@@ -62,32 +74,39 @@ impl Enqueuer {
         }
     }
 
-    /// Adds a job and returns its id once it is committed.
-    pub async fn add(self: &Arc<Self>, job: NewJob) -> Result<String> {
-        let (added, mut answer) = oneshot::channel();
-        let ticket = self.queue_up(job, added);
+    /// Adds jobs, each for itself, and returns their ids once they are committed.
+    pub async fn add(self: &Arc<Self>, jobs: Vec<NewJob>) -> Answers {
+        let count = jobs.len();
+        let all_failed = |error: Error| vec![Err(error); count];
+        let (added, mut answers) = oneshot::channel();
+        let ticket = self.queue_up(jobs, added);
         let asked = Instant::now();
         loop {
-            match timeout(STALLED, &mut answer).await {
-                Ok(answer) => return answer.unwrap_or_else(|_| Err(interrupted())),
+            match timeout(STALLED, &mut answers).await {
+                Ok(answers) => return answers.unwrap_or_else(|_| all_failed(interrupted())),
                 Err(_) if !self.waits(ticket) => {
-                    return answer.await.unwrap_or_else(|_| Err(interrupted()));
+                    let answers = answers.await;
+                    return answers.unwrap_or_else(|_| all_failed(interrupted()));
                 }
                 Err(_) => {}
             }
             let limit = self.pool.connect_timeout();
             if limit.is_some_and(|limit| asked.elapsed() >= limit) && self.withdraw(ticket) {
-                return Err(self.pool.timed_out());
+                return all_failed(self.pool.timed_out());
             }
             self.send_on_another();
         }
     }
 
-    fn queue_up(self: &Arc<Self>, job: NewJob, added: oneshot::Sender<Result<String>>) -> u64 {
+    fn queue_up(self: &Arc<Self>, jobs: Vec<NewJob>, added: oneshot::Sender<Answers>) -> u64 {
         let mut state = self.lock();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        state.waiting.push(Waiting { ticket, job, added });
+        state.waiting.push(Group {
+            ticket,
+            jobs,
+            added,
+        });
         if state.senders == 0 {
             self.start_sender(&mut state);
         }
@@ -108,15 +127,15 @@ impl Enqueuer {
             loop {
                 // Here, and not beside the inserts: word of them is not worth another connection.
                 enqueuer.announce().await;
-                match enqueuer.next_batch() {
-                    Some(batch) => enqueuer.insert(batch).await,
+                match enqueuer.next_groups() {
+                    Some(groups) => enqueuer.send(groups).await,
                     None => return,
                 }
             }
         });
     }
 
-    /// Whether the job has not been sent yet.
+    /// Whether the group has not been sent yet.
     fn waits(&self, ticket: u64) -> bool {
         self.lock().position(ticket).is_some()
     }
@@ -128,20 +147,21 @@ impl Enqueuer {
         position.map(|at| state.waiting.remove(at)).is_some()
     }
 
-    /// The jobs that go next, or `None` when there are none and the sender ends.
-    fn next_batch(&self) -> Option<Vec<Waiting>> {
+    /// What goes next, or `None` when there is nothing and the sender ends.
+    fn next_groups(&self) -> Option<Vec<Group>> {
         let mut state = self.lock();
         if state.waiting.is_empty() {
             state.senders -= 1;
             return None;
         }
-        let mut bytes = 0;
-        let mut fits = |waiting: &Waiting| {
-            bytes += waiting.job.payload.get().len();
-            bytes <= MAX_BYTES
+        let (mut jobs, mut bytes) = (0, 0);
+        let mut fits = |group: &Group| {
+            jobs += group.jobs.len();
+            bytes += group.bytes();
+            jobs <= MAX_JOBS && bytes <= MAX_BYTES
         };
-        let candidates = state.waiting.iter().take(MAX_JOBS);
-        let count = candidates.take_while(|&job| fits(job)).count().max(1);
+        let fitting = state.waiting.iter().take_while(|&group| fits(group));
+        let count = fitting.count().max(1);
         Some(state.waiting.drain(..count).collect())
     }
 
@@ -168,50 +188,45 @@ impl Enqueuer {
         });
     }
 
-    async fn insert(self: &Arc<Self>, batch: Vec<Waiting>) {
-        let jobs: Vec<&NewJob> = batch.iter().map(|waiting| &waiting.job).collect();
+    async fn send(self: &Arc<Self>, groups: Vec<Group>) {
+        let jobs: Vec<&NewJob> = groups.iter().flat_map(|group| &group.jobs).collect();
+        let mut answers = self.insert(&jobs).await.into_iter();
+        for Group { jobs, added, .. } in groups {
+            // Whoever asked may be gone with its environment.
+            let _ = added.send(answers.by_ref().take(jobs.len()).collect());
+        }
+    }
+
+    async fn insert(self: &Arc<Self>, jobs: &[&NewJob]) -> Answers {
         let any_due = jobs.iter().any(|job| job.is_due());
         let told = any_due && self.lock().announcements.goes_along(Instant::now());
-        let statement = enqueue::jobs(&self.schema, &jobs, told);
+        let statement = enqueue::jobs(&self.schema, jobs, told);
         match fetch_results(&self.pool, statement).await {
-            Ok(ids) if ids.len() != batch.len() => {
-                // A trigger of the user's can keep rows out; whose, nobody can tell.
-                let message = "Postgres added another number of jobs than it was given";
-                for waiting in batch {
-                    answer(waiting, Err(Error::new(Code::DatabaseError, message)));
-                }
+            Ok(ids) if ids.len() != jobs.len() => {
+                // Whose they are, nobody can tell.
+                vec![Err(enqueue::others_added()); jobs.len()]
             }
             Ok(ids) => {
                 if any_due && !told {
                     self.owe_announcement();
                 }
-                for (waiting, id) in batch.into_iter().zip(ids) {
-                    answer(waiting, Ok(id));
-                }
+                ids.into_iter().map(Ok).collect()
             }
-            // The statement had no effect: the server said so. Each job alone then finds out whether
-            // it was the one.
-            Err(error) if batch.len() > 1 && error.blames_row() => {
-                for waiting in batch {
-                    Box::pin(self.insert(vec![waiting])).await;
-                }
+            // The statement had no effect: the server said so. Each half then finds out whether the
+            // one that it was is in it.
+            Err(error) if jobs.len() > 1 && error.blames_row() => {
+                let (first, second) = jobs.split_at(jobs.len() / 2);
+                let mut answers = Box::pin(self.insert(first)).await;
+                answers.append(&mut Box::pin(self.insert(second)).await);
+                answers
             }
-            Err(error) => {
-                for waiting in batch {
-                    answer(waiting, Err(error.clone()));
-                }
-            }
+            Err(error) => vec![Err(error); jobs.len()],
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn answer(waiting: Waiting, result: Result<String>) {
-    // Whoever asked may be gone with its environment.
-    let _ = waiting.added.send(result);
 }
 
 fn interrupted() -> Error {

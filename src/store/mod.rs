@@ -1,11 +1,12 @@
 //! Every statement that is sent to Postgres once the tables exist: one verb a file, its SQL beside
 //! the function that gives it its values.
 //!
-//! There are two kinds. An [`Operation`] is what a user asks for; it takes text alone and answers
-//! rows of one text column named `result`, so that the same statement can run on this queue's own
-//! connections and on whatever client the caller's transaction is in. [`Worker`] is what the engine
+//! There are two kinds. An [`Operation`] is what a user asks for; it can be given its values as text
+//! alone and answers rows of one text column named `result`, so that the same statement can run on this
+//! queue's own connections and on whatever client the caller's transaction is in. [`Worker`] is what the engine
 //! does; it runs on this queue's own connections only.
 
+mod batch;
 mod cancel;
 mod claim;
 mod cleanup;
@@ -28,6 +29,7 @@ mod table;
 mod tests;
 mod worker;
 
+pub use enqueue::NewJob;
 pub use notify::{CHANNEL, Notice};
 pub use operation::Operation;
 pub use recover::LeaseCursor;

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use sqlx::Row;
+use sqlx::postgres::PgRow;
+use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::batch::Batch;
+use super::enqueue::NewJob;
 use super::enqueuer::Enqueuer;
 use super::operation::Operation;
 use crate::connect::{Pool, Schema, Statement};
@@ -28,20 +32,26 @@ impl Table {
 
     /// Runs an operation and returns the `result` of each row.
     pub async fn run(&self, operation: Operation) -> Result<Vec<String>> {
-        match operation {
-            // Of jobs added one by one, those that come at the same time travel together. What is
-            // added as a batch stays one: all or nothing.
-            Operation::Enqueue { mut jobs } if jobs.len() == 1 => {
-                let job = jobs.remove(0);
-                Ok(vec![self.enqueuer.add(job).await?])
-            }
-            operation => fetch_results(&self.pool, operation.statement(&self.schema)).await,
-        }
+        fetch_results(&self.pool, operation.statement(&self.schema)).await
+    }
+
+    /// Adds jobs, each for itself, and returns the id of each: those that come at the same time travel
+    /// together.
+    pub async fn add_each(&self, jobs: Vec<NewJob>) -> Vec<Result<String>> {
+        self.enqueuer.add(jobs).await
+    }
+
+    /// So many jobs, which come in parts (JSON), to be added all or none.
+    pub fn batch(&self, count: usize, parts: UnboundedReceiver<String>) -> Batch {
+        Batch::new(self.pool.clone(), self.schema.clone(), count, parts)
     }
 }
 
 pub(super) async fn fetch_results(pool: &Pool, statement: Statement) -> Result<Vec<String>> {
-    let rows = pool.fetch(statement).await?;
+    results(&pool.fetch(statement).await?)
+}
+
+pub(super) fn results(rows: &[PgRow]) -> Result<Vec<String>> {
     let results: std::result::Result<_, _> = rows.iter().map(|row| row.try_get("result")).collect();
     results.map_err(unreadable)
 }

@@ -58,8 +58,10 @@ const STATUSES: readonly JobStatus[] = [
   'cancelled',
 ];
 
-// They travel as one text, which Postgres takes up to 1 GiB, and quoting may double.
+// An insert takes them as one text, which Postgres takes up to 1 GiB, and quoting may double.
 const MAX_BATCH_SIZE = 256 * 1024 * 1024;
+/** So many jobs are checked, and cross to Rust, at a time. */
+const PART = 1_000;
 
 const DEFAULT_MAX_ATTEMPTS = 3;
 const DEFAULT_PRIORITY = 0;
@@ -91,18 +93,36 @@ export function parseJob(method: string, job: unknown): ParsedJob {
   };
 }
 
+/** Jobs to be added together. */
+export interface ParsedJobs {
+  count: number;
+  /** Each job is checked when its part is asked for: the parts before may be on their way by then. */
+  parts: Iterable<ParsedJob[]>;
+}
+
 /** Checks what `addJobs` is given. A fault is told with the place of its job: `jobs[3]`. */
-export function parseJobs(method: string, jobs: unknown): ParsedJob[] {
+export function parseJobs(method: string, jobs: unknown): ParsedJobs {
   if (!Array.isArray(jobs)) refuseValue(method, 'jobs', 'an array', jobs);
-  const parsed = Array.from(jobs, (job: unknown, at) => parseJob(`${method}: jobs[${at}]`, job));
-  const size = parsed.reduce((sum, job) => sum + job.payload.length, 0);
-  if (size > MAX_BATCH_SIZE) {
-    refuse(
-      method,
-      `the payloads together must have at most ${MAX_BATCH_SIZE} characters, got ${size}`,
-    );
+  // A payload's `toJSON` may change the caller's list.
+  const given: unknown[] = Array.from(jobs);
+  return { count: given.length, parts: partsOf(method, given) };
+}
+
+function* partsOf(method: string, jobs: unknown[]): Generator<ParsedJob[]> {
+  let size = 0;
+  for (let from = 0; from < jobs.length; from += PART) {
+    const part = jobs
+      .slice(from, from + PART)
+      .map((job, at) => parseJob(`${method}: jobs[${from + at}]`, job));
+    size = part.reduce((sum, job) => sum + job.payload.length, size);
+    if (size > MAX_BATCH_SIZE) {
+      refuse(
+        method,
+        `the payloads together must have at most ${MAX_BATCH_SIZE} characters, got ${size}`,
+      );
+    }
+    yield part;
   }
-  return parsed;
 }
 
 /** Checks `{ db }`. `null` is refused: it is a transaction that was meant and is missing. */

@@ -1,0 +1,155 @@
+//! Sending a statement over a connection, and what may come of it.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Executor, Postgres};
+use tokio::time::{sleep, timeout};
+
+use super::refusal::{refusal, silence, statement_failed};
+use super::settings::{Pooler, Settings};
+use super::statement::{Statement, Value};
+use crate::error::{Error, Result};
+
+/// How often something is sent that the server undoes for the sake of other transactions.
+const MAX_TRIES: u32 = 10;
+/// How long to wait before the second time; longer before each further one.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(5);
+
+/// What an answer is, or why there is none.
+pub(super) type Answer<T> = std::result::Result<T, Failure>;
+
+/// Sends a statement that is a transaction of its own, and waits for its rows.
+pub(super) async fn ask(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    settings: &Settings,
+) -> Answer<Vec<PgRow>> {
+    match settings.pooler {
+        Pooler::None => ask_prepared(connection, statement).await,
+        // Several statements in one message are one transaction, and end with it.
+        Pooler::Transaction => {
+            let before = format!("{}; ", settings.for_transaction());
+            ask_in_text(connection, statement, before).await
+        }
+    }
+}
+
+/// The same inside of a transaction that was begun with its settings.
+pub(super) async fn ask_inside(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    pooler: Pooler,
+) -> Answer<Vec<PgRow>> {
+    match pooler {
+        Pooler::None => ask_prepared(connection, statement).await,
+        Pooler::Transaction => ask_in_text(connection, statement, String::new()).await,
+    }
+}
+
+async fn ask_prepared(connection: &mut PgConnection, statement: &Statement) -> Answer<Vec<PgRow>> {
+    let rows = bind(statement).fetch_all(connection).await;
+    rows.map_err(Failure::Refused)
+}
+
+async fn ask_in_text(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    before: String,
+) -> Answer<Vec<PgRow>> {
+    let sql = statement.with_literals().ok_or(Failure::Unquotable)?;
+    let message = sqlx::raw_sql(AssertSqlSafe(before + &sql));
+    let rows = message.fetch_all(connection).await;
+    rows.map_err(Failure::Refused)
+}
+
+/// Sends what has no values and no answer.
+pub(super) async fn tell(connection: &mut PgConnection, sql: String) -> Answer<()> {
+    let told = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
+    told.map(drop).map_err(Failure::Refused)
+}
+
+/// Waits for an answer, for so long at the most.
+pub(super) async fn within<T>(
+    limit: Option<Duration>,
+    answer: impl Future<Output = Answer<T>>,
+) -> Answer<T> {
+    match limit {
+        None => answer.await,
+        Some(limit) => timeout(limit, answer)
+            .await
+            .unwrap_or(Err(Failure::Silence(limit))),
+    }
+}
+
+/// How often the server has undone the same thing for the sake of another transaction.
+#[derive(Default)]
+pub struct Undone(u32);
+
+impl Undone {
+    /// Whether to send it again; waits until it is time to.
+    pub async fn go_again<T>(&mut self, answer: &Result<T>) -> bool {
+        let undone = answer.as_ref().is_err_and(Error::was_undone);
+        if !undone || self.0 + 1 >= MAX_TRIES {
+            return false;
+        }
+        self.0 += 1;
+        sleep(TRY_AGAIN_AFTER * self.0).await;
+        true
+    }
+}
+
+/// Why there is no answer to what was sent.
+pub(super) enum Failure {
+    Refused(sqlx::Error),
+    /// No answer came for so long.
+    Silence(Duration),
+    /// It holds what no literal can.
+    Unquotable,
+}
+
+impl Failure {
+    /// Whether it leaves a connection on which nothing more can be done.
+    pub(super) fn ends_connection(&self) -> bool {
+        match self {
+            Self::Silence(_) => true,
+            Self::Unquotable => false,
+            Self::Refused(error) => match error {
+                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
+                // The administrator's shutdown, a crash, not accepting connections, an idle
+                // session's end; the class "connection exception"; and "read-only": after a
+                // fail-over the server is a standby, and its name leads to the new primary.
+                sqlx::Error::Database(error) => error.code().is_some_and(|state| {
+                    matches!(&*state, "57P01" | "57P02" | "57P03" | "57P05" | "25006")
+                        || state.starts_with("08")
+                }),
+                _ => false,
+            },
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(error) => statement_failed(error),
+            Failure::Silence(limit) => silence(limit),
+            Failure::Unquotable => refusal("22021", ""),
+        }
+    }
+}
+
+fn bind(statement: &Statement) -> sqlx::query::Query<'_, Postgres, PgArguments> {
+    let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
+    statement
+        .values
+        .iter()
+        .fold(query, |query, value| match value {
+            Value::Text(text) => query.bind(text.as_deref()),
+            Value::Bool(truth) => query.bind(truth),
+            Value::BigInt(number) => query.bind(number),
+            Value::BigInts(numbers) => query.bind(numbers),
+            Value::OptionalBigInts(numbers) => query.bind(numbers),
+            Value::Texts(texts) => query.bind(texts),
+        })
+}

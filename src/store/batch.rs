@@ -1,0 +1,205 @@
+//! Adding many jobs at once, all or none.
+//!
+//! They come in parts, and are copied while the next parts are still being made: `COPY` takes Postgres
+//! less time than an insert, and goes on meanwhile. Since nothing is done before the commit, a batch
+//! that is broken off leaves nothing behind.
+
+use std::sync::Arc;
+
+use sqlx::Row;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::enqueue::{self, NewJob};
+use super::notify::announcement;
+use super::table::{results, unreadable};
+use crate::connect::{CopyIn, CopyText, Pool, Schema, Transaction, Undone, Value};
+use crate::error::{Code, Error, Result};
+
+/// So many rows are sent at a time.
+const ROWS: usize = 500;
+
+/// Draws the ids, in the order of the jobs. There are none where jobs cannot be copied: `COPY` is
+/// refused where row-level security applies, and it gives the ids itself, which the role may not be
+/// allowed to, or which may come from something else than the column's own sequence.
+const RESERVE: &str = "with named as (
+    select format('%I.job_queue', {schema}) as name
+), jobs as materialized (
+    select name::regclass as id, pg_get_serial_sequence(name, 'id')::regclass as sequence from named
+)
+select
+    case when sequence is not null and not row_security_active(id)
+        and has_column_privilege(id, 'id', 'insert')
+    then array(select nextval(sequence) from generate_series(1, $1::bigint)) end as ids,
+    (extract(epoch from now()) * 1000000)::bigint as now
+from jobs";
+
+const COPY: &str =
+    "copy {jobs} (id, job_type, payload, max_attempts, priority, run_at, timeout_ms) from stdin";
+
+/// What was added.
+pub struct Added {
+    /// In the order of the jobs.
+    pub ids: Vec<i64>,
+    pub any_due: bool,
+}
+
+/// A batch on its way.
+pub struct Batch {
+    pool: Pool,
+    schema: Arc<Schema>,
+    count: usize,
+    parts: Parts,
+}
+
+impl Batch {
+    pub fn new(
+        pool: Pool,
+        schema: Arc<Schema>,
+        count: usize,
+        coming: UnboundedReceiver<String>,
+    ) -> Self {
+        let come = Vec::new();
+        Self {
+            pool,
+            schema,
+            count,
+            parts: Parts { coming, come },
+        }
+    }
+
+    pub async fn add(mut self) -> Result<Added> {
+        // A batch whose first part is at fault is no business of the database's.
+        if self.parts.get(0).await?.is_none() {
+            return Err(broken_off());
+        }
+        let mut undone = Undone::default();
+        loop {
+            let answer = self.add_once().await;
+            if !undone.go_again(&answer).await {
+                return answer;
+            }
+        }
+    }
+
+    async fn add_once(&mut self) -> Result<Added> {
+        let mut transaction = self.pool.begin().await?;
+        match self.write(&mut transaction).await {
+            Ok(added) => transaction.commit().await.map(|()| added),
+            Err(error) => {
+                transaction.roll_back().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn write(&mut self, transaction: &mut Transaction) -> Result<Added> {
+        let count = i64::try_from(self.count).unwrap_or(i64::MAX);
+        let reserve = self.schema.statement(RESERVE, vec![Value::BigInt(count)]);
+        let rows = transaction.fetch(&reserve).await?;
+        let (ids, now): (Option<Vec<i64>>, i64) = match &rows[..] {
+            [row] => (
+                row.try_get("ids").map_err(unreadable)?,
+                row.try_get("now").map_err(unreadable)?,
+            ),
+            _ => return Err(unreadable(sqlx::Error::RowNotFound)),
+        };
+        let Some(ids) = ids else {
+            return self.insert(transaction).await;
+        };
+        let copy = self.schema.statement(COPY, Vec::new());
+        let mut copy = transaction.copy_in(&copy.sql).await?;
+        let any_due = match self.copy(&mut copy, &ids, now).await {
+            Ok(any_due) => any_due,
+            Err(error) => {
+                copy.abort().await?;
+                return Err(error);
+            }
+        };
+        if copy.finish().await? != ids.len() as u64 {
+            return Err(enqueue::others_added());
+        }
+        if any_due {
+            transaction.fetch(&announcement(&self.schema)).await?;
+        }
+        Ok(Added { ids, any_due })
+    }
+
+    /// Sends the rows; returns whether any is due.
+    async fn copy(&mut self, copy: &mut CopyIn<'_>, ids: &[i64], now: i64) -> Result<bool> {
+        let mut rows = CopyText::default();
+        let mut ids = ids.iter();
+        let (mut at, mut any_due) = (0, false);
+        while let Some(part) = self.parts.get(at).await? {
+            any_due = any_due || part.iter().any(NewJob::is_due);
+            for jobs in part.chunks(ROWS) {
+                for (job, &id) in jobs.iter().zip(ids.by_ref()) {
+                    rows.number(Some(id));
+                    job.columns(&mut rows, now);
+                    rows.end_row();
+                }
+                copy.send(rows.as_bytes()).await?;
+                rows.clear();
+            }
+            at += 1;
+        }
+        if ids.len() > 0 {
+            return Err(broken_off());
+        }
+        Ok(any_due)
+    }
+
+    async fn insert(&mut self, transaction: &mut Transaction) -> Result<Added> {
+        let mut at = 0;
+        while self.parts.get(at).await?.is_some() {
+            at += 1;
+        }
+        let jobs: Vec<&NewJob> = self.parts.come.iter().flatten().collect();
+        if jobs.len() != self.count {
+            return Err(broken_off());
+        }
+        let any_due = jobs.iter().any(|job| job.is_due());
+        let statement = enqueue::jobs(&self.schema, &jobs, any_due);
+        let ids = results(&transaction.fetch(&statement).await?)?;
+        if ids.len() != self.count {
+            return Err(enqueue::others_added());
+        }
+        let ids: std::result::Result<_, _> = ids.iter().map(|id| id.parse()).collect();
+        let ids = ids.map_err(|error| unreadable(sqlx::Error::Decode(Box::new(error))))?;
+        Ok(Added { ids, any_due })
+    }
+}
+
+/// The jobs as they come. They are kept, because what the server undoes is sent again.
+struct Parts {
+    /// Each a JSON text.
+    coming: UnboundedReceiver<String>,
+    come: Vec<Vec<NewJob>>,
+}
+
+impl Parts {
+    /// This part, or `None` when all have come.
+    async fn get(&mut self, at: usize) -> Result<Option<&[NewJob]>> {
+        if at == self.come.len() {
+            let Some(part) = self.coming.recv().await else {
+                return Ok(None);
+            };
+            let jobs = serde_json::from_str(&part).map_err(|error| {
+                Error::new(
+                    Code::InvalidArgument,
+                    "a part of a batch was not understood",
+                )
+                .caused_by(error)
+            })?;
+            self.come.push(jobs);
+        }
+        Ok(self.come.get(at).map(Vec::as_slice))
+    }
+}
+
+/// Whoever added the jobs has given it up, or is gone with its environment.
+fn broken_off() -> Error {
+    Error::new(
+        Code::Closed,
+        "the batch was broken off: none of its jobs was added",
+    )
+}
