@@ -77,11 +77,11 @@ class Flat {
       await surround(database.url, counts);
     }
     const rates = await this.#alternate({
-      'an empty table': () => this.#measure(drainOneType, 20_000),
+      'an empty table': () => this.#measure(drainOneType, 50_000),
       ...Object.fromEntries(
         [...databases].map(([name, { url }]) => [
           name,
-          () => this.#measureIn(url, drainOneType, 20_000),
+          () => this.#measureIn(url, drainOneType, 50_000),
         ]),
       ),
     });

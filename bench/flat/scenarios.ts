@@ -1,7 +1,7 @@
 /** What the checks of `--flat` measure in a process of its own. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
-import { countUnfinished, query, settleDown } from '../database.js';
+import { connected, countUnfinished, query, settleDown } from '../database.js';
 import { oneType } from '../peers/index.js';
 import { measureSeeded } from '../scenarios/drain.js';
 import type { Context, Figures, Scenario } from '../scenarios/scenario.js';
@@ -84,9 +84,13 @@ const processes = (name: string, others: number) =>
       await queue.work?.(() => {});
       for (let n = 0; n < others; n++) startProducer();
       await allConnected(url, 1 + others);
+      // What each process does for the first time takes it a while.
+      await peer.seed(url, size.jobs / 5);
+      await untilFinished(url);
+      await settleDown(url);
       await peer.seed(url, size.jobs);
       const addedAt = performance.now();
-      while ((await countUnfinished(peer, url)) > 0) await delay(20);
+      await untilFinished(url);
       const rate = (size.jobs / (performance.now() - addedAt)) * 1000;
       return { rate, deadlocks: (await activityOf(url)).deadlocks };
     },
@@ -96,12 +100,28 @@ const processes = (name: string, others: number) =>
     },
   );
 
+/** To count what is left would slow them down. */
+async function untilFinished(url: string): Promise<void> {
+  await connected(url, async (client) => {
+    await client.query('set enable_seqscan = off; set enable_bitmapscan = off');
+    for (;;) {
+      const { rows } = await client.query(
+        `(select from job_queue where ready_at < 'infinity' order by priority desc, ready_at, id limit 1)
+        union all
+        (select from job_queue where status = 'processing' limit 1)`,
+      );
+      if (rows.length === 0) return;
+      await delay(20);
+    }
+  });
+}
+
 async function allConnected(url: string, count: number): Promise<void> {
   for (;;) {
     const [row] = await query<{ count: number }>(
       url,
       `select count(*)::int from pg_stat_activity
-       where datname = current_database() and query like '%claimed%' and pid <> pg_backend_pid()`,
+       where datname = current_database() and query ~ 'claimed|recovered' and pid <> pg_backend_pid()`,
     );
     if (row && row.count >= count) return;
     await delay(50);

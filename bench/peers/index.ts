@@ -21,9 +21,11 @@ export const fastRemoving = pgBgJobQueue('pg-bg-job-queue, removeOnComplete', re
 /** For the checks of `--flat`: it takes one type of jobs, and looks for them often. */
 export const oneType: Peer = {
   ...pgBgJobQueue('pg-bg-job-queue, one type', { ...fastest, jobType, pollInterval: 20 }),
-  // Through an index, and without those that are due in days.
-  unfinished: `select count(*)::int from job_queue
-    where job_type = '${jobType}' and ready_at < now() + interval '1 hour'`,
+  // Through indexes, and without those that are due in days.
+  unfinished: `select (
+      select count(*) from job_queue
+      where job_type = '${jobType}' and job_type >= '' and ready_at < now() + interval '1 hour'
+    )::int + (select count(*) from job_queue where status = 'processing')::int as count`,
 };
 
 export const bareLoops = [1, 2, 3].map((connections) => bareLoop(connections));
