@@ -68,8 +68,8 @@ describeWith('pgbouncer', 'behind PgBouncer in transaction mode', () => {
       await queue.addJob(job);
       expect(wiretap.take()).toEqual(oneMessage);
       await Promise.all(Array.from({ length: 100 }, () => queue.addJob(job)));
-      // The first, all others, and word of them.
-      expect(wiretap.take().asked).toMatch(/^Q{2,4}$/);
+      // All of them, and word of them, which may come later.
+      expect(wiretap.take().asked).toMatch(/^Q{1,3}$/);
     });
 
     test('what it costs to settle a batch and claim the next', async () => {

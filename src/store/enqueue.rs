@@ -43,20 +43,27 @@ impl NewJob {
 }
 
 /// It reads nothing of the table but the new ids: whoever may insert needs no right to more.
+macro_rules! insert {
+    ($jobs:expr) => {
+        concat!(
+            "insert into {jobs} (job_type, payload, max_attempts, priority, run_at, timeout_ms)
+            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
+                coalesce(timestamptz 'epoch' + job.run_at * interval '1 millisecond', now()),
+                job.timeout_ms
+            from ",
+            $jobs,
+            " as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
+            returning "
+        )
+    };
+}
+
 macro_rules! added {
     ($jobs:expr) => {
         concat!(
-            "with added as (
-                insert into {jobs} (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-                select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
-                    coalesce(timestamptz 'epoch' + job.run_at * interval '1 millisecond', now()),
-                    job.timeout_ms
-                from ",
-            $jobs,
-            " as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-                returning id
-            )
-            select id::text as result from added"
+            "with added as (",
+            insert!($jobs),
+            "id) select id::text as result from added"
         )
     };
 }
@@ -118,7 +125,7 @@ fn one_job(schema: &Schema, job: &NewJob, announced: bool) -> Statement {
     let template = if announced {
         announced!(one!())
     } else {
-        added!(one!())
+        concat!(insert!(one!()), "id::text as result")
     };
     let values = vec![
         job.job_type.as_str().into(),

@@ -1,10 +1,11 @@
 //! Every statement that is sent to Postgres once the tables exist: one verb a file, its SQL beside
 //! the function that gives it its values.
 //!
-//! There are two kinds. An [`Operation`] is what a user asks for; it can be given its values as text
+//! There are three kinds. An [`Operation`] is what a user asks for; it can be given its values as text
 //! alone and answers rows of one text column named `result`, so that the same statement can run on this
-//! queue's own connections and on whatever client the caller's transaction is in. [`Worker`] is what the engine
-//! does; it runs on this queue's own connections only.
+//! queue's own connections and on whatever client the caller's transaction is in. A batch is a transaction
+//! that copies many jobs, and [`Worker`] is what the engine does; both run on this queue's own connections
+//! only.
 
 mod batch;
 mod cancel;
