@@ -40,6 +40,7 @@ const byPriority = 'job_queue_ready';
 const byType = 'job_queue_ready_by_type';
 const byStatus = 'job_queue_by_status';
 const byLease = 'job_queue_leases';
+const pending = 'job_queue_pending';
 /** What runs, in the fixture. */
 const running = 310;
 
@@ -121,9 +122,15 @@ const operations: Record<string, Operation> = {
     rows: 1100,
     buffers: 1300,
   },
+  'getJobsByStatus, of what waits': {
+    run: (queue) => queue.getJobsByStatus('pending', 100, 1000),
+    indexes: [pending],
+    rows: 1100,
+    buffers: 1300,
+  },
   getAllJobs: {
     run: (queue) => queue.getAllJobs(100, 50),
-    indexes: [byStatus, byLease],
+    indexes: [byStatus, byLease, pending],
     // So many of each status, what it takes to find each status, and what runs.
     rows: 4 * 152 + running,
     sorted: 4 * 150 + running,

@@ -72,9 +72,13 @@ create index if not exists job_queue_ready_by_type on job_queue (job_type, prior
 -- What runs, in the order in which its leases end.
 create index if not exists job_queue_leases on job_queue (lease_expires_at)
   where status = 'processing';
+-- The lists of what waits, newest first: without the status in its key, which would make it twice as dear to
+-- add a job to it.
+create index if not exists job_queue_pending on job_queue (created_at, id)
+  where status = 'pending';
 -- The lists of all other jobs, newest first, and the clean-up, oldest first.
 create index if not exists job_queue_by_status on job_queue (status, created_at, id)
-  where status <> 'processing';
+  where status <> 'pending' and status <> 'processing';
 
 drop index if exists idx_job_queue_status;
 drop index if exists idx_job_queue_next_attempt;
@@ -88,6 +92,7 @@ create index if not exists idx_job_queue_run_at on job_queue (run_at);
 create index if not exists idx_job_queue_priority on job_queue (priority);
 
 drop index if exists job_queue_by_status;
+drop index if exists job_queue_pending;
 drop index if exists job_queue_leases;
 drop index if exists job_queue_ready_by_type;
 drop index if exists job_queue_ready;

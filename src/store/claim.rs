@@ -7,8 +7,8 @@
 //! and stops when it has enough.
 //!
 //! Statistics are always wrong about a queue, so the planner is left no choice of indexes: each but the
-//! primary key has a condition (`ready_at < 'infinity'`, `job_type >= ''`, `status <> 'processing'`) which
-//! only the statements say that are made for it.
+//! primary key has a condition (`ready_at < 'infinity'`, `job_type >= ''`, `status = 'pending'`, ...) which only
+//! the statements say that are made for it.
 //!
 //! `for update skip locked` in the innermost query locks row by row, as they are read: what another
 //! worker is claiming is passed over without a wait, and nothing is locked that is not taken.

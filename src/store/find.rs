@@ -42,7 +42,7 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
     )
 }
 
-/// What runs is in an index of its own, in another order: it is not much.
+/// What waits is in an index of its own, and what runs, in another order: it is not much.
 macro_rules! listed {
     ($condition:literal) => {
         concat!(
@@ -63,8 +63,9 @@ macro_rules! listed {
 
 pub fn jobs_by_status(schema: &Schema, status: &str, limit: i64, offset: i64) -> Statement {
     let template = match status {
+        "pending" => listed!("status = 'pending'"),
         "processing" => listed!("status = 'processing'"),
-        _ => listed!("status <> 'processing'"),
+        _ => listed!("status <> 'pending' and status <> 'processing'"),
     };
     schema.statement(
         template,
@@ -77,16 +78,20 @@ pub fn jobs_by_status(schema: &Schema, status: &str, limit: i64, offset: i64) ->
 }
 
 /// Steps from status to status through the index that serves the lists by status, and merges what
-/// each has to offer with what runs: no index of its own, and no walk through the table.
+/// each has to offer with what waits and what runs: no index of its own, and no walk through the table.
 pub fn all_jobs(schema: &Schema, limit: i64, offset: i64) -> Statement {
     schema.statement(
         concat!(
             "with recursive status (name) as (
-                (select status from {jobs} where status <> 'processing' order by status limit 1)
+                (
+                    select status from {jobs}
+                    where status <> 'pending' and status <> 'processing' order by status limit 1
+                )
                 union all
                 select (
                     select next.status from {jobs} next
-                    where next.status > status.name and next.status <> 'processing'
+                    where next.status > status.name
+                        and next.status <> 'pending' and next.status <> 'processing'
                     order by next.status limit 1
                 )
                 from status where status.name is not null
@@ -97,10 +102,17 @@ pub fn all_jobs(schema: &Schema, limit: i64, offset: i64) -> Statement {
                 select newest.* from (
                     select newest.* from status cross join lateral (
                         select * from {jobs} job
-                        where job.status = status.name and job.status <> 'processing'
+                        where job.status = status.name
+                            and job.status <> 'pending' and job.status <> 'processing'
                         order by job.created_at desc, job.id desc
                         limit $1::text::bigint + $2::text::bigint
                     ) newest
+                    union all
+                    (
+                        select * from {jobs} job where job.status = 'pending'
+                        order by job.created_at desc, job.id desc
+                        limit $1::text::bigint + $2::text::bigint
+                    )
                     union all
                     select * from {jobs} where status = 'processing'
                 ) newest
