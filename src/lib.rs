@@ -10,6 +10,8 @@
 
 mod backoff;
 #[cfg(feature = "database")]
+mod begun;
+#[cfg(feature = "database")]
 pub mod connect;
 pub mod error;
 #[cfg(feature = "node")]

@@ -141,7 +141,8 @@ async function waitingStatement(url: string): Promise<{ pid: number; query: stri
     const [waiting] = await query<{ pid: number; query: string }>(
       url,
       `select pid, query from pg_stat_activity
-       where application_name = $1 and wait_event_type = 'Lock'`,
+       where application_name = $1 and wait_event_type = 'Lock'
+         and query ~ 'settled' and query ~ 'claimed'`,
       [applicationName],
     );
     if (waiting) return waiting;

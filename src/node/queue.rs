@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use napi::bindgen_prelude::Function;
+use napi::bindgen_prelude::{Env, Function, PromiseRaw, within_runtime_if_available};
 use napi_derive::napi;
 use serde::Serialize;
 
@@ -11,10 +11,15 @@ use super::error::{Result, invalid, to_json, to_napi};
 use super::password::Passwords;
 use super::processor::{NativeProcessor, ProcessorSettings};
 use super::settings::ConnectionSettings;
+use crate::begun::begun;
 use crate::connect::{Heard, Listener, Pool, Schema};
 use crate::error::Error;
 use crate::processor::{Engines, Recovery, UsualDurations};
 use crate::store::{CHANNEL, LeaseCursor, NewJob, Notice, Operation, Table};
+
+/// So much text, in bytes, is sent to Postgres from the thread of JavaScript, which is sooner; more would keep
+/// that from its other work.
+const FEW: usize = 16 * 1024;
 
 #[napi]
 pub struct NativeQueue {
@@ -74,15 +79,24 @@ impl NativeQueue {
 
     /// Adds jobs (JSON), each for itself; resolves to JSON: of each its id, or its error.
     #[napi]
-    pub async fn add_each(&self, jobs: String) -> Result<String> {
-        let jobs: Vec<NewJob> = serde_json::from_str(&jobs).map_err(invalid)?;
-        let any_due = jobs.iter().any(NewJob::is_due);
-        let answers = self.table.add_each(jobs).await;
-        if any_due && answers.iter().any(std::result::Result::is_ok) {
-            tell(&self.engines, Notice::Ready);
+    pub fn add_each<'env>(&self, env: &'env Env, jobs: String) -> Result<PromiseRaw<'env, String>> {
+        let (table, engines) = (self.table.clone(), self.engines.clone());
+        let few = jobs.len() <= FEW;
+        let adding = async move {
+            let jobs: Vec<NewJob> = serde_json::from_str(&jobs).map_err(invalid)?;
+            let any_due = jobs.iter().any(NewJob::is_due);
+            let answers = table.add_each(jobs).await;
+            if any_due && answers.iter().any(std::result::Result::is_ok) {
+                tell(&engines, Notice::Ready);
+            }
+            let answers: Vec<_> = answers.into_iter().map(Answer::from).collect();
+            Ok(to_json(&answers))
+        };
+        if few {
+            env.spawn_future(within_runtime_if_available(|| begun(adding)))
+        } else {
+            env.spawn_future(adding)
         }
-        let answers: Vec<_> = answers.into_iter().map(Answer::from).collect();
-        Ok(to_json(&answers))
     }
 
     /// Begins to add so many jobs, all or none.

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::enqueue::{self, NewJob};
 use super::notify::{Announcements, announcement};
 use super::table::fetch_results;
+use crate::begun::begun;
 use crate::connect::{Pool, Schema};
 use crate::error::{Code, Error, Result};
 
@@ -94,7 +95,7 @@ impl Enqueuer {
             if limit.is_some_and(|limit| asked.elapsed() >= limit) && self.withdraw(ticket) {
                 return all_failed(self.pool.timed_out());
             }
-            self.send_on_another();
+            self.start_sender(self.pool.max_connections());
         }
     }
 
@@ -107,23 +108,21 @@ impl Enqueuer {
             jobs,
             added,
         });
-        if state.senders == 0 {
-            self.start_sender(&mut state);
-        }
+        drop(state);
+        self.start_sender(1);
         ticket
     }
 
-    fn send_on_another(self: &Arc<Self>) {
+    /// Starts to send, unless so many do already.
+    fn start_sender(self: &Arc<Self>, most: usize) {
         let mut state = self.lock();
-        if state.senders < self.pool.max_connections() {
-            self.start_sender(&mut state);
+        if state.senders >= most {
+            return;
         }
-    }
-
-    fn start_sender(self: &Arc<Self>, state: &mut State) {
         state.senders += 1;
+        drop(state);
         let enqueuer = self.clone();
-        tokio::spawn(async move {
+        tokio::spawn(begun(async move {
             loop {
                 // Here, and not beside the inserts: word of them is not worth another connection.
                 enqueuer.announce().await;
@@ -132,7 +131,7 @@ impl Enqueuer {
                     None => return,
                 }
             }
-        });
+        }));
     }
 
     /// Whether the group has not been sent yet.
@@ -181,10 +180,7 @@ impl Enqueuer {
         let enqueuer = self.clone();
         tokio::spawn(async move {
             sleep_until(at).await;
-            let mut state = enqueuer.lock();
-            if state.senders == 0 {
-                enqueuer.start_sender(&mut state);
-            }
+            enqueuer.start_sender(1);
         });
     }
 
