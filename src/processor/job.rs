@@ -91,6 +91,8 @@ pub struct Exchanged {
     /// In the order in which they are to run.
     pub claimed: Vec<ClaimedJob>,
     pub lost: Vec<LostJob>,
+    /// How long the store searched until it found the first job; `None` if there was none.
+    pub searched: Option<Duration>,
 }
 
 /// What became of jobs whose workers were lost.

@@ -235,15 +235,14 @@ macro_rules! claimed {
             " else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.found_at, job.job_type,
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
                     job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )"
         )
     };
 }
 
-/// What was claimed, and how long it took to find the first of it. The parts of a union are run in their
-/// order: the last is read when all is done.
+/// What was claimed, and after how many microseconds it was found.
 macro_rules! claimed_rows {
     () => {
         "select id::bigint, run_no, fate, job_type,
@@ -254,13 +253,7 @@ macro_rules! claimed_rows {
                 timeout_ms::bigint,
                 case when isfinite(ready_at) then
                     (extract(epoch from ready_at) * 1000000)::bigint end as ready_at,
-                null::bigint as searched
-            from claimed
-            union all
-            select null, null, 'searched', null, null, null, null, null, null, null, null,
-                (extract(
-                    epoch from coalesce((select min(found_at) from claimed), clock_timestamp())
-                ) * 1000000)::bigint - (select began_at from lane limit 1)"
+                (date_part('epoch', found_at) * 1000000)::bigint - began_at as searched"
     };
 }
 
@@ -275,7 +268,7 @@ macro_rules! claim {
             claimed!($due!("$1", $($values),+), "$2", "$3"),
             " ",
             claimed_rows!(),
-            " from (select set_config('synchronous_commit', 'off', true)) unflushed"
+            ", (select set_config('synchronous_commit', 'off', true)) as unflushed from claimed"
         )
     };
 }
@@ -306,7 +299,8 @@ macro_rules! exchange {
             from settled_rows
             union all
             ",
-            claimed_rows!()
+            claimed_rows!(),
+            " from claimed"
         )
     };
 }

@@ -73,8 +73,10 @@ impl Look {
 /// What a look brought.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// How long the server searched until it found the first job, or that there is none.
-    pub searched: Duration,
+    /// How long the server searched until it found the first job; `None` if there is none.
+    pub searched: Option<Duration>,
+    /// How long the answer took.
+    pub took: Duration,
     /// The last of those claimed in each lane.
     pub last: HashMap<i32, Position>,
 }
@@ -84,7 +86,7 @@ struct State {
     lanes: HashMap<i32, Lane>,
     /// How long the last looks from the beginning searched.
     wasted: [Duration; SAMPLES],
-    next_sample: usize,
+    last_sample: usize,
     /// Until then the beginning is spared.
     spared_until: Option<Instant>,
     /// Grows with every look from the beginning that has been answered. What was sent before, and is
@@ -122,9 +124,14 @@ impl Cursor {
         }
         if look.is_from_beginning() {
             state.generation += 1;
-            let sample = state.next_sample;
-            state.wasted[sample] = seen.searched.saturating_sub(FREE);
-            state.next_sample = (sample + 1) % SAMPLES;
+            let last = state.last_sample;
+            // The server does not tell how long it searched in vain; the way to it takes its time, too.
+            let searched = seen
+                .searched
+                .unwrap_or(seen.took.min(state.wasted[last] + FREE));
+            state.last_sample = (last + 1) % SAMPLES;
+            let sample = state.last_sample;
+            state.wasted[sample] = searched.saturating_sub(FREE);
             let wasted = state.wasted.iter().min().copied().unwrap_or_default();
             state.spared_until = Some(now + wasted.saturating_mul(SPARED).min(LONGEST));
         }
@@ -162,7 +169,8 @@ mod tests {
     fn seen(searched: Duration, priority: i32, id: i64) -> Seen {
         let position = Position { ready_at: 7, id };
         Seen {
-            searched,
+            searched: Some(searched),
+            took: SLOW,
             last: HashMap::from([(priority, position)]),
         }
     }
@@ -216,6 +224,29 @@ mod tests {
                 .look(soon + Duration::from_secs(2))
                 .is_from_beginning()
         );
+    }
+
+    #[test]
+    fn a_look_in_vain_is_as_slow_as_the_last_one_that_found_something_or_faster() {
+        let now = Instant::now();
+        let in_vain = |took| Seen {
+            took,
+            ..Seen::default()
+        };
+        let far_away = Cursor::default();
+        for _ in 0..10 {
+            far_away.looked(&far_away.look(now), &in_vain(SLOW), now);
+            far_away.looked(&far_away.look(now), &seen(FREE, 0, 1), now);
+            assert!(far_away.look(now).is_from_beginning());
+        }
+        let cursor = slowed(now, 8);
+        let later = now + LONGEST;
+        for (took, is_slow) in [(SLOW * 2, true), (FREE, false)] {
+            assert!(cursor.look(later).is_from_beginning());
+            cursor.looked(&cursor.look(later), &in_vain(took), later);
+            assert_eq!(!cursor.look(later).is_from_beginning(), is_slow);
+            cursor.go_back();
+        }
     }
 
     #[test]

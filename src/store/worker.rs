@@ -1,6 +1,7 @@
 //! The job table as one processor sees it.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,10 +64,17 @@ impl Worker {
         };
         let remove = self.remove_on_complete;
         let statement = claim::statement(&self.schema, outcomes, remove, &claim, look);
+        let asked = Instant::now();
         let rows = self.fetch(statement).await?;
-        let (exchanged, seen) = read_exchanged(&rows).map_err(unreadable)?;
+        let (exchanged, last) = read_exchanged(&rows).map_err(unreadable)?;
         if limit > 0 && only.is_none() {
-            self.cursor.looked(look, &seen, Instant::now());
+            let now = Instant::now();
+            let seen = Seen {
+                searched: exchanged.searched,
+                took: now - asked,
+                last,
+            };
+            self.cursor.looked(look, &seen, now);
         }
         Ok(exchanged)
     }
@@ -175,23 +183,25 @@ fn read_run(row: &PgRow) -> std::result::Result<Run, sqlx::Error> {
     })
 }
 
-/// What an exchange brought, and what it saw on its way.
+/// What an exchange brought, and where in each lane that ends.
 pub(super) fn read_exchanged(
     rows: &[PgRow],
-) -> std::result::Result<(Exchanged, Seen), sqlx::Error> {
+) -> std::result::Result<(Exchanged, HashMap<i32, Position>), sqlx::Error> {
     let mut exchanged = Exchanged::default();
-    let mut seen = Seen::default();
+    let mut last = HashMap::new();
     let mut claimed: Vec<(Option<i64>, ClaimedJob)> = Vec::new();
     for row in rows {
         let fate = row.try_get::<&str, _>("fate")?;
-        if fate == "searched" {
-            let searched: i64 = row.try_get("searched")?;
-            seen.searched = Duration::from_micros(searched.try_into().unwrap_or(0));
+        let run = read_run(row)?;
+        if fate == "settled" {
+            exchanged.settled.push(run);
             continue;
         }
-        let run = read_run(row)?;
+        let searched: i64 = row.try_get("searched")?;
+        let searched = Duration::from_micros(searched.try_into().unwrap_or(0));
+        let first = exchanged.searched.get_or_insert(searched);
+        *first = searched.min(*first);
         match fate {
-            "settled" => exchanged.settled.push(run),
             "failed" => exchanged.lost.push(LostJob {
                 id: run.id,
                 job_type: row.try_get("job_type")?,
@@ -216,9 +226,9 @@ pub(super) fn read_exchanged(
     for (ready_at, job) in &claimed {
         if let &Some(ready_at) = ready_at {
             let id = job.run.id;
-            seen.last.insert(job.priority, Position { ready_at, id });
+            last.insert(job.priority, Position { ready_at, id });
         }
     }
     exchanged.claimed = claimed.into_iter().map(|(_, job)| job).collect();
-    Ok((exchanged, seen))
+    Ok((exchanged, last))
 }

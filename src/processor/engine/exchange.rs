@@ -3,12 +3,19 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Engine, Mode};
 use crate::error::{Code, Error, Result};
 use crate::processor::{End, Exchanged, Handlers, Outcome, Recovery, Run, Store};
+
+/// A claim that searches for so long before it finds a job passes over jobs that others are about to claim, and
+/// whoever comes next over its own: workers that are many for the processors of the server hinder each other.
+const CROWDED: Duration = Duration::from_millis(4);
+/// For so long a worker then claims once at a time.
+const MAKE_WAY: Duration = Duration::from_secs(1);
 
 /// What an exchange was sent with, to be taken up again if it fails.
 pub(super) struct SentExchange {
@@ -37,7 +44,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     pub(super) fn begin_exchanges(&mut self) {
         let now = Instant::now();
-        while self.exchange_after <= now && self.exchanges.len() < self.settings.exchanges {
+        let most = if now < self.crowded_until {
+            1
+        } else {
+            self.settings.exchanges
+        };
+        while self.exchange_after <= now && self.exchanges.len() < most {
             let claimable = self.claim_limit(now);
             let due = if self.next_claim <= now { claimable } else { 0 };
             // What comes up during a round trip travels with the next, unless it fills one.
@@ -104,6 +116,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         // A full answer means that there is more, a short one that the rest is not due yet.
         let full = found >= sent.limit;
         let now = Instant::now();
+        if exchanged.searched.is_some_and(|took| took >= CROWDED) {
+            self.crowded_until = now + MAKE_WAY;
+        }
         self.next_claim = if full || self.woken {
             now
         } else {

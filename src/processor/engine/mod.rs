@@ -80,6 +80,8 @@ pub struct Engine<S, H> {
     settings: Settings,
     mode: Mode,
     commands: mpsc::UnboundedReceiver<Command>,
+    /// Every handle is gone: nobody is left to end the runs.
+    alone: bool,
     /// Dropped when the engine ends, which is what [`Handle::finished`] waits for.
     _ended: watch::Sender<()>,
 
@@ -107,6 +109,8 @@ pub struct Engine<S, H> {
     next_claim: Instant,
     /// Jobs may have become due after the claims under way have looked.
     woken: bool,
+    /// Until then others are in the way: see [`exchange`].
+    crowded_until: Instant,
     /// After a failure: not to be tried again before.
     exchange_after: Instant,
     extend_after: Instant,
@@ -141,6 +145,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             settings,
             mode,
             commands,
+            alone: false,
             _ended: ended_sender,
             waiting: VecDeque::new(),
             moved_at: now,
@@ -155,6 +160,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             rechecking: None,
             next_claim: now,
             woken: false,
+            crowded_until: now,
             exchange_after: now,
             extend_after: now,
             backoff: Backoff::default(),
@@ -216,10 +222,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         tokio::select! {
             // What has ended is seen before what comes next, so that it travels along.
             biased;
-            command = self.commands.recv() => match command {
+            command = self.commands.recv(), if !self.alone => match command {
                 Some(command) => self.obey(command),
-                // Every handle is gone: nobody is left to end the runs.
-                None => self.hand_back(Code::LeaseLost, STOPPED),
+                None => {
+                    self.alone = true;
+                    self.hand_back(Code::LeaseLost, STOPPED);
+                }
             },
             Some((sent, reply)) = self.exchanges.next() => self.exchanged(sent, reply),
             reply = reply_to(&mut self.extension) => self.extended(reply),

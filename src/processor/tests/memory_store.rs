@@ -4,6 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -137,6 +139,11 @@ pub struct MemoryStore {
     rows: Mutex<BTreeMap<i64, Row>>,
     /// What the next round trips fail with; the last one stays.
     outage: Mutex<Option<Error>>,
+    /// How long each claim says that it searched.
+    pub searched: Option<Duration>,
+    under_way: AtomicUsize,
+    /// The most exchanges that were under way at a time.
+    pub at_once: AtomicUsize,
     /// One line a round trip, of those that reached the table.
     pub trips: Mutex<Vec<String>>,
 }
@@ -372,10 +379,8 @@ impl MemoryStore {
     fn note(&self, trip: String) {
         self.trips.lock().unwrap().push(trip);
     }
-}
 
-impl Store for MemoryStore {
-    async fn exchange(
+    async fn exchange_alone(
         &self,
         outcomes: Vec<Outcome>,
         limit: usize,
@@ -387,10 +392,26 @@ impl Store for MemoryStore {
             Some(types) if !types.iter().any(|job_type| job_type == "job") => 0,
             _ => limit,
         };
-        let exchanged = self.settle_and_claim(&outcomes, limit)?;
+        let mut exchanged = self.settle_and_claim(&outcomes, limit)?;
+        exchanged.searched = self.searched;
         self.note(format!("settle {} claim {limit}", outcomes.len()));
         sleep(ROUND_TRIP / 2).await;
         Ok(exchanged)
+    }
+}
+
+impl Store for MemoryStore {
+    async fn exchange(
+        &self,
+        outcomes: Vec<Outcome>,
+        limit: usize,
+        only: Option<Vec<String>>,
+    ) -> Result<Exchanged> {
+        let under_way = self.under_way.fetch_add(1, Relaxed) + 1;
+        self.at_once.fetch_max(under_way, Relaxed);
+        let exchanged = self.exchange_alone(outcomes, limit, only).await;
+        self.under_way.fetch_sub(1, Relaxed);
+        exchanged
     }
 
     async fn recover(&self) -> Result<Recovered> {

@@ -238,6 +238,36 @@ async fn fast_jobs_are_claimed_ahead_in_whole_batches() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_nobody_holds_hands_back_what_it_has_and_ends() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(1), Mode::Background, 3);
+    rig.next().await;
+    let Rig {
+        store,
+        handle,
+        engine,
+        ..
+    } = rig;
+    // While it looks for more.
+    handle.wake();
+    drop(handle);
+    engine.await.unwrap().unwrap();
+    assert_eq!(store.count(&Status::Pending), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_that_are_in_each_others_way_claim_once_at_a_time() {
+    for (searched, at_once) in [(3, 2), (4, 1)] {
+        let mut store = MemoryStore::with_jobs(1_000);
+        store.searched = Some(Duration::from_millis(searched));
+        let mut rig = Rig::new(store, Mode::Background, 40);
+        run_fast(&mut rig, 40).await;
+        rig.store.at_once.store(0, Ordering::Relaxed);
+        run_fast(&mut rig, 500).await;
+        assert_eq!(rig.store.at_once.load(Ordering::Relaxed), at_once);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_claimed_ahead_does_not_wait_behind_slow_jobs() {
     let mut rig = Rig::new(MemoryStore::with_jobs(1_000), Mode::Background, 2);
     run_fast(&mut rig, 500).await;
