@@ -203,6 +203,7 @@ impl NativeProcessor {
                 lease: ms(settings.lease_ms),
                 cursor: Arc::default(),
                 lease_cursor: queue.lease_cursor.clone(),
+                proven: queue.proven.clone(),
                 thorough: true,
             },
             handlers: Arc::new(JsHandlers { notify }),

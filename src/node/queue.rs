@@ -1,6 +1,7 @@
 //! A queue: its connections, and what runs on them.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use napi::bindgen_prelude::{Env, Function, PromiseRaw, within_runtime_if_available};
 use napi_derive::napi;
@@ -32,6 +33,7 @@ pub struct NativeQueue {
     pub(super) usual: Arc<UsualDurations>,
     pub(super) recovery: Arc<Recovery>,
     pub(super) lease_cursor: Arc<LeaseCursor>,
+    pub(super) proven: Arc<AtomicBool>,
 }
 
 #[napi]
@@ -60,6 +62,7 @@ impl NativeQueue {
             usual: Arc::default(),
             recovery: Arc::default(),
             lease_cursor: Arc::default(),
+            proven: Arc::default(),
         })
     }
 

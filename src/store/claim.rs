@@ -314,6 +314,9 @@ pub struct Claim<'a> {
     pub lease_ms: i64,
     /// The types of the jobs; `None` is all.
     pub types: Option<&'a [String]>,
+    /// Whether to claim by the statement that settles as well, though there is nothing to settle: a role that
+    /// may not settle is refused it.
+    pub proving: bool,
 }
 
 impl Claim<'_> {
@@ -339,7 +342,7 @@ pub fn statement(
     claim: &Claim<'_>,
     look: &Look,
 ) -> Statement {
-    if outcomes.is_empty() {
+    if outcomes.is_empty() && !claim.proving {
         let template = match claim.types {
             None => claim_or_behind!(due, look),
             Some([_]) => claim_or_behind!(due_of_type, look),

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::Row;
@@ -36,6 +37,8 @@ pub struct Worker {
     pub remove_on_complete: bool,
     pub cursor: Arc<Cursor>,
     pub lease_cursor: Arc<LeaseCursor>,
+    /// Whether the queue's role is known to have the rights to settle, so that no job runs in vain.
+    pub proven: Arc<AtomicBool>,
     /// Whether to look behind the cursors before nothing is said to be due. Who polls need not: what is
     /// there is found later.
     pub thorough: bool,
@@ -61,11 +64,15 @@ impl Worker {
             worker_id: &self.id,
             lease_ms: self.lease_ms(),
             types: only.as_ref().or(self.job_types.as_ref()).map(Vec::as_slice),
+            proving: !self.proven.load(Ordering::Relaxed),
         };
         let remove = self.remove_on_complete;
         let statement = claim::statement(&self.schema, outcomes, remove, &claim, look);
         let asked = Instant::now();
         let rows = self.fetch(statement).await?;
+        if claim.proving && limit > 0 {
+            self.proven.store(true, Ordering::Relaxed);
+        }
         let (exchanged, last) = read_exchanged(&rows).map_err(unreadable)?;
         if limit > 0 && only.is_none() {
             let now = Instant::now();

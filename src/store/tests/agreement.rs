@@ -141,6 +141,7 @@ impl Server {
                     worker_id: "story",
                     lease_ms: lease_ms(),
                     types: (*count > 0).then_some(&types[..*count]),
+                    proving: false,
                 };
                 let mut outcomes = outcomes.clone();
                 for outcome in &mut outcomes {

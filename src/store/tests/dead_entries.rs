@@ -27,6 +27,7 @@ async fn pages_of_claim(
         worker_id: "worker",
         lease_ms: 30_000,
         types,
+        proving: false,
     };
     let claim = claim::statement(&schema, Vec::new(), false, &five, look);
     let claim = claim.with_literals().ok_or(sqlx::Error::RowNotFound)?;
