@@ -234,8 +234,9 @@ async fn exchange<S: Store>(
     let mut exchanged = store.exchange(outcomes, limit, only.clone()).await?;
     let found = exchanged.claimed.len() + exchanged.lost.len();
     let rest = limit.saturating_sub(found);
-    let due = recovery.is_due(Instant::now(), found > 0) || (ends && rest > 0);
-    if limit == 0 || !due {
+    // What only settles does not ask, and must not take the turn of what does.
+    let due = || recovery.is_due(Instant::now(), found > 0) || (ends && rest > 0);
+    if limit == 0 || !due() {
         return Ok(exchanged);
     }
     // What was claimed is to be run, whatever becomes of this; what is wrong, the next exchange will say.
