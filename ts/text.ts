@@ -1,7 +1,8 @@
 /** What Postgres can store as text, and how to make any text so. */
 
-const LONE_SURROGATE = /\p{Surrogate}/u;
-const LONE_SURROGATES = /\p{Surrogate}/gu;
+/** With the flag `u`, a pair is one character, and not in this range. */
+const LONE_SURROGATE = /[\ud800-\udfff]/u;
+const LONE_SURROGATES = /[\ud800-\udfff]/gu;
 const REPLACEMENT = '\ufffd';
 
 /** Whether Postgres can store the text: no `\u0000`, and no surrogate without its other half. */

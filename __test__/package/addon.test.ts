@@ -15,15 +15,15 @@ const attempt = `
     (error) => console.log(JSON.stringify([error.name, error.code, error.message])),
   );`;
 
-/** A process that takes itself for another platform's, with an `ldd` or without. */
-const disguised = (platform: string, arch: string, libc?: { ldd?: string; glibc?: string }) => `
+/** A process that takes itself for another platform's, its loader named in Node.js's own file or not. */
+const disguised = (platform: string, arch: string, libc?: { loader?: string; glibc?: string }) => `
   Object.defineProperty(process, 'platform', { value: '${platform}' });
   Object.defineProperty(process, 'arch', { value: '${arch}' });
   const fs = require('node:fs');
-  const { readFileSync } = fs;
-  fs.readFileSync = (file, ...options) =>
-    readFileSync(file === '/usr/bin/ldd' ? __dirname + '/${libc?.ldd === undefined ? 'no-' : ''}ldd' : file, ...options);
-  ${libc?.ldd === undefined ? '' : `fs.writeFileSync(__dirname + '/ldd', '${libc.ldd}');`}
+  const { openSync } = fs;
+  const node = __dirname + '/node';
+  fs.writeFileSync(node, ${JSON.stringify(`\x7fELF${'\0'.repeat(600)}${libc?.loader ?? ''}\0`)});
+  fs.openSync = (file, ...options) => openSync(file === process.execPath ? node : file, ...options);
   process.report.getReport = () => ({ header: { glibcVersionRuntime: ${JSON.stringify(libc?.glibc)} } });`;
 
 const app = useApp({
@@ -32,7 +32,7 @@ const app = useApp({
     'bundled/app.cjs': `const { initJobQueue } = require('../bundled.cjs');${attempt}`,
     'musl.cjs': disguised('linux', 'x64'),
     'alpine.cjs': disguised('linux', 'x64', {
-      ldd: 'exec /lib/ld-musl-x86_64.so.1',
+      loader: '/lib/ld-musl-x86_64.so.1',
       glibc: '2.38',
     }),
     'windows.cjs': disguised('win32', 'x64'),

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 
 /** Where a platform's binary is: the file `file` of the package `name`. */
 export interface PlatformPackage {
@@ -17,15 +17,24 @@ export function platformPackage(platform: string): PlatformPackage {
   return { name: `pg-bg-job-queue-${platform}`, file: `pg-bg-job-queue.${platform}.node` };
 }
 
-/** A report takes a hundred times as long as a file, and may not be had without the network. */
-const usesMusl = (): boolean => lddIsMusl() ?? reportIsMusl() ?? false;
+/** A report takes a hundred times as long as a file's beginning, and may not be had without the network. */
+const usesMusl = (): boolean => interpreterIsMusl() ?? reportIsMusl() ?? false;
 
-/** A shell script that names its library, in glibc's case as in musl's. Slim images may lack it. */
-function lddIsMusl(): boolean | undefined {
+/** So much of a program names, by all linkers that Node.js is built with, the C library's loader. */
+const BEGINNING = 2048;
+
+/** What loads Node.js itself, as its ELF file has it: `/lib64/ld-linux-x86-64.so.2`, `/lib/ld-musl-x86_64.so.1`. */
+function interpreterIsMusl(): boolean | undefined {
   try {
-    const script = readFileSync('/usr/bin/ldd', 'latin1');
-    if (script.includes('musl')) return true;
-    return script.includes('GNU C Library') ? false : undefined;
+    const beginning = Buffer.alloc(BEGINNING);
+    const file = openSync(process.execPath, 'r');
+    try {
+      readSync(file, beginning, 0, BEGINNING, 0);
+    } finally {
+      closeSync(file);
+    }
+    if (beginning.includes('/ld-musl-')) return true;
+    return beginning.includes('/ld-linux-') ? false : undefined;
   } catch {
     return undefined;
   }

@@ -16,6 +16,8 @@ export interface FilledPlace extends Place {
 /** The place of the payload itself. Its key is the one that `JSON.stringify` hands to `toJSON`. */
 export const ROOT: Place = { parent: null, key: '' };
 
+/** Not a literal: V8 would look Unicode's categories up when it reads this file, which takes it half a millisecond. */
+const IDENTIFIER = String.raw`^[\p{ID_Start}$_][\p{ID_Continue}$]*$`;
 const LONGEST_KEY = 40;
 const SHOWN_AT_THE_START = 4;
 const SHOWN_AT_THE_END = 8;
@@ -34,9 +36,7 @@ function segment(key: string | number): string {
   if (typeof key === 'number') return `[${key}]`;
   const shown = clip(key, LONGEST_KEY);
   // JSON.stringify also escapes what a log could not show: control characters, lone surrogates.
-  return /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(shown)
-    ? `.${shown}`
-    : `[${JSON.stringify(shown)}]`;
+  return new RegExp(IDENTIFIER, 'u').test(shown) ? `.${shown}` : `[${JSON.stringify(shown)}]`;
 }
 
 /**
