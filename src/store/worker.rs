@@ -18,7 +18,7 @@ use super::{cancel, claim, complete, extend};
 use crate::connect::{Pool, Schema, Statement};
 use crate::error::Result;
 use crate::processor::{
-    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Settled, Store,
+    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Search, Settled, Store,
 };
 
 /// How long to wait for an answer, however short a lease is.
@@ -77,7 +77,7 @@ impl Worker {
         if limit > 0 && only.is_none() {
             let now = Instant::now();
             let seen = Seen {
-                searched: exchanged.searched,
+                searched: exchanged.search.map(|search| search.first),
                 took: now - asked,
                 last,
             };
@@ -206,8 +206,12 @@ pub(super) fn read_exchanged(
         }
         let searched: i64 = row.try_get("searched")?;
         let searched = Duration::from_micros(searched.try_into().unwrap_or(0));
-        let first = exchanged.searched.get_or_insert(searched);
-        *first = searched.min(*first);
+        let search = exchanged.search.get_or_insert(Search {
+            first: searched,
+            last: searched,
+        });
+        search.first = searched.min(search.first);
+        search.last = searched.max(search.last);
         match fate {
             "failed" => exchanged.lost.push(LostJob {
                 id: run.id,

@@ -3,19 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Engine, Mode};
 use crate::error::{Code, Error, Result};
 use crate::processor::{End, Exchanged, Handlers, Outcome, Recovery, Run, Store};
-
-/// A claim that searches for so long before it finds a job passes over jobs that others are about to claim, and
-/// whoever comes next over its own: workers that are many for the processors of the server hinder each other.
-const CROWDED: Duration = Duration::from_millis(4);
-/// For so long a worker then claims once at a time.
-const MAKE_WAY: Duration = Duration::from_secs(1);
 
 /// What an exchange was sent with, to be taken up again if it fails.
 pub(super) struct SentExchange {
@@ -44,7 +37,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     pub(super) fn begin_exchanges(&mut self) {
         let now = Instant::now();
-        let most = if now < self.crowded_until {
+        let most = if self.crowding.is_crowded() {
             1
         } else {
             self.settings.exchanges
@@ -116,8 +109,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         // A full answer means that there is more, a short one that the rest is not due yet.
         let full = found >= sent.limit;
         let now = Instant::now();
-        if exchanged.searched.is_some_and(|took| took >= CROWDED) {
-            self.crowded_until = now + MAKE_WAY;
+        if let Some(search) = exchanged.search {
+            self.crowding.claimed(search);
         }
         self.next_claim = if full || self.woken {
             now

@@ -17,6 +17,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::crowding::Crowding;
 use super::handle::{Command, Handle};
 use super::held::{Held, Settlement};
 use super::job::{ClaimedJob, End, Exchanged, Extended, Outcome, Run, Settled};
@@ -109,8 +110,7 @@ pub struct Engine<S, H> {
     next_claim: Instant,
     /// Jobs may have become due after the claims under way have looked.
     woken: bool,
-    /// Until then others are in the way: see [`exchange`].
-    crowded_until: Instant,
+    crowding: Crowding,
     /// After a failure: not to be tried again before.
     exchange_after: Instant,
     extend_after: Instant,
@@ -160,7 +160,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             rechecking: None,
             next_claim: now,
             woken: false,
-            crowded_until: now,
+            crowding: Crowding::default(),
             exchange_after: now,
             extend_after: now,
             backoff: Backoff::default(),

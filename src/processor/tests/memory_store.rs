@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::{Code, Error, Result};
 use crate::processor::{
-    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Settled, Store,
+    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Search, Settled, Store,
 };
 
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -139,8 +139,8 @@ pub struct MemoryStore {
     rows: Mutex<BTreeMap<i64, Row>>,
     /// What the next round trips fail with; the last one stays.
     outage: Mutex<Option<Error>>,
-    /// How long each claim says that it searched.
-    pub searched: Option<Duration>,
+    /// How long each claim says that it searched; `None`: nothing was in its way.
+    pub search: Option<Search>,
     under_way: AtomicUsize,
     /// The most exchanges that were under way at a time.
     pub at_once: AtomicUsize,
@@ -393,7 +393,10 @@ impl MemoryStore {
             _ => limit,
         };
         let mut exchanged = self.settle_and_claim(&outcomes, limit)?;
-        exchanged.searched = self.searched;
+        exchanged.search = self.search.or(Some(Search {
+            first: Duration::ZERO,
+            last: ROUND_TRIP,
+        }));
         self.note(format!("settle {} claim {limit}", outcomes.len()));
         sleep(ROUND_TRIP / 2).await;
         Ok(exchanged)

@@ -14,7 +14,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{ClaimedJob, End, Engine, Handle, Handlers, Mode, Outcome, Run, Settings, Tally};
+use super::{
+    ClaimedJob, End, Engine, Handle, Handlers, Mode, Outcome, Recovery, Run, Search, Settings,
+    Tally,
+};
 use crate::error::{Code, Error, Result};
 use memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row, Status};
 
@@ -56,6 +59,7 @@ struct Rig {
     handle: Handle,
     engine: JoinHandle<Result<Tally>>,
     started: mpsc::UnboundedReceiver<Run>,
+    recovery: Arc<Recovery>,
 }
 
 impl Rig {
@@ -68,6 +72,7 @@ impl Rig {
             reports: Mutex::default(),
             gone: AtomicBool::new(false),
         });
+        let recovery = Arc::<Recovery>::default();
         let settings = Settings {
             batch_size: 10,
             concurrency,
@@ -75,7 +80,7 @@ impl Rig {
             lease: LEASE,
             job_types: vec!["job".into()],
             usual: Arc::default(),
-            recovery: Arc::default(),
+            recovery: recovery.clone(),
             default_timeout: None,
             cancel_grace: GRACE,
             exchanges: 2,
@@ -88,6 +93,7 @@ impl Rig {
             handle,
             engine,
             started,
+            recovery,
         }
     }
 
@@ -255,10 +261,24 @@ async fn an_engine_that_nobody_holds_hands_back_what_it_has_and_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_only_settles_does_not_take_the_turn_of_asking_for_the_jobs_of_lost_workers() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(1), Mode::Batch, 1);
+    let run = rig.next().await;
+    sleep(POLL).await;
+    rig.complete(run);
+    let (store, recovery) = (rig.store.clone(), rig.recovery.clone());
+    assert_eq!(rig.ended().await.unwrap(), 1);
+    let trips = ["settle 0 claim 10", "recover", "settle 1 claim 0"];
+    assert_eq!(store.trips(), trips);
+    assert!(recovery.is_due(Instant::now(), false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn workers_that_are_in_each_others_way_claim_once_at_a_time() {
-    for (searched, at_once) in [(3, 2), (4, 1)] {
+    for (first, at_once) in [(2, 2), (30, 1)] {
         let mut store = MemoryStore::with_jobs(1_000);
-        store.searched = Some(Duration::from_millis(searched));
+        let [first, last] = [first, 60].map(Duration::from_millis);
+        store.search = Some(Search { first, last });
         let mut rig = Rig::new(store, Mode::Background, 40);
         run_fast(&mut rig, 40).await;
         rig.store.at_once.store(0, Ordering::Relaxed);
