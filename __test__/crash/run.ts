@@ -202,7 +202,8 @@ export async function runCrashTest(options: CrashTestOptions): Promise<CrashTest
     const hurry = `
       update job_queue set next_attempt_at = now()
       where status = 'failed' and attempts < max_attempts and next_attempt_at > now()`;
-    const open = 'select count(*)::int from job_queue where ready_at is not null';
+    const open = `
+      select count(*)::int from job_queue where ready_at is not null or status = 'processing'`;
     for (;;) {
       await pool.query(hurry);
       const { rows } = await pool.query<{ count: number }>(open);
