@@ -20,7 +20,7 @@ export function platformPackage(platform: string): PlatformPackage {
 /** A report takes a hundred times as long as a file's beginning, and may not be had without the network. */
 const usesMusl = (): boolean => interpreterIsMusl() ?? reportIsMusl() ?? false;
 
-/** So much of a program names, by all linkers that Node.js is built with, the C library's loader. */
+/** In the releases of Node.js, its loader is named within these bytes; where it is not, the report is asked. */
 const BEGINNING = 2048;
 
 /** What loads Node.js itself, as its ELF file has it: `/lib64/ld-linux-x86-64.so.2`, `/lib/ld-musl-x86_64.so.1`. */
