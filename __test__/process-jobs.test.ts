@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { currentJob, initJobQueue, JobQueueError } from '../index.js';
+import { initJobQueue, JobQueueError } from '../index.js';
 import { createDatabase } from './helpers/database.js';
 import { heldHandler, useJobs } from './helpers/jobs.js';
 import { deferred } from './helpers/until.js';
@@ -72,20 +72,6 @@ describe('start runs one batch', () => {
     expect(handler).not.toHaveBeenCalled();
     const left = ({ lease_left, ...row }: (typeof before)[number]) => row;
     expect((await jobs.rows()).map(left)).toEqual(before.map(left));
-  });
-
-  test('and passes over a job that somebody has locked, without waiting', async () => {
-    const queue = await jobs.openQueue();
-    const [locked, ...others] = await jobs.insert(3);
-    const client = await jobs.database.pool.connect();
-    await client.query('begin');
-    await client.query('select from job_queue where id = $1 for update', [locked]);
-    const ran: number[] = [];
-    const job = async () => void ran.push(currentJob().id);
-    await queue.createProcessor({ job }).start();
-    await client.query('rollback');
-    client.release();
-    expect(ran).toEqual(others);
   });
 
   test('also while the application has replaced the timers', async () => {

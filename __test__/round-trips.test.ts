@@ -1,7 +1,7 @@
 /**
- * What a worker says to the server, counted message by message: one round trip a batch while there is
- * work, and nothing but the poll while there is none. What it costs behind a pooler is told by
- * `pooler.test.ts`.
+ * What a worker says to the server, counted message by message: a claim and a settlement for each batch while
+ * there is work, in one round trip or side by side, and nothing but the poll while there is none. What it
+ * costs behind a pooler is told by `pooler.test.ts`.
  */
 import { Client } from 'pg';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
@@ -32,14 +32,14 @@ interface Watched {
   wiretap: Wiretap;
 }
 
-async function watchedQueue(name: string): Promise<Watched> {
+async function watchedQueue(name: string, max = 10): Promise<Watched> {
   const { hostname, port } = new URL(server.url());
   const wiretap = await openWiretap({ host: hostname, port: Number(port) });
   const url = Object.assign(new URL(server.url()), {
     host: `${wiretap.address.host}:${wiretap.address.port}`,
   });
   const queue = await initJobQueue({
-    databaseConfig: { connectionString: url.href, application_name: name },
+    databaseConfig: { connectionString: url.href, application_name: name, max },
   });
   onTestFinished(async () => {
     await queue.close();
@@ -70,8 +70,11 @@ const allDone = () =>
 /** Whatever is sent is prepared already: it is bound, run, and answered. */
 const PREPARED = /^(BD?E[CS]*S)*$/;
 
-test('one for each batch, in which the last is settled and the next claimed', async () => {
-  const watched = await watchedQueue('busy');
+test.each([
+  ['one for each batch, in which the last is settled and the next claimed', 1, 1],
+  ['on several connections two: a batch is settled while the next is claimed', 10, 2],
+])('%s', async (_, max, each) => {
+  const watched = await watchedQueue('busy', max);
   work(watched, { batchSize: 100, concurrency: 100 });
   await watched.queue.addJob({ job_type: 'job', payload: {} });
   await allDone();
@@ -82,7 +85,7 @@ test('one for each batch, in which the last is settled and the next claimed', as
   await allDone();
   const { answers } = watched.wiretap.take();
   expect(answers).toBeGreaterThanOrEqual(20);
-  expect(answers).toBeLessThanOrEqual(20 + 15);
+  expect(answers).toBeLessThanOrEqual(each * 20 + 15);
 });
 
 test('none but the poll while there is nothing to do, and that writes nothing', async () => {

@@ -91,17 +91,6 @@ pub struct Exchanged {
     /// In the order in which they are to run.
     pub claimed: Vec<ClaimedJob>,
     pub lost: Vec<LostJob>,
-    /// `None` if no job was found.
-    pub search: Option<Search>,
-}
-
-/// How long the store searched for what was claimed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Search {
-    /// Until it found the first job.
-    pub first: Duration,
-    /// Until it found the last.
-    pub last: Duration,
 }
 
 /// What became of jobs whose workers were lost.

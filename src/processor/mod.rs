@@ -5,7 +5,6 @@
 //! [`Handlers`], and time is tokio's, so that tests run it over a store in memory with a clock that
 //! they move.
 
-mod crowding;
 mod engine;
 mod handle;
 mod held;
@@ -20,9 +19,7 @@ mod usual;
 
 pub use engine::{Engine, Mode, Settings};
 pub use handle::Handle;
-pub use job::{
-    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Search, Settled,
-};
+pub use job::{ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Settled};
 pub use recovery::Recovery;
 pub use running::{Engines, Running};
 pub use tally::Tally;

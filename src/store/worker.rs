@@ -1,7 +1,6 @@
 //! The job table as one processor sees it.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,7 +17,7 @@ use super::{cancel, claim, complete, extend};
 use crate::connect::{Pool, Schema, Statement};
 use crate::error::Result;
 use crate::processor::{
-    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Search, Settled, Store,
+    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Settled, Store,
 };
 
 /// How long to wait for an answer, however short a lease is.
@@ -73,15 +72,11 @@ impl Worker {
         if claim.proving && limit > 0 {
             self.proven.store(true, Ordering::Relaxed);
         }
-        let (exchanged, last) = read_exchanged(&rows).map_err(unreadable)?;
+        let (exchanged, seen) = read_exchanged(&rows).map_err(unreadable)?;
         if limit > 0 && only.is_none() {
             let now = Instant::now();
-            let seen = Seen {
-                searched: exchanged.search.map(|search| search.first),
-                took: now - asked,
-                last,
-            };
-            self.cursor.looked(look, &seen, now);
+            let took = now - asked;
+            self.cursor.looked(look, &Seen { took, ..seen }, now);
         }
         Ok(exchanged)
     }
@@ -190,12 +185,12 @@ fn read_run(row: &PgRow) -> std::result::Result<Run, sqlx::Error> {
     })
 }
 
-/// What an exchange brought, and where in each lane that ends.
+/// What an exchange brought, and what the cursor is to know of it but the time that it took.
 pub(super) fn read_exchanged(
     rows: &[PgRow],
-) -> std::result::Result<(Exchanged, HashMap<i32, Position>), sqlx::Error> {
+) -> std::result::Result<(Exchanged, Seen), sqlx::Error> {
     let mut exchanged = Exchanged::default();
-    let mut last = HashMap::new();
+    let mut seen = Seen::default();
     let mut claimed: Vec<(Option<i64>, ClaimedJob)> = Vec::new();
     for row in rows {
         let fate = row.try_get::<&str, _>("fate")?;
@@ -206,12 +201,8 @@ pub(super) fn read_exchanged(
         }
         let searched: i64 = row.try_get("searched")?;
         let searched = Duration::from_micros(searched.try_into().unwrap_or(0));
-        let search = exchanged.search.get_or_insert(Search {
-            first: searched,
-            last: searched,
-        });
-        search.first = searched.min(search.first);
-        search.last = searched.max(search.last);
+        let first = *seen.searched.get_or_insert(searched);
+        seen.searched = Some(searched.min(first));
         match fate {
             "failed" => exchanged.lost.push(LostJob {
                 id: run.id,
@@ -237,9 +228,9 @@ pub(super) fn read_exchanged(
     for (ready_at, job) in &claimed {
         if let &Some(ready_at) = ready_at {
             let id = job.run.id;
-            last.insert(job.priority, Position { ready_at, id });
+            seen.last.insert(job.priority, Position { ready_at, id });
         }
     }
     exchanged.claimed = claimed.into_iter().map(|(_, job)| job).collect();
-    Ok((exchanged, last))
+    Ok((exchanged, seen))
 }

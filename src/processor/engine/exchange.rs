@@ -35,15 +35,16 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
+    /// One exchange at a time claims. A second claim would pass over the jobs of the first, which takes both of
+    /// them longer than it saves; a second exchange only settles.
     pub(super) fn begin_exchanges(&mut self) {
         let now = Instant::now();
-        let most = if self.crowding.is_crowded() {
-            1
-        } else {
-            self.settings.exchanges
-        };
-        while self.exchange_after <= now && self.exchanges.len() < most {
-            let claimable = self.claim_limit(now);
+        while self.exchange_after <= now && self.exchanges.len() < self.settings.exchanges {
+            let claimable = if self.claiming == 0 {
+                self.claim_limit(now)
+            } else {
+                0
+            };
             let due = if self.next_claim <= now { claimable } else { 0 };
             // What comes up during a round trip travels with the next, unless it fills one.
             let enough = if self.exchanges.is_empty() {
@@ -55,14 +56,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 return;
             }
             // A round trip that settles may as well claim.
-            self.begin_exchange(
-                now,
-                if self.outcomes.is_empty() {
-                    due
-                } else {
-                    claimable
-                },
-            );
+            let limit = if self.outcomes.is_empty() {
+                due
+            } else {
+                claimable
+            };
+            self.begin_exchange(now, limit);
         }
     }
 
@@ -109,9 +108,6 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         // A full answer means that there is more, a short one that the rest is not due yet.
         let full = found >= sent.limit;
         let now = Instant::now();
-        if let Some(search) = exchanged.search {
-            self.crowding.claimed(search);
-        }
         self.next_claim = if full || self.woken {
             now
         } else {

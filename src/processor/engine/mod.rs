@@ -17,7 +17,6 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::crowding::Crowding;
 use super::handle::{Command, Handle};
 use super::held::{Held, Settlement};
 use super::job::{ClaimedJob, End, Exchanged, Extended, Outcome, Run, Settled};
@@ -99,7 +98,7 @@ pub struct Engine<S, H> {
     unsure: Vec<Outcome>,
     asking: Option<UnderWay<Vec<Outcome>, SettledRuns>>,
     exchanges: FuturesUnordered<Reply<(SentExchange, Result<Exchanged>)>>,
-    /// How many jobs the exchanges under way may bring.
+    /// How many jobs the exchange under way that claims may bring.
     claiming: usize,
     extension: Option<UnderWay<SentExtension, Vec<Extended>>>,
     /// Word of cancelled jobs may have been missed.
@@ -110,7 +109,6 @@ pub struct Engine<S, H> {
     next_claim: Instant,
     /// Jobs may have become due after the claims under way have looked.
     woken: bool,
-    crowding: Crowding,
     /// After a failure: not to be tried again before.
     exchange_after: Instant,
     extend_after: Instant,
@@ -160,7 +158,6 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             rechecking: None,
             next_claim: now,
             woken: false,
-            crowding: Crowding::default(),
             exchange_after: now,
             extend_after: now,
             backoff: Backoff::default(),

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::{Code, Error, Result};
 use crate::processor::{
-    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Search, Settled, Store,
+    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Settled, Store,
 };
 
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -139,11 +139,12 @@ pub struct MemoryStore {
     rows: Mutex<BTreeMap<i64, Row>>,
     /// What the next round trips fail with; the last one stays.
     outage: Mutex<Option<Error>>,
-    /// How long each claim says that it searched; `None`: nothing was in its way.
-    pub search: Option<Search>,
     under_way: AtomicUsize,
     /// The most exchanges that were under way at a time.
     pub at_once: AtomicUsize,
+    claims_under_way: AtomicUsize,
+    /// The most of those that claimed.
+    pub claims_at_once: AtomicUsize,
     /// One line a round trip, of those that reached the table.
     pub trips: Mutex<Vec<String>>,
 }
@@ -392,11 +393,7 @@ impl MemoryStore {
             Some(types) if !types.iter().any(|job_type| job_type == "job") => 0,
             _ => limit,
         };
-        let mut exchanged = self.settle_and_claim(&outcomes, limit)?;
-        exchanged.search = self.search.or(Some(Search {
-            first: Duration::ZERO,
-            last: ROUND_TRIP,
-        }));
+        let exchanged = self.settle_and_claim(&outcomes, limit)?;
         self.note(format!("settle {} claim {limit}", outcomes.len()));
         sleep(ROUND_TRIP / 2).await;
         Ok(exchanged)
@@ -410,10 +407,14 @@ impl Store for MemoryStore {
         limit: usize,
         only: Option<Vec<String>>,
     ) -> Result<Exchanged> {
+        let claims = usize::from(limit > 0);
         let under_way = self.under_way.fetch_add(1, Relaxed) + 1;
+        let claims_under_way = self.claims_under_way.fetch_add(claims, Relaxed) + claims;
         self.at_once.fetch_max(under_way, Relaxed);
+        self.claims_at_once.fetch_max(claims_under_way, Relaxed);
         let exchanged = self.exchange_alone(outcomes, limit, only).await;
         self.under_way.fetch_sub(1, Relaxed);
+        self.claims_under_way.fetch_sub(claims, Relaxed);
         exchanged
     }
 
