@@ -1,6 +1,6 @@
 /** What a table holds beside the jobs that a worker is after. */
 import { query } from '../database.js';
-import { jobType } from '../peers/peer.js';
+import { futurePriority, jobType } from '../peers/peer.js';
 
 export type Surroundings = Partial<Record<'future' | 'other' | 'finished', number>>;
 
@@ -12,7 +12,7 @@ export async function surround(url: string, counts: Surroundings): Promise<void>
   await query(
     url,
     `insert into job_queue (job_type, payload, priority, run_at)
-     select $1, ${payload}, 10, now() + interval '1 day' + n * interval '1 second'
+     select $1, ${payload}, ${futurePriority}, now() + interval '1 day' + n * interval '1 second'
      from generate_series(1, $2::int) n`,
     [jobType, future],
   );

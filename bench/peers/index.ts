@@ -1,7 +1,7 @@
 import { bareLoop } from './bare-loop.js';
 import { dataqueue } from './dataqueue.js';
 import { graphileWorker, graphileWorkerFastest } from './graphile-worker.js';
-import { jobType, type Peer } from './peer.js';
+import { futurePriority, jobType, type Peer } from './peer.js';
 import { pgBgJobQueue } from './pg-bg-job-queue.js';
 import { pgBoss, pgBossFastest, pgBossListening } from './pg-boss.js';
 
@@ -21,10 +21,11 @@ export const fastRemoving = pgBgJobQueue('pg-bg-job-queue, removeOnComplete', re
 /** For the checks of `--flat`: it takes one type of jobs, and looks for them often. */
 export const oneType: Peer = {
   ...pgBgJobQueue('pg-bg-job-queue, one type', { ...fastest, jobType, pollInterval: 20 }),
-  // Through indexes, and without those that are due in days.
+  // Through indexes, without walking those that are due in days: it is asked again and again.
   unfinished: `select (
       select count(*) from job_queue
-      where job_type = '${jobType}' and job_type >= '' and ready_at < now() + interval '1 hour'
+      where job_type = '${jobType}' and job_type >= '' and ready_at is not null
+        and priority < ${futurePriority}
     )::int + (select count(*) from job_queue where status = 'processing')::int as count`,
 };
 

@@ -31,6 +31,8 @@ export interface Queue {
 
 /** Every job of the benchmark is of this type. */
 export const jobType = 'send_email';
+/** Jobs of it that are due in days stand in front of all others, and are not counted. */
+export const futurePriority = 10_000;
 
 export interface Payload {
   to: string;

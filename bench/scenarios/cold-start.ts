@@ -5,7 +5,7 @@ import { dataqueue, defaults, graphileWorker, pgBoss } from '../peers/index.js';
 import { median } from '../statistics.js';
 import type { Scenario } from './scenario.js';
 
-const startsPerRound = 3;
+const startsPerRound = 7;
 
 export const coldStart: Scenario = {
   name: 'cold-start',
