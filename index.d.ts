@@ -150,7 +150,10 @@ interface SslConfig {
 }
 interface JobQueueConfig {
   databaseConfig: DatabaseConfig;
-  /** Log what happens to the console: ids, types, counts and durations, never a payload. Default `false`. */
+  /**
+   * Log what happens to the console: ids, types, counts and durations, and why a job failed, never a payload.
+   * Processors and route handlers do as the queue does unless they say otherwise. Default `false`.
+   */
   verbose?: boolean | undefined;
   /** The Postgres schema that holds the tables. Default `public`. */
   schema?: string | undefined;
@@ -166,7 +169,11 @@ interface JobQueueConfig {
 interface JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> {
   /** 1 to 255 characters. */
   job_type: T;
-  /** Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would. */
+  /**
+   * Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would. As Postgres writes it, its
+   * text may have 64 MiB: with a space after each comma and colon, and numbers without exponents, so that
+   * `1e308` has 309 digits. An array or object may have 8,388,608 members.
+   */
   payload: PayloadMap[T];
   /** How often the job is tried before it stays `failed`: 1 to 2,147,483,647. Default 3. */
   max_attempts?: number | undefined;
@@ -220,7 +227,10 @@ interface JobRow<PayloadMap, T extends JobType<PayloadMap>> {
   timeout_ms: number | null;
   /** When `cancelJob` was called while the job ran; `null` if it was not. */
   cancel_requested_at: Date | null;
-  /** Why the job could not be run, where no handler was registered for its type. */
+  /**
+   * Why the job does not go on: no handler was registered for its type, or Postgres refuses to let it be claimed,
+   * settled or brought back. `null` otherwise.
+   */
   pending_reason: string | null;
   /** Oldest first; the last 100 are kept. */
   error_history: JobErrorEntry[];
@@ -245,9 +255,20 @@ interface ProcessorOptions {
   pollInterval?: number | undefined;
   /** Told of what fails outside a handler: claiming, settling, connecting. Default `console.error`. */
   onError?: ((error: JobQueueError) => void) | undefined;
-  /** Log what happens to the console. Default `false`. */
+  /**
+   * Told of each attempt of a job that fails, in place of the console: what the handler threw; or a
+   * `JobQueueError`, `TIMEOUT` where its time was up, `INVALID_ARGUMENT` where there is no handler for its type. A job
+   * that is cancelled or handed back has not failed. It may be async and is not waited for; what it throws is
+   * printed. Default: `console.error` with the job's id, type and attempt, and the message and stack of what
+   * was thrown.
+   */
+  onJobFailed?: ((error: unknown, job: JobContext) => void) | undefined;
+  /** Log what happens to the console. Default: as the queue does. */
   verbose?: boolean | undefined;
-  /** Take only jobs of this type, or of these. Default: all types, also those without a handler, which fail. */
+  /**
+   * Take only jobs of this type, or of these, each of which must have a handler. Default: all types, also
+   * those without a handler, which fail.
+   */
   jobType?: string | readonly string[] | undefined;
   /**
    * Delete a job when it completes, in place of keeping it as `completed`: faster, and the table stays
@@ -281,7 +302,11 @@ interface Processor {
   startInBackground(): void;
   /** Claims no more. What runs goes on to its end. */
   stop(): void;
-  /** Stops and waits until what runs has ended and is settled, for `timeoutMs` milliseconds at the most. Default 30,000. */
+  /**
+   * Stops and waits until what runs has ended and is settled, for `timeoutMs` milliseconds at the most; then
+   * what still runs is handed back. Default 30,000. A handler that calls it is not waited for: its own job
+   * is handed back when the others have ended.
+   */
   stopAndDrain(timeoutMs?: number): Promise<void>;
   /** Whether it works: true from its start until it is stopped, or until its batch has ended. */
   isRunning(): boolean;
@@ -297,7 +322,8 @@ interface JobContext {
   readonly run_at: Date | null;
   /**
    * Aborts when the run should end. The reason is a `JobQueueError`: `TIMEOUT` when its time is up,
-   * `CANCELLED` when the job is to be cancelled, `LEASE_LOST` when the run no longer owns the job.
+   * `CANCELLED` when the job is to be cancelled, `DEADLINE` when the time of its route is up, `LEASE_LOST` when the
+   * run no longer owns the job.
    */
   readonly signal: AbortSignal;
   /**
@@ -333,17 +359,31 @@ interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   addJob<T extends JobType<PayloadMap>>(db: DatabaseClient, job: JobOptions<PayloadMap, T>): Promise<number>;
   /**
    * Adds jobs, all or none, and resolves to their ids in the order of `jobs`. Everything that `addJob`
-   * says of a job holds for each; their payloads together may have 256 MiB.
+   * says of a job holds for each; their payloads together, as Postgres writes them, may have 256 MiB.
    */
   addJobs(jobs: readonly AnyJobOptions<PayloadMap>[], options?: DatabaseOptions): Promise<number[]>;
   addJobs(db: DatabaseClient, jobs: readonly AnyJobOptions<PayloadMap>[]): Promise<number[]>;
-  /** The job, or `null` if there is none of that id. */
+  /**
+   * The job, or `null` if there is none of that id.
+   *
+   * A table can hold a payload that Postgres cannot write, as JSON by a hand's insert may be far more text than it
+   * takes to keep, or one that is damaged. The record of such a job has the payload `null`, whatever its type
+   * says, so that it can be found and seen to; if that is not enough, its `error_history` is empty and its
+   * `pending_reason` is `null` too. On a client of the caller's, where an error ends the transaction, the
+   * call rejects with what Postgres says.
+   */
   getJob<T extends JobType<PayloadMap> = JobType<PayloadMap>>(id: JobId): Promise<JobRecord<PayloadMap, T> | null>;
   getJob<T extends JobType<PayloadMap> = JobType<PayloadMap>>(db: DatabaseClient, id: JobId): Promise<JobRecord<PayloadMap, T> | null>;
-  /** Jobs of one status, newest first. `limit` 0 to 2,147,483,647, default 100; `offset` default 0. */
+  /**
+   * Jobs of one status, newest first. `limit` 0 to 2,147,483,647, default 100; `offset` default 0. One that
+   * cannot be read whole is given as `getJob` gives it, and keeps no other from being read.
+   */
   getJobsByStatus<T extends JobType<PayloadMap> = JobType<PayloadMap>>(status: JobStatus, limit?: number, offset?: number): Promise<JobRecord<PayloadMap, T>[]>;
   getJobsByStatus<T extends JobType<PayloadMap> = JobType<PayloadMap>>(db: DatabaseClient, status: JobStatus, limit?: number, offset?: number): Promise<JobRecord<PayloadMap, T>[]>;
-  /** All jobs, newest first. `limit` 0 to 2,147,483,647, default 100; `offset` default 0. */
+  /**
+   * All jobs, newest first. `limit` 0 to 2,147,483,647, default 100; `offset` default 0. One that cannot be
+   * read whole is given as `getJob` gives it, and keeps no other from being read.
+   */
   getAllJobs<T extends JobType<PayloadMap> = JobType<PayloadMap>>(limit?: number, offset?: number): Promise<JobRecord<PayloadMap, T>[]>;
   getAllJobs<T extends JobType<PayloadMap> = JobType<PayloadMap>>(db: DatabaseClient, limit?: number, offset?: number): Promise<JobRecord<PayloadMap, T>[]>;
   /**
@@ -383,8 +423,10 @@ interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   /** A node-postgres `Pool` on the same settings, made on the first call. Needs the package `pg`. */
   getPool(): Pool;
   /**
-   * Stops this queue's processors, waits up to 30 s for what runs to settle, and closes the
-   * connections. Later calls of other methods reject with `CLOSED`.
+   * Stops this queue's processors, waits up to 30 s for what runs to settle, hands back what still runs, and
+   * closes the connections. A handler that calls it is not waited for: its own job is handed back when the
+   * others have ended. Calls that Postgres has not answered 5 s after that reject with `CLOSED`, or
+   * `CONNECTION_FAILED`; later calls of other methods reject with `CLOSED`.
    */
   close(): Promise<void>;
 }
@@ -419,7 +461,8 @@ interface RouteHandlerOptions extends Omit<ProcessorOptions, 'pollInterval' | 'b
    */
   maxDuration?: number | undefined;
   /**
-   * The seconds before that at which what still runs is handed back, so that there is time to say so.
+   * The seconds before that at which what still runs is handed back, so that there is time to say so. The
+   * answer waits for the database for nine tenths of them at the most, or for a quarter of a second.
    * 0 to `maxDuration`. Default a tenth of `maxDuration`, 10 at the most.
    */
   grace?: number | undefined;
@@ -442,11 +485,23 @@ interface RouteResult {
   cancelled: number;
   /** Jobs that were claimed and put back, because the time was up or would not have sufficed. */
   handedBack: number;
-  reclaimed: number;
-  deleted: number;
-  /** Jobs that are due and wait, counted up to 10,000 of a priority. */
-  left: number;
-  /** When the next job is due that is not due yet, in ISO 8601; `null` if none is planned. */
+  /** Jobs that were begun, had not ended at the deadline, and were put back. */
+  didNotFit: {
+    id: number;
+    job_type: string;
+  }[];
+  /** Types of which no job was begun any more, since they usually take longer than was left. */
+  notClaimed: string[];
+  /** Jobs that were stuck and were put back; `null` if that failed or took too long. */
+  reclaimed: number | null;
+  /** Old jobs that were deleted, as far as it is known; `null` if that failed or took too long. */
+  deleted: number | null;
+  /** Jobs that are due and wait, counted up to 10,000 of a priority; `null` if that is not known. */
+  left: number | null;
+  /**
+   * When the next job is due that is not due yet, in ISO 8601; `null` if none is planned, or if `left` is
+   * `null`.
+   */
   nextDueAt: string | null;
 }
 /** A function for a route file to export. */
@@ -454,8 +509,9 @@ type RouteHandler = (request: Request) => Promise<Response>;
 /**
  * Makes the handlers of a route that processes jobs until none is due or the time is nearly up, puts back
  * what is stuck, and deletes what is old. It stops claiming when jobs of a type usually take longer
- * than is left; at the deadline, the signals of what runs abort with `DEADLINE`, and those jobs are
- * pending again, the attempt not counted. Nothing in a request changes how much is run.
+ * than is left. At the deadline, the signals of what runs abort with `DEADLINE`, and those jobs are
+ * pending again, behind what is due; the attempt counts if the run had at least half of the invocation.
+ * Nothing in a request changes how much is run.
  *
  * ```ts
  * // app/api/cron/jobs/route.ts
@@ -463,8 +519,10 @@ type RouteHandler = (request: Request) => Promise<Response>;
  * export const { GET, POST } = createRouteHandler(getJobQueue, jobHandlers, { maxDuration });
  * ```
  *
- * Answers 200 with a `RouteResult`, 401 without the secret, and 500 with `{ error, message }` if the
- * database cannot be reached; that is told to `onError` too. Throws `INVALID_ARGUMENT`.
+ * Answers 200 with a `RouteResult`, 401 without the secret, and 500 with `{ error, message }` if jobs
+ * cannot be run: because the database cannot be reached, or (`DEADLINE`) does not answer within the
+ * `grace`. What else could not be done, or not in time, is `null` in the result. Both are told to `onError`.
+ * Throws `INVALID_ARGUMENT`.
  */
 declare function createRouteHandler<PayloadMap>(getQueue: () => JobQueue<PayloadMap> | Promise<JobQueue<PayloadMap>>, handlers: JobHandlers<PayloadMap>, options?: RouteHandlerOptions): {
   GET: RouteHandler;

@@ -85,6 +85,27 @@ describe('addJob and add_job refuse the same', () => {
     expect(await jobs.rows()).toEqual([]);
   });
 
+  test('a payload that is more text than one may be', async () => {
+    const bytes = 64 * 1024 * 1024;
+    const add = (length: number) =>
+      jobs.database.query(`select add_job('job', to_jsonb(repeat('x', $1)))`, [length - 2]);
+    await add(bytes);
+    await expect(add(bytes + 1)).rejects.toMatchObject({
+      code: '22023',
+      message: 'add_job: payload must be at most 67108864 bytes of text',
+    });
+  });
+
+  // Ninety kilobytes of text in, more than a gigabyte out.
+  const amplified = `('[' || repeat('1e131071,', 10000) || '1]')::jsonb`;
+  test('a payload that Postgres cannot write', { timeout: 120_000 }, async () => {
+    await expect(jobs.database.query(`select add_job('job', ${amplified})`)).rejects.toMatchObject({
+      code: '22023',
+      message: expect.stringMatching(/^add_job: payload/),
+    });
+    expect(await jobs.rows()).toEqual([]);
+  });
+
   test.each(['infinity', '-infinity'])('a due time of %s', async (run_at) => {
     await expect(
       jobs.database.query(`select add_job('job', '1', run_at => $1)`, [run_at]),
@@ -93,6 +114,24 @@ describe('addJob and add_job refuse the same', () => {
 });
 
 describe('add_job', () => {
+  test("lets the table's triggers find what they found before", async () => {
+    await jobs.database.query(`
+      create function stamp() returns text language sql as $$ select 'stamped' $$;
+      create function stamped() returns trigger language plpgsql as $$
+      begin
+        new.pending_reason := stamp();
+        return new;
+      end $$;
+      create trigger stamped before insert on job_queue
+        for each row execute function stamped()`);
+    try {
+      await jobs.database.query(`select add_job('job', '1')`);
+      expect(await jobs.rows()).toMatchObject([{ pending_reason: 'stamped' }]);
+    } finally {
+      await jobs.database.query('drop function stamped cascade; drop function stamp');
+    }
+  });
+
   test('is called as the documentation says', async () => {
     await jobs.database.query(
       `select add_job('send_email', '{"to":"a@b.c"}', priority => 10,
@@ -166,7 +205,8 @@ describe('add_job', () => {
       create role sql_adder login password 'adds';
       create role sql_stranger login password 'strange';
       grant usage on schema public to sql_adder, sql_stranger;
-      grant insert, select (id) on job_queue to sql_adder;
+      grant insert (job_type, payload, max_attempts, priority, run_at, timeout_ms), select (id)
+        on job_queue to sql_adder;
       grant usage on sequence job_queue_id_seq to sql_adder`);
     const url = (user: string, password: string) =>
       Object.assign(new URL(jobs.database.directUrl), {

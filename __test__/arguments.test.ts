@@ -292,7 +292,7 @@ describe('createProcessor', () => {
   test('fills in the defaults', () => {
     const parsed = parse();
     expect(parsed).toMatchObject({ batchSize: 10, concurrency: 3, pollInterval: 5000 });
-    expect(parsed).toMatchObject({ verbose: false, removeOnComplete: false, jobTypes: null });
+    expect(parsed).toMatchObject({ verbose: null, removeOnComplete: false, jobTypes: null });
     const times = { leaseDuration: 30_000, defaultTimeout: null, cancelGrace: 5_000 };
     expect(parsed).toMatchObject(times);
     expect(parsed.workerId).toMatch(/^worker-[\da-f-]{8,}$/);
@@ -303,7 +303,8 @@ describe('createProcessor', () => {
     const options = { workerId: 'w', batchSize: 1, concurrency: 10_000, pollInterval: 86_400_000 };
     const onError = () => {};
     const times = { leaseDuration: 1000, defaultTimeout: 1, cancelGrace: 0 };
-    const given = { ...options, ...times, onError, verbose: true, removeOnComplete: true };
+    const listeners = { onError, onJobFailed: () => {} };
+    const given = { ...options, ...times, ...listeners, verbose: true, removeOnComplete: true };
     expect(parse(given)).toEqual({ ...given, jobTypes: null });
     expect(parse({ jobType: 'a' }).jobTypes).toEqual(['a']);
     expect(parse({ jobType: ['b', 'a', 'b'] }).jobTypes).toEqual(['b', 'a']);
@@ -336,6 +337,8 @@ describe('createProcessor', () => {
     ],
     [{ onError: 'log' }, 'onError must be a function, got a string'],
     [{ onError: null }, 'onError must be a function, got null'],
+    [{ onJobFailed: 'log' }, 'onJobFailed must be a function, got a string'],
+    [{ verbose: null }, 'verbose must be a boolean, got null'],
     [{ verbose: 1 }, 'verbose must be a boolean, got 1'],
     [{ jobType: null }, `jobType must be ${NAME}, got null`],
     [{ jobType: [] }, 'jobType must have at least one type, got an empty array'],

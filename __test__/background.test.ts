@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { currentJob } from '../index.js';
 import { heldHandler, Journal, useJobs } from './helpers/jobs.js';
 import { withOneConnection } from './helpers/modes.js';
@@ -160,9 +160,15 @@ describe('an idle processor', () => {
       await started;
 
       // The statement that settles the first job, and looks for more, has begun but cannot end.
+      await jobs.database.query(`
+        create function wait() returns trigger language plpgsql as $$
+        begin perform pg_advisory_xact_lock_shared(1); return new; end $$;
+        create trigger wait before update on job_queue for each row when (old.id = ${first})
+        execute function wait()`);
+      onTestFinished(() => jobs.database.query('drop function wait() cascade').then(() => {}));
       const client = await jobs.database.pool.connect();
       await client.query('begin');
-      await client.query('select from job_queue where id = $1 for update', [first]);
+      await client.query('select pg_advisory_xact_lock(1)');
       release();
       await until(() =>
         jobs.database.query('select from pg_locks where not granted').then((rows) => rows.length),

@@ -38,7 +38,7 @@ test('what addJob resolves with, and every outcome; a claim alone does not', asy
   // The first claim of a queue could settle as well.
   expect(await queue.createProcessor(handlers).start()).toBe(0);
   for (const job_type of ['kept', 'failing']) await queue.addJob({ job_type, payload: {} });
-  expect(await queue.createProcessor(handlers, { concurrency: 1 }).start()).toBe(2);
+  expect(await queue.createProcessor(handlers).start()).toBe(2);
   await queue.addJob({ job_type: 'kept', payload: {} });
   expect(await queue.createProcessor(handlers, { removeOnComplete: true }).start()).toBe(1);
 

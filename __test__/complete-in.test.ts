@@ -1,5 +1,6 @@
+import { inspect } from 'node:util';
 import type { PoolClient } from 'pg';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { currentJob, type JobQueueError, type ProcessorOptions } from '../index.js';
 import { heldHandler, useJobs } from './helpers/jobs.js';
 import { until } from './helpers/until.js';
@@ -22,6 +23,7 @@ async function runJob(
   const queue = await jobs.openQueue();
   const [id = 0] = await jobs.insert(1);
   const errors: JobQueueError[] = [];
+  const failures: unknown[] = [];
   const job = async () => {
     const client = await jobs.database.pool.connect();
     try {
@@ -32,10 +34,10 @@ async function runJob(
       client.release();
     }
   };
-  await queue
-    .createProcessor({ job }, { onError: (error) => errors.push(error), ...options })
-    .start();
-  return { id, errors };
+  const onError = (error: JobQueueError) => void errors.push(error);
+  const onJobFailed = (error: unknown) => void failures.push(error);
+  await queue.createProcessor({ job }, { onError, onJobFailed, ...options }).start();
+  return { id, errors, failures };
 }
 
 describe('a job that its handler completes in a transaction', () => {
@@ -71,21 +73,66 @@ describe('a job that its handler completes in a transaction', () => {
     expect(errors).toEqual([]);
   });
 
-  test('stays completed though the handler throws afterwards', async () => {
-    const { id, errors } = await runJob(async (client) => {
+  test('stays completed though the handler throws afterwards, which onError is told', async () => {
+    const thrown = new Error('after the fact');
+    const { id, errors, failures } = await runJob(async (client) => {
       await currentJob().completeIn(client);
       await client.query('commit');
-      throw new Error('after the fact');
+      throw thrown;
     });
     expect(await jobs.row(id)).toMatchObject({ status: 'completed', error_history: [] });
-    expect(errors).toEqual([]);
+    const message =
+      `the handler of job ${id} threw after the transaction that completed the job was committed; ` +
+      'the job is completed and is not tried again';
+    expect(errors).toEqual([expect.objectContaining({ code: 'INVALID_ARGUMENT', message })]);
+    expect(errors[0]?.cause).toBe(thrown);
+    expect(failures).toEqual([]);
+  });
+
+  test('stays completed though its time is up afterwards, which onError is told', async () => {
+    const { id, errors, failures } = await runJob(
+      async (client) => {
+        await currentJob().completeIn(client);
+        await client.query('commit');
+        await new Promise((_, reject) => {
+          const { signal } = currentJob();
+          signal.addEventListener('abort', () => reject(signal.reason));
+        });
+      },
+      { defaultTimeout: 500 },
+    );
+    expect(await jobs.row(id)).toMatchObject({ status: 'completed', error_history: [] });
+    expect(errors).toEqual([
+      expect.objectContaining({
+        message: expect.stringContaining('was out of time after the transaction'),
+        cause: expect.objectContaining({ code: 'TIMEOUT' }),
+      }),
+    ]);
+    expect(failures).toEqual([]);
+  });
+
+  test('is told without what is noted on the error, where there is no onError', async () => {
+    const printed = vi.spyOn(console, 'error').mockImplementation(() => {});
+    onTestFinished(() => printed.mockRestore());
+    await runJob(
+      async (client) => {
+        await currentJob().completeIn(client);
+        await client.query('commit');
+        throw Object.assign(new Error('after the fact'), { params: ['4111 1111'] });
+      },
+      { onError: undefined },
+    );
+    const lines = printed.mock.calls.map(([line]) => inspect(line));
+    expect(lines).toEqual([expect.stringContaining('Caused by: Error: after the fact')]);
+    expect(lines.join()).not.toContain('4111');
   });
 
   test('goes on if that is rolled back, and ends as its handler does', async () => {
-    const { id, errors } = await runJob(async (client) => {
+    const thrown = new Error('so be it');
+    const { id, errors, failures } = await runJob(async (client) => {
       await currentJob().completeIn(client);
       await client.query('rollback');
-      throw new Error('so be it');
+      throw thrown;
     });
     expect(await jobs.row(id)).toMatchObject({
       status: 'failed',
@@ -93,6 +140,7 @@ describe('a job that its handler completes in a transaction', () => {
     });
     expect(await effects()).toEqual([]);
     expect(errors).toEqual([]);
+    expect(failures).toEqual([thrown]);
   });
 
   test('is completed by its return after a rollback', async () => {

@@ -579,9 +579,11 @@ describe('the log of a verbose queue', () => {
     await rejection(queue.addJob({ job_type: 'task', payload: 'marker\0' }), 'INVALID_PAYLOAD');
     const handlers = {
       task: async () => {},
-      fails: () => Promise.reject(new Error('marker-error')),
+      // Why a job failed is told; a payload would be told by its handler alone.
+      fails: () => Promise.reject(new Error('no luck')),
     };
-    await queue.createProcessor(handlers, { workerId: 'worker-7', verbose }).start();
+    const options = { workerId: 'worker-7', verbose, onJobFailed: () => {} };
+    await queue.createProcessor(handlers, options).start();
     await queue.retryJob(ids[1] as number);
     await queue.cancelJob(ids[1] as number);
     await queue.cancelAllUpcomingJobs();
@@ -596,7 +598,7 @@ describe('the log of a verbose queue', () => {
     const ids = await useEverything(true);
     const log = lines().join('\n');
     for (const id of ids) expect(log).toMatch(new RegExp(`\\bjob ${id}\\b`));
-    for (const word of ['task', 'fails', 'worker-7', 'completed', 'failed']) {
+    for (const word of ['task', 'fails', 'worker-7', 'completed', 'failed', 'no luck']) {
       expect(log).toContain(word);
     }
     for (const secret of ['marker', database.config.password, database.url, 'postgres://']) {

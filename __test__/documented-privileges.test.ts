@@ -13,11 +13,18 @@ const schema = 'jobs';
 const database = useDatabase({ migrated: false });
 const role = `enqueuer_${randomUUID().replaceAll('-', '')}`;
 
+/** What a document tells to grant to a role of this name. */
+function documented(file: string, granted: string): string[] {
+  const text = readFileSync(join(__dirname, '../docs', file), 'utf8').replaceAll('public', schema);
+  const grants = text.matchAll(/^grant ([^;]*) to (\w+);$/gm);
+  return [...grants]
+    .filter(([, , name]) => name === granted)
+    .map(([, privilege = '']) => privilege.replace(/\s+/g, ' '));
+}
+
 /** What docs/transactions.md tells to grant to a role that only adds jobs. */
-const documented = readFileSync(join(__dirname, '../docs/transactions.md'), 'utf8')
-  .replaceAll('public', schema)
-  .matchAll(/^grant (.*) to enqueuer;$/gm);
-const privileges = [...documented].map(([, privilege = '']) => privilege);
+const privileges = documented('transactions.md', 'enqueuer');
+const columns = 'job_type, payload, max_attempts, priority, run_at, timeout_ms';
 
 const job = { job_type: 'task', payload: {} };
 /** So many that they travel in a way of their own. */
@@ -42,6 +49,11 @@ afterAll(async () => {
 
 beforeEach(async () => {
   for (const privilege of privileges) await database.query(`grant ${privilege} to ${role}`);
+});
+
+test('both documents say the same', () => {
+  expect(privileges).toHaveLength(3);
+  expect(documented('guarantees.md', 'producer')).toEqual(privileges);
 });
 
 test('a role that may insert, read ids and draw them adds jobs', async () => {
@@ -78,7 +90,7 @@ test('and can do nothing else with them', async () => {
 
 test.each([
   `usage on schema ${schema}`,
-  `insert on ${schema}.job_queue`,
+  `insert (${columns}) on ${schema}.job_queue`,
   `select (id) on ${schema}.job_queue`,
   `usage on sequence ${schema}.job_queue_id_seq`,
 ])('without %s it adds none', async (privilege) => {
@@ -91,7 +103,7 @@ test.each([
 
 test('a role that may read, update and delete processes jobs', async () => {
   await database.query(`grant select, update, delete on ${schema}.job_queue to ${role}`);
-  await database.query(`revoke insert on ${schema}.job_queue from ${role}`);
+  await database.query(`revoke insert (${columns}) on ${schema}.job_queue from ${role}`);
   await database.query(`revoke usage on sequence ${schema}.job_queue_id_seq from ${role}`);
   const pending = await queue.getJobsByStatus('pending', 10_000);
   const run = (removeOnComplete: boolean) =>

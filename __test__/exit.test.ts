@@ -101,7 +101,8 @@ describe('a script ends by itself, without close', () => {
         async () => { throw new Proxy({}, { get() { throw new Error('touched'); } }); },
       ];
       const job = (n) => worst[n - 1]();
-      console.log(await queue.createProcessor({ job }, { onError: () => {} }).start());
+      const listeners = { onError: () => {}, onJobFailed: () => {} };
+      console.log(await queue.createProcessor({ job }, listeners).start());
       await queue.addJob({ job_type: 'abandoned', payload: null });
       const rejectsLate = queue.createProcessor({
         abandoned: () => {

@@ -64,6 +64,7 @@ describe.each(attempts)('%j', (text) => {
         ran.push(given);
         throw new Error(text);
       },
+      [`${text}x`]: async () => {},
     };
     const options = { workerId: text, jobType: [text, `${text}x`] };
     // A handler cannot be called `__proto__` in a literal, where that means something else.
@@ -212,7 +213,7 @@ describe('values that are sent as literals, as behind a pooler', () => {
     const job = { job_type: text, payload: JSON.parse(JSON.stringify({ [text]: [text] })) };
     const id = await pooled.addJob(job);
     expect(await pooled.getJob(id)).toMatchObject(job);
-    const handlers = Object.defineProperty({}, text, {
+    const handlers = Object.defineProperty({ x: async () => {} }, text, {
       enumerable: true,
       value: async () => Promise.reject(new Error(text)),
     });

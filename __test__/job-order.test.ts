@@ -12,7 +12,7 @@ describe('order', () => {
     const ran: unknown[] = [];
     const note = async (payload: unknown) => void ran.push(payload);
     const processor = queue.createProcessor(
-      { job: note, a: note, b: note, c: note },
+      { job: note, a: note, b: note, c: note, none: note },
       { concurrency: 1, batchSize: 7, ...options },
     );
     while ((await processor.start()) > 0);
@@ -139,7 +139,7 @@ describe('jobType', () => {
     const count = (type: string) => async () => {
       ran[type] = (ran[type] ?? 0) + 1;
     };
-    const handlers = { a: count('a'), b: count('b'), c: count('c') };
+    const handlers = { a: count('a'), b: count('b'), c: count('c'), d: count('d') };
 
     await queue.createProcessor(handlers, { jobType }).start();
 

@@ -34,7 +34,6 @@ describe.each(claims)('a claim %s', (_, options) => {
   const lock = 'select from job_queue where payload = to_jsonb(1)';
   test.each([
     ['locked', `${lock} for update`],
-    ['locked by a reference to it', `${lock} for key share`],
     ['locked in a savepoint', `savepoint a; ${lock} for update; release a`],
     ['changed', 'update job_queue set priority = 1 where payload = to_jsonb(1)'],
   ])('passes over a job that is %s, until the transaction has ended', async (_, statement) => {
@@ -43,6 +42,13 @@ describe.each(claims)('a claim %s', (_, options) => {
     expect(await run()).toEqual([2]);
     await other.query('rollback');
     expect(await run()).toEqual([1]);
+  });
+
+  test('takes a job that an open transaction refers to', async () => {
+    await jobs.insert(2);
+    const other = await transaction(`${lock} for key share`);
+    expect(await run()).toEqual([1, 2]);
+    await other.query('rollback');
   });
 
   test('takes what was locked and is no longer, by one or by several', async () => {

@@ -203,6 +203,8 @@ describe('an addJob whose connection breaks before its answer', () => {
       await using proxy = await openProxy(database.config);
       const databaseConfig = { ...database.config, ...proxy.address, max: 1 };
       const queue = await jobs.openQueue({ databaseConfig });
+      // Its connection is there, so that the answer is that of the job.
+      await queue.getJob(1);
       proxy.loseAnswers('SELECT 1');
       await rejection(add(queue, 1), 'CONNECTION_FAILED', /may have been (added|done)/);
       proxy.deliverAnswers();
@@ -433,7 +435,7 @@ describe('a deadlock with a transaction of the user’s', () => {
     expect(await jobs.statuses()).toEqual({ cancelled: 2 });
   });
 
-  test('loses no outcome of a processor, and is not worth a report', async () => {
+  test('is none of a processor’s, which waits for no row: its outcomes are written, and nothing is told', async () => {
     const application_name = `deadlock ${randomUUID()}`;
     const queue = await jobs.openQueue({
       databaseConfig: { ...database.config, application_name, max: 2 },
@@ -449,10 +451,9 @@ describe('a deadlock with a transaction of the user’s', () => {
     const transaction = await stubbornTransaction();
     await transaction.touch(second);
     release();
-    await until(async () => (await waiting(application_name)) > 0);
+    await jobs.untilStatus(first, 'completed');
     await transaction.touch(first);
     await transaction.commit();
-    await jobs.untilStatus(first, 'completed');
     await jobs.untilStatus(second, 'completed');
     expect(await jobs.rows('attempts <> 1 or error_history <> $1', '[]')).toEqual([]);
     expect(errors.notes).toEqual([]);

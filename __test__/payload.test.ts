@@ -2,10 +2,11 @@ import { createContext, runInContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { JobQueueError } from '../ts/errors.js';
+import { measure, oversize, TotalSize } from '../ts/payload/size.js';
 import { stringifyPayload } from '../ts/payload/stringify.js';
 import { wellFormed } from '../ts/text.js';
 
-const JSONB_LIMIT = 268_435_455;
+const TEXT_LIMIT = 64 * 1024 * 1024;
 
 function refusal(payload: unknown): string {
   try {
@@ -163,19 +164,56 @@ describe('what is refused, and where', () => {
 });
 
 describe('what Postgres has no room for', () => {
-  test('a string has at most what jsonb holds, counted in bytes', { timeout: 60_000 }, () => {
-    const headers = 8;
-    const largest = `x${'漢'.repeat((JSONB_LIMIT - headers - 1) / 3)}`;
+  test('a string has at most 64 MiB, counted in bytes, with its quotes', {
+    timeout: 60_000,
+  }, () => {
+    const largest = `xx${'漢'.repeat((TEXT_LIMIT - 4) / 3)}`;
+    expect(Buffer.byteLength(largest) + 2).toBe(TEXT_LIMIT);
     expect(stringifyPayload(largest, 'addJob').length).toBe(largest.length + 2);
-    expect(refusal(`${largest}x`)).toContain(`jsonb holds at most ${JSONB_LIMIT} bytes`);
+    expect(refusal(`${largest}x`)).toBe(
+      `addJob: payload is too large: Postgres would write it as more than ${TEXT_LIMIT} bytes of text`,
+    );
   });
 
   test('an array has at most 8,388,608 members', { timeout: 60_000 }, () => {
     expect(refusal(new Array(2 ** 23 + 1).fill(0))).toContain('at most 8388608 members');
   });
 
-  test('what could be written and never read back', { timeout: 60_000 }, () => {
-    expect(refusal(new Array(2_000_000).fill(1e308))).toContain('bytes of text');
+  test('jsonb holds at most 256 MiB', { timeout: 60_000 }, () => {
+    const tenth = new Array(1_000_000).fill(0);
+    expect(refusal(new Array(10).fill(tenth))).toContain('jsonb holds at most 268435455 bytes');
+  });
+
+  test('numbers are measured with all their digits', { timeout: 60_000 }, () => {
+    // `1e308` is 309 digits, and each but the last has a comma and a space; and there are two brackets.
+    const most = Math.floor(TEXT_LIMIT / 311);
+    expect(() => stringifyPayload(new Array(most).fill(1e308), 'addJob')).not.toThrow();
+    expect(refusal(new Array(most + 1).fill(1e308))).toContain('bytes of text');
+    expect(refusal(new Array(1_500_000).fill(1e308))).toContain('bytes of text');
+  });
+
+  test('numbers of JSON.rawJSON, which newer versions of Node.js have, are too', () => {
+    const numbers = (count: number) => `[${new Array(count).fill('1e131071').join()}]`;
+    expect(oversize(numbers(500))).toBe(null);
+    expect(oversize(numbers(520))).toContain('bytes of text');
+  });
+
+  test('strings are not taken for numbers, nor what is in them for commas', () => {
+    const tricky = ['1e9999', ',:,:', '\\', '"', '\\"', '1e308'];
+    const text = stringifyPayload(tricky, 'addJob');
+    expect(measure(text).textBytes).toBe(Buffer.byteLength(text) + tricky.length - 1);
+  });
+
+  test('many together have at most what they are given, whichever is measured', () => {
+    const total = new TotalSize(3_110);
+    const text = JSON.stringify(1e308);
+    const adding = Array.from({ length: 11 }, () => total.add(text));
+    expect(adding).toEqual([...new Array(10).fill(false), true]);
+    const ascii = new TotalSize(100);
+    expect(Array.from({ length: 6 }, () => ascii.add('{"a":[1,2,3]}xx'))).toEqual([
+      ...new Array(5).fill(false),
+      true,
+    ]);
   });
 });
 

@@ -5,9 +5,9 @@ import { currentJob, type DatabaseConfig, type JobQueueError } from '../index.js
 import { spawnScript } from './helpers/child.js';
 import { cliOutput } from './helpers/cli.js';
 import { createDatabase, throughPooler } from './helpers/database.js';
+import { describeWith } from './helpers/describe-with.js';
 import { heldHandler, Journal, useJobs } from './helpers/jobs.js';
 import { type PgBouncer, serverConnections, startPgBouncer } from './helpers/pgbouncer.js';
-import { describeWith } from './helpers/programs.js';
 import { type QueueOptions, rejection } from './helpers/queue.js';
 import { until } from './helpers/until.js';
 import { openWiretap } from './helpers/wire.js';

@@ -3,10 +3,29 @@ import { Pool } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { initJobQueue, type JobQueue } from '../index.js';
 import { cli, cliOutput, migrations } from './helpers/cli.js';
-import { createDatabase, type TestDatabase, withDatabase } from './helpers/database.js';
+import { administer, createDatabase, type TestDatabase, withDatabase } from './helpers/database.js';
 import { rejection } from './helpers/queue.js';
 
 const SCHEMA = 'jobs';
+
+/** What an insert of a job writes; the other columns are the engine's. */
+const COLUMNS = 'job_type, payload, max_attempts, priority, run_at, timeout_ms';
+
+/** These, and a value of each. */
+const engines = {
+  run_no: '9007199254740991',
+  attempts: '2',
+  status: "'processing'",
+  locked_at: 'now()',
+  locked_by: "'somebody'",
+  lease_expires_at: "now() + interval '1 year'",
+  claim_token: '1',
+  refusals: '1',
+  next_attempt_at: 'now()',
+  cancel_requested_at: 'now()',
+  error_history: "'[]'",
+  id: '-1',
+};
 
 /** What docs/guarantees.md lists, and nothing else. */
 const USER = {
@@ -19,7 +38,7 @@ const USER = {
 };
 const PRODUCER = {
   'usage on schema': USER['usage on schema'],
-  insert: USER.insert,
+  insert: `insert (${COLUMNS}) on ${SCHEMA}.job_queue`,
   'select on id': `select (id) on ${SCHEMA}.job_queue`,
   'usage on sequence': USER['usage on sequence'],
 };
@@ -88,6 +107,7 @@ async function refused(queue: JobQueue): Promise<string[]> {
     const error = await rejection(call(), 'DATABASE_ERROR', /permission denied for/);
     expect(error.sqlState).toBe('42501');
     expect(error.message).toMatch(/a role needs usage on .* and select, insert, update and delete/);
+    expect(error.message).toContain(`insert (${COLUMNS}) and select (id)`);
     names.push(name);
   }
   return names;
@@ -132,6 +152,37 @@ describe('a role that may only add jobs', () => {
     expect(await refused(queue)).toEqual(names.filter((name) => !/^addJobs?$/.test(name)));
     const rows = await database.query(`select distinct status from ${SCHEMA}.job_queue`);
     expect(rows).toEqual([{ status: 'pending' }]);
+  });
+
+  test('can do that on a client of its own, and many at once', async () => {
+    const database = await createStrictDatabase();
+    const url = await createRole(database, Object.values(PRODUCER));
+    const queue = await openQueue(url);
+    const pool = new Pool({ connectionString: url });
+    onTestFinished(() => pool.end());
+    const many = Array.from({ length: 1_001 }, () => job);
+    const ids = [await queue.addJob(pool, job), ...(await queue.addJobs(pool, [job, job]))];
+    ids.push(...(await queue.addJobs(many)), ...(await queue.addJobs(pool, many)));
+    const rows = await database.query(`select id::int from ${SCHEMA}.job_queue order by id`);
+    expect(rows.map(({ id }) => id)).toEqual(ids);
+  });
+
+  test("cannot write the engine's columns", async () => {
+    const database = await createStrictDatabase();
+    const url = await createRole(database, Object.values(PRODUCER));
+    const insert = (columns = '', values = '') =>
+      `insert into ${SCHEMA}.job_queue (job_type, payload${columns}) values ('task', '1'${values})`;
+    await administer(url, insert());
+    for (const [column, value] of Object.entries(engines)) {
+      for (const statement of [
+        insert(`, ${column}`, `, ${value}`),
+        `update ${SCHEMA}.job_queue set ${column} = ${value}`,
+      ]) {
+        await expect(administer(url, statement), statement).rejects.toMatchObject({
+          code: '42501',
+        });
+      }
+    }
   });
 
   test('can do that from SQL too', async () => {

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   createRouteHandler,
   currentJob,
@@ -8,7 +8,7 @@ import {
   type RouteResult,
 } from '../index.js';
 import { useJobs } from './helpers/jobs.js';
-import { freeAddress } from './helpers/network.js';
+import { freeAddress, openServer } from './helpers/network.js';
 import { deferred } from './helpers/until.js';
 
 const jobs = useJobs();
@@ -47,6 +47,8 @@ describe('the route', () => {
       failed: 2,
       cancelled: 0,
       handedBack: 0,
+      didNotFit: [],
+      notClaimed: [],
       reclaimed: 0,
       deleted: 0,
       left: 0,
@@ -88,7 +90,7 @@ describe('the route', () => {
     });
   });
 
-  test('hands back at its deadline what still runs, the attempt not counted', async () => {
+  test('hands back at its deadline what still runs, behind what is due, as an attempt if it had half of the time', async () => {
     const [first = 0] = await jobs.insert(2);
     const reasons: unknown[] = [];
     const endless = async () => {
@@ -105,7 +107,11 @@ describe('the route', () => {
     expect(result.handedBack).toBeGreaterThanOrEqual(1);
     expect(reasons).toEqual([expect.objectContaining({ code: 'DEADLINE' })]);
     expect(reasons[0]).toBeInstanceOf(JobQueueError);
-    expect(await jobs.row(first)).toMatchObject({ status: 'pending', attempts: 0 });
+    const row = await jobs.row(first);
+    expect(row).toMatchObject({ status: 'pending', attempts: 1 });
+    expect(row.error_history).toMatchObject([{ name: 'Deadline', attempt: 1 }]);
+    expect(row.next_attempt_at).not.toBeNull();
+    expect(result.didNotFit).toEqual([{ id: first, job_type: 'job' }]);
   });
 
   test('does not begin what usually takes longer than is left', async () => {
@@ -169,6 +175,203 @@ describe('the route', () => {
     expect(result).toMatchObject({ processed: 1, handedBack: 1 });
     released.resolve();
     expect(await call({ job: async () => {} })).toMatchObject({ completed: 1 });
+  });
+});
+
+describe('the route answers in time', () => {
+  /** An application whose statements are ended with the test, whatever they wait for. */
+  const databaseConfig = { application_name: 'route' };
+  afterEach(async () => {
+    await jobs.database.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'route'`,
+    );
+    await jobs.database.query('drop function if exists stop() cascade');
+  });
+
+  /** Calls a route that has four seconds, the last two of them its grace. */
+  async function callInTime(options: RouteHandlerOptions = {}) {
+    const queue = await jobs.openQueue({ databaseConfig });
+    const errors: JobQueueError[] = [];
+    const onError = (error: JobQueueError) => void errors.push(error);
+    const times = { maxDuration: 4, grace: 2 };
+    const handlers = { job: async () => {} };
+    const { GET } = createRouteHandler(() => queue, handlers, {
+      secret,
+      onError,
+      ...times,
+      ...options,
+    });
+    const start = performance.now();
+    const response = await GET(request());
+    expect(performance.now() - start).toBeLessThan(4_000);
+    const { status } = response;
+    return { status, result: (await response.json()) as RouteResult, errors };
+  }
+
+  const old = { status: "'completed'", updated_at: `now() - interval '31 days'` };
+  const stuck = { status: "'processing'", locked_at: `now() - interval '1 hour'` };
+
+  /** Makes what deletes a job, or puts one back, do something else first. */
+  async function trigger(what: string, body: string): Promise<void> {
+    await jobs.database.query(
+      `create function stop() returns trigger language plpgsql as $$ begin ${body} return new; end $$`,
+    );
+    await jobs.database.query(`create trigger stop before ${what} execute function stop()`);
+  }
+  const DELETE = 'delete on job_queue for each row';
+  const PUT_BACK = `update on job_queue for each row
+    when (old.status = 'processing' and old.lease_expires_at is null and new.status = 'pending')`;
+
+  test('though an old row is locked', async () => {
+    await jobs.insert(2, old);
+    await jobs.insert(3);
+    const client = await jobs.database.pool.connect();
+    onTestFinished(() => client.release());
+    await client.query(
+      `begin; select from job_queue where status = 'completed' limit 1 for update`,
+    );
+    const { status, result } = await callInTime();
+    await client.query('rollback');
+    expect(status).toBe(200);
+    expect(result).toMatchObject({ processed: 3, completed: 3, left: 0 });
+  });
+
+  test('though to delete what is old takes for ever, and says what was not done', async () => {
+    await jobs.insert(2, old);
+    await jobs.insert(3);
+    await trigger(DELETE, 'perform pg_sleep(60);');
+    const { status, result, errors } = await callInTime();
+    expect(status).toBe(200);
+    expect(result).toMatchObject({
+      processed: 3,
+      completed: 3,
+      reclaimed: 0,
+      deleted: null,
+      left: 0,
+    });
+    expect(errors).toEqual([
+      expect.objectContaining({
+        code: 'DEADLINE',
+        message: expect.stringContaining('deleting old jobs'),
+      }),
+    ]);
+  });
+
+  test('though to delete what is old fails', async () => {
+    await jobs.insert(2, old);
+    await jobs.insert(3);
+    // Not the fault of a row, which would be passed over.
+    await trigger(DELETE, `raise exception 'no' using errcode = 'disk_full';`);
+    const { status, result, errors } = await callInTime();
+    expect(status).toBe(200);
+    expect(result).toMatchObject({ processed: 3, completed: 3, deleted: null, left: 0 });
+    expect(errors).toEqual([
+      expect.objectContaining({ code: 'DATABASE_ERROR', sqlState: '53100' }),
+    ]);
+  });
+
+  test('though to reclaim what is stuck takes for ever, and runs the jobs first', async () => {
+    await jobs.insert(1, stuck);
+    await jobs.insert(3);
+    await trigger(PUT_BACK, 'perform pg_sleep(60);');
+    const { status, result, errors } = await callInTime();
+    expect(status).toBe(200);
+    expect(result).toMatchObject({
+      processed: 3,
+      completed: 3,
+      reclaimed: null,
+      deleted: 0,
+      left: 0,
+    });
+    expect(errors).toEqual([
+      expect.objectContaining({
+        code: 'DEADLINE',
+        message: expect.stringContaining('reclaiming stuck jobs'),
+      }),
+    ]);
+  });
+
+  test('though the table is locked, with an error then', async () => {
+    await jobs.insert(3);
+    const client = await jobs.database.pool.connect();
+    onTestFinished(() => client.release());
+    await client.query('begin; lock table job_queue in access exclusive mode');
+    const { status, result } = await callInTime();
+    await client.query('rollback');
+    expect(status).toBe(500);
+    // Whether a first statement has given up by then, or is under way.
+    expect(result).toEqual({
+      error: expect.stringMatching(/^(DATABASE_ERROR|DEADLINE)$/),
+      message: expect.stringMatching(/holds a lock|did not answer a claim/),
+    });
+  });
+
+  test('though the server never answers', async () => {
+    await using server = await openServer();
+    const queue = await jobs.openQueue({
+      databaseConfig: { ...jobs.database.config, ...server.address },
+    });
+    const times = { maxDuration: 3, grace: 2 };
+    const options = { secret, onError: () => {}, ...times };
+    const { GET } = createRouteHandler(() => queue, {}, options);
+    const start = performance.now();
+    expect((await GET(request())).status).toBe(500);
+    expect(performance.now() - start).toBeLessThan(3_000);
+  });
+});
+
+describe('what the route tells onError', () => {
+  async function callInVain(onError: (error: JobQueueError) => unknown) {
+    const address = await freeAddress();
+    const queue = await jobs.openQueue({ databaseConfig: { ...jobs.database.config, ...address } });
+    const { GET } = createRouteHandler(() => queue, {}, { secret, onError: onError as () => void });
+    return GET(request());
+  }
+
+  test('it tells once', async () => {
+    const onError = vi.fn();
+    expect((await callInVain(onError)).status).toBe(500);
+    expect(onError).toHaveBeenCalledOnce();
+  });
+
+  test.each([
+    [
+      'throws',
+      () => {
+        throw new Error('onError itself fails');
+      },
+    ],
+    ['rejects', () => Promise.reject(new Error('onError itself fails'))],
+  ])('changes nothing where onError %s', async (_, onError) => {
+    const printed = vi.spyOn(console, 'error').mockImplementation(() => {});
+    onTestFinished(() => printed.mockRestore());
+    const response = await callInVain(onError);
+    expect(response.status).toBe(500);
+    expect(await response.json()).toMatchObject({ error: 'CONNECTION_FAILED' });
+    expect(printed.mock.calls).toEqual([[expect.stringContaining('onError threw')]]);
+  });
+});
+
+test('the route says what did not fit into its time', async () => {
+  const tally = {
+    ...{ started: 2, completed: 1, failed: 0, cancelled: 0, released: 1 },
+    didNotFit: [{ id: 7, jobType: 'slow' }],
+    notClaimed: ['slow', 'slower'],
+  };
+  const internals = {
+    createProcessor: () => ({ runUntilEmpty: async () => tally }),
+    reclaimStuckJobs: async () => 0,
+    deleteOldJobs: async () => ({ deleted: 0, last: null }),
+    backlog: async () => ({ due: 1, nextDueAt: null }),
+  };
+  const queue = { [Symbol.for('pg-bg-job-queue.internals')]: () => internals } as never;
+  const { GET } = createRouteHandler(() => queue, {}, { secret });
+  expect(await (await GET(request())).json()).toMatchObject({
+    processed: 2,
+    handedBack: 1,
+    didNotFit: [{ id: 7, job_type: 'slow' }],
+    notClaimed: ['slow', 'slower'],
+    left: 1,
   });
 });
 

@@ -83,7 +83,11 @@ describe('text that looks like SQL is text', () => {
     await queue.retryJob(id);
     const handled: unknown[] = [];
     const handler = async (given: unknown) => void handled.push(given, currentJob().job_type);
-    const processor = queue.createProcessor(Object.fromEntries([[text, handler]]), {
+    const handlers = Object.fromEntries([
+      ['other', handler],
+      [text, handler],
+    ]);
+    const processor = queue.createProcessor(handlers, {
       jobType: [text, 'other'],
       workerId: text,
     });

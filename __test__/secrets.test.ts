@@ -270,7 +270,7 @@ describe.each(Object.entries(faults))('of %s', (_, provoke) => {
   });
 });
 
-test('handlers that fail with their payload tell it to error_history alone', async () => {
+test('handlers that fail tell what is noted on their errors to nobody, and what these say only as theirs', async () => {
   await database.query('truncate job_queue');
   const printed = listen();
   const queue = await openQueue();
@@ -283,16 +283,18 @@ test('handlers that fail with their payload tell it to error_history alone', asy
         await database.query(`update job_queue set status = 'cancelled' where id = $1`, [
           currentJob().id,
         ]);
-        throw new Error(`failed with ${JSON.stringify(given)}`);
+        // As libraries of databases do.
+        const cause = Object.assign(new Error('refused'), { params: [given], detail: given });
+        throw Object.assign(new Error('failed', { cause }), { config: { data: given } });
       },
     },
-    { verbose: true, onError: (error) => errors.push(error) },
+    { onError: (error) => errors.push(error) },
   );
   await processor.start();
   expect(errors).not.toEqual([]);
   for (const error of errors) expectNoMarker(everythingIn(error), 'onError');
   for (const line of printed.notes) expectNoMarker(line, 'a line');
-  expect(printed.notes.join('\n')).toContain(`job ${id}`);
+  expect(printed.notes.join('\n')).toContain(`job ${id} (task) failed`);
 });
 
 test('a processor whose outcomes a trigger refuses tells no secret', async () => {

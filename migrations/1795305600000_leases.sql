@@ -1,18 +1,23 @@
 -- What the engine needs: leases, the fence, and the indexes of its statements. Applied twice, by two
 -- tools that do not know of each other, it does nothing the second time.
 
+-- Whoever may create in the schema may have left functions and operators there that fit better than those of
+-- Postgres. So functions are named with their schema, and operators stand between types that Postgres has
+-- them for: none for varchar, which is compared as text.
+
 -- Up Migration
 
--- Rows written by hand may lack what every row is now sure to have.
+-- Rows written by hand may lack what every row is now sure to have, or hold what no row may hold any more.
 update job_queue
 set status = coalesce(status, 'pending'),
     created_at = coalesce(created_at, updated_at, run_at, current_timestamp),
     updated_at = coalesce(updated_at, created_at, current_timestamp),
-    attempts = coalesce(attempts, 0),
+    attempts = greatest(coalesce(attempts, 0), 0),
     max_attempts = coalesce(max_attempts, 3),
     priority = coalesce(priority, 0)
 where status is null or created_at is null or updated_at is null
-   or attempts is null or max_attempts is null or priority is null;
+   or attempts is null or max_attempts is null or priority is null
+   or attempts < 0;
 
 -- A new table counts its jobs in 64 bits. One that has jobs, or views that read it, keeps the type of
 -- its ids, because node-postgres gives a bigint to JavaScript as a string: see docs/upgrading.md.
@@ -20,7 +25,9 @@ do $$
 begin
   if not exists (select from job_queue) then
     alter table job_queue alter column id type bigint;
-    execute format('alter sequence %s as bigint', pg_get_serial_sequence('job_queue', 'id'));
+    execute pg_catalog.format(
+      'alter sequence %s as bigint', pg_catalog.pg_get_serial_sequence('job_queue', 'id')
+    );
   end if;
 exception when feature_not_supported then
   null;
@@ -36,7 +43,7 @@ alter table job_queue
   alter column priority set not null,
   -- The fence: every write of a run names it. It grows with every claim and is never given out twice, also
   -- if the server crashes or a standby takes over that has not heard of a claim: it is the time of the
-  -- claim in microseconds, or one more than the last, if that is more.
+  -- claim in microseconds, or one more than the last, if that is more. JavaScript has each of these numbers.
   add column if not exists run_no bigint not null default 0,
   -- Until when the worker that runs the job owns it.
   add column if not exists lease_expires_at timestamptz,
@@ -44,14 +51,26 @@ alter table job_queue
   add column if not exists timeout_ms integer check (timeout_ms > 0),
   -- When somebody asked for a running job to be cancelled.
   add column if not exists cancel_requested_at timestamptz,
+  -- Which claim of which worker holds the job, so that a claim whose answer was lost is found again. Negative until
+  -- the attempt is counted, as a job's last one is when its handler begins.
+  add column if not exists claim_token bigint,
+  -- How often in a row Postgres has refused to let the job be claimed, settled or brought back; null if it has not.
+  add column if not exists refusals integer,
   -- From when the job may be claimed; null if it may not. Generated, so that an update by hand
   -- keeps it right.
   add column if not exists ready_at timestamptz generated always as (
-    case status
+    case status::text
       when 'pending' then greatest(coalesce(run_at, created_at), next_attempt_at)
       when 'failed' then case when attempts < max_attempts then next_attempt_at end
     end
-  ) stored;
+  ) stored,
+  -- What the engine could not bear, whoever writes it: numbers that JavaScript cannot tell apart, or by which its
+  -- statements fail. One short constraint, because every insert and every update takes the time to set it up. A status
+  -- is anybody's own.
+  drop constraint if exists job_queue_bearable,
+  add constraint job_queue_bearable check (
+    id < 9007199254740992 and run_no < 9007199254740992 and attempts >= 0
+  );
 
 -- Every claim and every outcome leaves a dead row behind. The default, a fifth of the table, lets
 -- them pile up behind a long history.
@@ -68,17 +87,17 @@ alter table job_queue set (
 create index if not exists job_queue_ready on job_queue (priority desc, ready_at, id)
   where ready_at < 'infinity';
 create index if not exists job_queue_ready_by_type on job_queue (job_type, priority desc, ready_at, id)
-  where ready_at is not null and job_type >= '';
+  where ready_at is not null and job_type::text >= '';
 -- What runs, in the order in which its leases end.
 create index if not exists job_queue_leases on job_queue (lease_expires_at)
-  where status = 'processing';
+  where status::text = 'processing';
 -- The lists of what waits, newest first: without the status in its key, which would make it twice as dear to
 -- add a job to it.
 create index if not exists job_queue_pending on job_queue (created_at, id)
-  where status = 'pending';
+  where status::text = 'pending';
 -- The lists of all other jobs, newest first, and the clean-up, oldest first.
 create index if not exists job_queue_by_status on job_queue (status, created_at, id)
-  where status <> 'pending' and status <> 'processing';
+  where status::text <> 'pending' and status::text <> 'processing';
 
 -- The primary key gets three entries for each job: when it is added, claimed and settled. A page that is
 -- filled to a third at first has room for them all. Else it is searched for dead entries and split, which
@@ -91,6 +110,19 @@ drop index if exists idx_job_queue_run_at;
 drop index if exists idx_job_queue_priority;
 
 -- Down Migration
+
+-- Workers may be at it. What they run would stay theirs for ever, without a lease that ends: it is put back,
+-- and nobody claims more before the columns are gone.
+lock table job_queue in access exclusive mode;
+update job_queue
+set status = case when cancel_requested_at is null then 'pending' else 'cancelled' end,
+    updated_at = current_timestamp,
+    -- A last attempt is not counted before its handler begins.
+    attempts = greatest(attempts - (coalesce(claim_token, 1::bigint) > 0::bigint)::int, 0),
+    locked_at = null,
+    locked_by = null
+where status::text = 'processing' and lease_expires_at > locked_at;
+
 create index if not exists idx_job_queue_status on job_queue (status);
 create index if not exists idx_job_queue_next_attempt on job_queue (next_attempt_at);
 create index if not exists idx_job_queue_run_at on job_queue (run_at);
@@ -107,10 +139,13 @@ alter index if exists job_queue_pkey reset (fillfactor);
 alter table job_queue reset (autovacuum_vacuum_scale_factor, autovacuum_analyze_scale_factor);
 
 alter table job_queue
+  drop constraint if exists job_queue_bearable,
   drop column if exists ready_at,
   drop column if exists lease_expires_at,
   drop column if exists timeout_ms,
   drop column if exists cancel_requested_at,
+  drop column if exists claim_token,
+  drop column if exists refusals,
   drop column if exists run_no,
   alter column priority drop not null,
   alter column max_attempts drop not null,
@@ -123,7 +158,9 @@ alter table job_queue
 do $$
 begin
   if not exists (select from job_queue where id > 2147483647) then
-    execute format('alter sequence %s as integer', pg_get_serial_sequence('job_queue', 'id'));
+    execute pg_catalog.format(
+      'alter sequence %s as integer', pg_catalog.pg_get_serial_sequence('job_queue', 'id')
+    );
     alter table job_queue alter column id type integer;
   end if;
 exception when feature_not_supported or invalid_parameter_value then

@@ -5,10 +5,12 @@
 -- Up Migration
 
 -- Written by a string, since the schema that it belongs to is pinned by name: whatever the caller's
--- search_path, nothing of the caller's is found in place of what is meant.
+-- search_path, nothing of the caller's is found in place of what is meant. Nor is what somebody may have
+-- created in that schema: functions are named with theirs, and operators stand between types that Postgres
+-- has them for. The path is what the table's own triggers have.
 do $migration$
 begin
-  execute format($statement$
+  execute pg_catalog.format($statement$
     create or replace function %1$I.add_job(
       job_type text,
       payload jsonb,
@@ -23,9 +25,10 @@ begin
     set search_path = %1$I, pg_temp
     as $function$
     declare
+      payload_bytes integer;
       added_id bigint;
     begin
-      if coalesce(char_length(add_job.job_type), 0) not between 1 and 255 then
+      if coalesce(pg_catalog.char_length(add_job.job_type), 0) not between 1 and 255 then
         raise 'add_job: job_type must have 1 to 255 characters'
           using errcode = 'invalid_parameter_value';
       elsif add_job.payload is null then
@@ -35,29 +38,41 @@ begin
         raise 'add_job: max_attempts must be at least 1' using errcode = 'invalid_parameter_value';
       elsif add_job.priority is null then
         raise 'add_job: priority must not be null' using errcode = 'invalid_parameter_value';
-      elsif not isfinite(add_job.run_at) then
+      elsif not pg_catalog.isfinite(add_job.run_at) then
         raise 'add_job: run_at must be finite' using errcode = 'invalid_parameter_value';
       elsif add_job.timeout_ms < 1 then
         raise 'add_job: timeout_ms must be at least 1' using errcode = 'invalid_parameter_value';
       end if;
 
-      insert into job_queue (job_type, payload, max_attempts, priority, run_at, timeout_ms)
+      begin
+        payload_bytes := pg_catalog.octet_length(add_job.payload::text);
+      exception when program_limit_exceeded or out_of_memory or internal_error then
+        -- Some values are a few bytes in jsonb, and more text than Postgres can write.
+        payload_bytes := null;
+      end;
+      if (payload_bytes <= 67108864) is not true then
+        raise 'add_job: payload must be at most 67108864 bytes of text'
+          using errcode = 'invalid_parameter_value';
+      end if;
+
+      insert into %1$I.job_queue (job_type, payload, max_attempts, priority, run_at, timeout_ms)
       values (
         add_job.job_type, add_job.payload, add_job.max_attempts, add_job.priority,
-        coalesce(add_job.run_at, now()), add_job.timeout_ms
+        coalesce(add_job.run_at, pg_catalog.now()), add_job.timeout_ms
       )
       returning id into added_id;
 
-      if coalesce(add_job.run_at <= now(), true) then
+      if coalesce(add_job.run_at <= pg_catalog.now(), true) then
         -- Heard by idle workers when the transaction is committed.
-        perform pg_notify(
-          'pg_bg_job_queue', json_build_object('schema', %1$L, 'ready', true)::text
+        perform pg_catalog.pg_notify(
+          'pg_bg_job_queue',
+          pg_catalog.json_build_object('schema', %1$L, 'ready', true)::text
         );
       end if;
       return added_id;
     end
     $function$
-  $statement$, current_schema());
+  $statement$, pg_catalog.current_schema());
 end
 $migration$;
 

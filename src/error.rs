@@ -30,6 +30,9 @@ pub struct Error {
     pub sql_state: Option<String>,
     /// What the layer below said, where that is more than the message tells.
     pub cause: Option<String>,
+    /// Nothing was sent to the server.
+    #[serde(skip)]
+    pub unsent: bool,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -41,11 +44,18 @@ impl Error {
             message: message.into(),
             sql_state: None,
             cause: None,
+            unsent: false,
         }
     }
 
     pub fn caused_by(mut self, cause: impl std::fmt::Display) -> Self {
         self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// With the `SQLSTATE` of another error, which led to this one.
+    pub fn with_state_of(mut self, other: &Self) -> Self {
+        self.sql_state.clone_from(&other.sql_state);
         self
     }
 
@@ -59,6 +69,32 @@ impl Error {
     /// user's (class 23), what a trigger of the user's raised (P0), or a limit that it exceeds (54).
     pub fn blames_row(&self) -> bool {
         self.is_of_class(&["22", "23", "54", "P0"])
+    }
+
+    /// Whether a row may be at fault of those that a statement is about: the server answered, and with nothing
+    /// that is about the connection (class 08, a shutdown, too many of them), the role (28), the database (3D, a
+    /// standby's 25006) or the server's disk (53100, 58). A trigger of the user's can raise anything else, a lock
+    /// or a slow trigger can outlast a limit, and a value can be too large to be given back.
+    pub fn suspects_rows(&self) -> bool {
+        self.was_refused()
+            && !self.was_undone()
+            && !self.is_of_class(&["28", "3D", "25006", "53100", "53300", "58"])
+    }
+
+    /// Whether a lock or slow work has outlasted a limit: the server is there, and may do it in a while.
+    pub fn was_held_up(&self) -> bool {
+        self.is_of_class(&["55P03", "57014"])
+    }
+
+    /// Whether the statement may have had an effect all the same.
+    pub fn leaves_open(&self) -> bool {
+        !self.unsent && !self.was_refused()
+    }
+
+    /// Whether the server has refused the statement, which then has had no effect. If not, and there is no
+    /// answer, it may have had one.
+    pub fn was_refused(&self) -> bool {
+        self.sql_state.is_some() && !self.is_of_class(&["08", "57P"])
     }
 
     /// Whether the server has undone the statement for the sake of another transaction (a conflict of

@@ -4,7 +4,7 @@
  * not seen.
  */
 import type { ParsedJobs } from './arguments/queue.js';
-import { call, callSync, type NativeQueue } from './native.js';
+import { type Ask, callSync, type NativeQueue } from './native.js';
 import { jobsToJson } from './operation.js';
 
 /** More jobs than these are worth a transaction of several steps. */
@@ -14,6 +14,7 @@ export const MAX_INSERT = 1_000;
 export async function addBatch(
   queue: NativeQueue,
   { count, parts }: ParsedJobs,
+  ask: Ask,
 ): Promise<number[]> {
   const batch = callSync(() => queue.addBatch(count));
   try {
@@ -22,5 +23,5 @@ export async function addBatch(
     batch.abort();
     throw error;
   }
-  return JSON.parse(await call(batch.finish()));
+  return JSON.parse(await ask(batch.finish()));
 }

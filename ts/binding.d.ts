@@ -16,10 +16,12 @@ export declare class NativeProcessor {
   /** Resolves when the processor was stopped and has ended. Not to be called while an engine runs. */
   runInBackground(): Promise<undefined>
   /**
-   * Runs what is due until nothing is, or until so much time is over; resolves to JSON:
-   * `{ started, completed, failed, cancelled, released }`. Not to be called while an engine runs.
+   * Runs what is due until nothing is, or until so much time is over, and then takes `lastWordsMs` at the most to
+   * write what became of it; resolves to JSON:
+   * `{ started, completed, failed, cancelled, released, didNotFit, notClaimed }`. Not to be called while an
+   * engine runs.
    */
-  runUntilEmpty(timeMs: number): Promise<string>
+  runUntilEmpty(timeMs: number, lastWordsMs: number): Promise<string>
   /**
    * Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, cancelled? }[]`,
    * where `error` is the entry for `error_history`, and `cancelled` says that the run was told
@@ -43,9 +45,10 @@ export declare class NativeQueue {
   constructor(settings: ConnectionSettings, schema: string, askPassword?: ((arg: number) => void) | undefined | null)
   /**
    * Runs an operation (JSON) on a connection of this queue and resolves to the `result` of each
-   * row.
+   * row. The answer is waited for `limitMs` at the most, where that is not null, and else for the
+   * `query_timeout`.
    */
-  run(operation: string): Promise<Array<string>>
+  run(operation: string, limitMs: number | null): Promise<Array<string>>
   /** Adds jobs (JSON), each for itself; resolves to JSON: of each its id, or its error. */
   addEach(jobs: string): Promise<string>
   /** Begins to add so many jobs, all or none. */

@@ -12,8 +12,9 @@ import { addBatch, MAX_INSERT } from './batch.js';
 import { type Client, texts } from './clients/client.js';
 import { describeClientError } from './clients/errors.js';
 import { Enqueuer } from './enqueuer.js';
-import { call, callSync, type NativeQueue, native } from './native.js';
+import { type Ask, call, callSync, type NativeError, type NativeQueue, native } from './native.js';
 import { type Operation, toMessage } from './operation.js';
+import { within } from './within.js';
 
 export interface Database {
   /** Runs an operation and resolves to the result of each row. */
@@ -24,17 +25,32 @@ export interface Database {
   addJobs(jobs: ParsedJobs): Promise<number[]>;
 }
 
+/** How long `close` waits for calls under way, and then for connections to close: milliseconds. */
+export const PATIENCE = 5_000;
+
+/** As the addon would say it, so that each call makes an error of its own of it. */
+const CLOSED = JSON.stringify({
+  code: 'CLOSED',
+  message:
+    'the job queue was closed before Postgres had answered, so what was asked may have been done',
+  sqlState: null,
+  cause: null,
+} satisfies NativeError);
+
 export class OwnDatabase implements Database {
   private underWay = 0;
   private onIdle: (() => void) | null = null;
+  /** Ends the wait for each answer that is awaited. */
+  private readonly rejects = new Set<(reason: Error) => void>();
   private readonly enqueuer: Enqueuer;
 
   constructor(private readonly queue: NativeQueue) {
-    this.enqueuer = new Enqueuer(queue);
+    this.enqueuer = new Enqueuer(queue, this.untilClosed);
   }
 
-  run(operation: Operation): Promise<string[]> {
-    return this.watch(call(this.queue.run(toMessage(operation))));
+  /** The answer is waited for `limitMs` at the most, where that is given, and else for the `query_timeout`. */
+  run(operation: Operation, limitMs: number | null = null): Promise<string[]> {
+    return this.watch(this.ask(this.queue.run(toMessage(operation), limitMs)));
   }
 
   addJob(job: ParsedJob): Promise<number> {
@@ -42,13 +58,22 @@ export class OwnDatabase implements Database {
   }
 
   async addJobs(given: ParsedJobs): Promise<number[]> {
-    if (given.count > MAX_INSERT) return await this.watch(addBatch(this.queue, given));
+    if (given.count > MAX_INSERT) return await this.watch(addBatch(this.queue, given, this.ask));
     const jobs = [...given.parts].flat();
     const [job] = jobs;
     // Of one job, all or none is the same.
     if (job !== undefined && jobs.length === 1) return [await this.addJob(job)];
     return (await this.run({ verb: 'enqueue', jobs })).map(Number);
   }
+
+  private readonly ask: Ask = (answer) => call(this.untilClosed(answer));
+
+  /** Awaits an answer of the addon until the queue is closed. */
+  private readonly untilClosed: Ask = (answer) =>
+    new Promise((resolve, reject) => {
+      this.rejects.add(reject);
+      answer.then(resolve, reject).finally(() => this.rejects.delete(reject));
+    });
 
   private async watch<T>(answer: Promise<T>): Promise<T> {
     this.underWay++;
@@ -62,15 +87,23 @@ export class OwnDatabase implements Database {
     }
   }
 
-  /** Resolves when what was asked before has been answered, and closes the connections. */
+  /**
+   * Closes the connections when what was asked before has been answered. What waits for long, for a lock
+   * perhaps, or for a server that is gone, is left alone with its error.
+   */
   async close(): Promise<void> {
+    await within(PATIENCE, this.idle());
+    for (const reject of this.rejects) reject(new Error(CLOSED));
+    await within(PATIENCE, call(this.queue.close()));
+  }
+
+  private async idle(): Promise<void> {
     // An operation of several statements is between two of them for less than a turn of the loop.
     while (this.underWay > 0) {
       await new Promise<void>((resolve) => {
         this.onIdle = resolve;
       });
     }
-    await call(this.queue.close());
   }
 }
 

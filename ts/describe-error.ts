@@ -30,6 +30,20 @@ export function describeError(thrown: unknown): DescribedError {
   return described;
 }
 
+/** The same as text for a console: the stack, below the message where it does not repeat that. */
+export function printable(thrown: unknown): string {
+  const { message, name, stack = '' } = describeError(thrown);
+  if (name === undefined) return message;
+  return stack.includes(message) ? stack : `${name}: ${message}\n${stack}`.trimEnd();
+}
+
+/** The same in one line. */
+export function inOneLine(thrown: unknown): string {
+  const { message, name } = describeError(thrown);
+  const text = name === undefined ? message : `${name}: ${message}`;
+  return clip(text.replace(/\s+/g, ' '), MAX_BRIEF);
+}
+
 /** Errors of any realm: Jest and `vm` have an `Error` of their own, which `instanceof` denies. */
 function isError(value: unknown): value is object {
   return types.isNativeError(value) || attempt(() => value instanceof Error) === true;

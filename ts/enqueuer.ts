@@ -4,7 +4,13 @@
  * the loop goes on to anything else.
  */
 import type { ParsedJob } from './arguments/queue.js';
-import { call, type NativeError, type NativeQueue, toJobQueueError } from './native.js';
+import {
+  type Ask,
+  fromNative,
+  type NativeError,
+  type NativeQueue,
+  toJobQueueError,
+} from './native.js';
 import { jobsToJson } from './operation.js';
 
 /** What crosses together goes in one insert: these are the limits of `src/store/enqueuer.rs`. */
@@ -25,7 +31,10 @@ const { nextTick } = process;
 export class Enqueuer {
   private gathered: Gathered[] = [];
 
-  constructor(private readonly queue: NativeQueue) {}
+  constructor(
+    private readonly queue: NativeQueue,
+    private readonly untilClosed: Ask,
+  ) {}
 
   /** Adds a job and resolves to its id once it is committed. */
   async add(job: ParsedJob): Promise<number> {
@@ -35,7 +44,7 @@ export class Enqueuer {
     });
     if ('id' in answer) return Number(answer.id);
     // Made here, where its stack leads to the caller.
-    throw 'refused' in answer ? toJobQueueError(answer.refused) : answer.thrown;
+    throw 'refused' in answer ? toJobQueueError(answer.refused) : fromNative(answer.thrown);
   }
 
   private send(): void {
@@ -47,7 +56,7 @@ export class Enqueuer {
   private async cross(group: Gathered[]): Promise<void> {
     try {
       const message = jobsToJson(group.map(({ job }) => job));
-      const answers = JSON.parse(await call(this.queue.addEach(message))) as (
+      const answers = JSON.parse(await this.untilClosed(this.queue.addEach(message))) as (
         | string
         | NativeError
       )[];

@@ -9,8 +9,9 @@ import { AsyncResource } from 'node:async_hooks';
 import { setImmediate } from 'node:timers';
 import type { AnyHandler } from './arguments/processor.js';
 import { jobStorage } from './current-job.js';
-import { type DescribedError, describeError } from './describe-error.js';
-import type { JobQueueError } from './errors.js';
+import { type DescribedError, describeError, inOneLine } from './describe-error.js';
+import { JobQueueError } from './errors.js';
+import { FailedRuns, type FailureListener } from './failed-runs.js';
 import { JobRun, type NativeJob, type RunControl } from './job-run.js';
 import type { Log } from './log.js';
 
@@ -24,50 +25,124 @@ interface Outcome {
 }
 
 export class HandlerRuns {
+  /** Those whose handlers have not ended. */
   private readonly runs = new Set<JobRun>();
+  /** Of these, those that nobody waits for: they wait for the end of the processor, or their time is up. */
+  private readonly leftBehind = new Set<JobRun>();
+  private onOthersEnded: (() => void)[] = [];
   private outcomes: Outcome[] = [];
+  private readonly failures: FailedRuns;
 
   constructor(
     private readonly handlers: ReadonlyMap<string, AnyHandler>,
     private readonly settle: (outcomes: string) => void,
     private readonly control: RunControl,
+    listener: FailureListener,
     private readonly log: Log | undefined,
-  ) {}
+  ) {
+    this.failures = new FailedRuns(listener);
+  }
 
   begin(jobs: NativeJob[]): void {
     for (const job of jobs) this.run(job);
   }
 
-  abort(id: number, runNo: number, reason: JobQueueError): void {
-    for (const run of this.runs) {
-      if (JobRun.is(run, id, runNo)) JobRun.abort(run, reason);
+  /** Tells a run to end; `over` says that for the engine it has ended. */
+  abort(id: number, runNo: number, reason: JobQueueError, over: boolean): void {
+    const run = this.find(id, runNo);
+    if (run === undefined) return;
+    JobRun.abort(run, reason, over);
+    if (reason.code !== 'TIMEOUT') return;
+    this.leaveBehind(run);
+    if (JobRun.reason(run) !== reason) return;
+    this.log?.(`job ${id} (${run.job_type}) failed: ${inOneLine(reason)}`);
+    this.failures.timedOut(run, reason);
+  }
+
+  /** Takes note of how the transaction ended in which a handler completed its job. */
+  settledByHandler(id: number, runNo: number, committed: boolean): void {
+    const run = this.find(id, runNo);
+    if (run !== undefined) JobRun.completed(run, committed);
+    this.failures.settledByHandler(id, runNo, committed);
+  }
+
+  engineBegan(): void {
+    this.failures.engineBegan();
+  }
+
+  engineEnded(): void {
+    this.failures.engineEnded();
+  }
+
+  /** Whether the caller is one of these runs; it waits for the others then, and they do not wait for it. */
+  leaveCallerBehind(): boolean {
+    const caller = jobStorage.getStore() as JobRun | undefined;
+    if (caller === undefined || !this.runs.has(caller)) return false;
+    this.leaveBehind(caller);
+    return true;
+  }
+
+  /** Resolves when none is left but those that nobody waits for. */
+  async othersEnded(): Promise<void> {
+    while (this.runs.size > this.leftBehind.size) {
+      await new Promise<void>((resolve) => {
+        this.onOthersEnded.push(resolve);
+      });
     }
+  }
+
+  private find(id: number, runNo: number): JobRun | undefined {
+    for (const run of this.runs) if (JobRun.is(run, id, runNo)) return run;
+    return undefined;
+  }
+
+  private leaveBehind(run: JobRun): void {
+    this.leftBehind.add(run);
+    this.tellOthersEnded();
+  }
+
+  private tellOthersEnded(): void {
+    if (this.onOthersEnded.length === 0 || this.runs.size > this.leftBehind.size) return;
+    for (const resolve of this.onOthersEnded.splice(0)) resolve();
   }
 
   private run(job: NativeJob): void {
     const { id, runNo, jobType } = job;
+    const run = new JobRun(job, this.control);
     const handler = this.handlers.get(jobType);
     if (handler === undefined) {
-      const message = `No handler registered for job type: ${jobType}`;
-      this.end({ id, runNo, error: { message }, pendingReason: message });
+      this.refuse(run, runNo);
       return;
     }
-    const run = new JobRun(job, this.control);
     this.runs.add(run);
     const startedAt = performance.now();
     this.log?.(`job ${id} (${jobType}) started: attempt ${job.attempts} of ${job.maxAttempts}`);
 
-    const end = (outcome: Outcome) => {
+    const end = (outcome: Outcome, why = '') => {
       this.runs.delete(run);
+      this.leftBehind.delete(run);
       if (JobRun.wasCancelled(run)) outcome.cancelled = true;
       const duration = Math.round(performance.now() - startedAt);
-      this.log?.(`job ${id} (${jobType}) ${howItEnded(outcome)} after ${duration} ms`);
+      this.log?.(`job ${id} (${jobType}) ${howItEnded(run, outcome)} after ${duration} ms${why}`);
       this.end(outcome);
+      this.tellOthersEnded();
     };
     jobStorage.run(run, callInScope, handler, job.payload).then(
       () => end({ id, runNo }),
-      (thrown) => end({ id, runNo, error: describeError(thrown) }),
+      (thrown) => {
+        end({ id, runNo, error: describeError(thrown) }, this.log && `: ${inOneLine(thrown)}`);
+        this.failures.threw(run, thrown);
+      },
     );
+  }
+
+  /** Ends a run whose job has no handler here. */
+  private refuse(run: JobRun, runNo: number): void {
+    const { id, job_type } = run;
+    const message = `No handler registered for job type: ${job_type}`;
+    this.log?.(`job ${id} (${job_type}) failed: ${message}`);
+    this.end({ id, runNo, error: { message }, pendingReason: message });
+    this.failures.threw(run, new JobQueueError('INVALID_ARGUMENT', message));
   }
 
   private end(outcome: Outcome): void {
@@ -81,8 +156,9 @@ export class HandlerRuns {
   }
 }
 
-function howItEnded(outcome: Outcome): string {
+function howItEnded(run: JobRun, outcome: Outcome): string {
   if (outcome.cancelled) return 'was cancelled';
+  if (JobRun.isOver(run)) return 'ended too late';
   return outcome.error === undefined ? 'completed' : 'failed';
 }
 

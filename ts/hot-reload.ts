@@ -60,7 +60,12 @@ export class HotReloadedProcessor extends JobProcessor {
   }
 }
 
-/** Without the name, which is a random one unless given. */
-function comparable({ workerId, onError, ...options }: ParsedProcessorOptions): object {
+/** Without the name, which is a random one unless given, and the functions, which are new in each edit. */
+function comparable({
+  workerId,
+  onError,
+  onJobFailed,
+  ...options
+}: ParsedProcessorOptions): object {
   return options;
 }

@@ -24,6 +24,12 @@ export interface RunControl {
 }
 
 /**
+ * What is known of the transaction in which a handler completes its job: nothing, where there is none;
+ * that there may be one; or how it ended.
+ */
+export type Completion = 'none' | 'unknown' | 'committed' | 'not committed';
+
+/**
  * One run of a job, as its handler sees it through `currentJob()`. Most handlers look at little of it,
  * so what costs something is made when it is first asked for.
  */
@@ -38,6 +44,8 @@ export class JobRun implements JobContext {
   readonly #control: RunControl;
   #controller: AbortController | undefined;
   #reason: JobQueueError | undefined;
+  #over = false;
+  #completion: Completion = 'none';
 
   constructor(job: NativeJob, control: RunControl) {
     this.id = job.id;
@@ -67,6 +75,7 @@ export class JobRun implements JobContext {
   async completeIn(db: DatabaseClient): Promise<void> {
     const client =
       recognise(db) ?? refuseValue('currentJob().completeIn', 'the client', CLIENTS, db);
+    this.#completion = 'unknown';
     if (await this.#control.completeIn(client, this.id, this.#runNo)) return;
     throw new JobQueueError(
       'LEASE_LOST',
@@ -79,14 +88,36 @@ export class JobRun implements JobContext {
     return run.id === id && run.#runNo === runNo;
   }
 
-  /** Tells the run that it should end. Only the first reason counts. */
-  static abort(run: JobRun, reason: JobQueueError): void {
+  /**
+   * Tells the run that it should end. Only the first reason counts. A run that is over has come to its end
+   * for the engine, so that what its handler says later is not heard.
+   */
+  static abort(run: JobRun, reason: JobQueueError, over: boolean): void {
+    run.#over ||= over;
     run.#reason ??= reason;
     run.#controller?.abort(reason);
+  }
+
+  /** Why the run was told to end, if it was. */
+  static reason(run: JobRun): JobQueueError | undefined {
+    return run.#reason;
   }
 
   /** Whether the run was told that its job is to be cancelled. */
   static wasCancelled(run: JobRun): boolean {
     return run.#reason?.code === 'CANCELLED';
+  }
+
+  static isOver(run: JobRun): boolean {
+    return run.#over;
+  }
+
+  static completion(run: JobRun): Completion {
+    return run.#completion;
+  }
+
+  /** Takes note of how the transaction ended. */
+  static completed(run: JobRun, committed: boolean): void {
+    run.#completion = committed ? 'committed' : 'not committed';
   }
 }

@@ -49,6 +49,9 @@ export async function call<T>(promise: Promise<T>): Promise<T> {
   }
 }
 
+/** Awaits an answer of the addon in a way of its own. */
+export type Ask = <T>(answer: Promise<T>) => Promise<T>;
+
 /** As `call`, for what returns at once. */
 export function callSync<T>(run: () => T): T {
   try {
@@ -58,7 +61,8 @@ export function callSync<T>(run: () => T): T {
   }
 }
 
-function fromNative(error: unknown): unknown {
+/** Makes a `JobQueueError` of what the addon rejects with, and leaves all else as it is. */
+export function fromNative(error: unknown): unknown {
   const message = (error as { message?: unknown } | null)?.message;
   if (typeof message !== 'string' || !message.startsWith('{')) return error;
   return toJobQueueError(JSON.parse(message) as NativeError);

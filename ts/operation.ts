@@ -6,6 +6,12 @@ export interface CleanupPosition {
   id: number;
 }
 
+/** What a batch of the clean-up did; `last` is null after the last one. */
+export interface CleanupBatch {
+  deleted: number;
+  last: CleanupPosition | null;
+}
+
 /**
  * What the queue can ask of the table, complete and checked: the same verbs, in the same order, as
  * `Operation` in `src/store/operation.rs`. It crosses to Rust as JSON; its statement is defined there.

@@ -17,12 +17,14 @@ import {
   type NativeQueue,
   toJobQueueError,
 } from './native.js';
+import { tell } from './report.js';
 import type { Processor } from './types.js';
 
 /** What the engine says: see `src/node/processor.rs`. */
 type Message =
   | { kind: 'run'; jobs: NativeJob[] }
   | { kind: 'abort'; id: number; runNo: number; error: NativeError }
+  | { kind: 'settledByHandler'; id: number; runNo: number; committed: boolean }
   | { kind: 'error'; error: NativeError };
 
 /** What an engine has done: see `src/processor/tally.rs`. */
@@ -32,6 +34,8 @@ export interface Tally {
   failed: number;
   cancelled: number;
   released: number;
+  didNotFit: { id: number; jobType: string }[];
+  notClaimed: string[];
 }
 
 type InContext = <T>(run: () => T) => T;
@@ -41,6 +45,8 @@ export interface ProcessorHome {
   readonly queue: NativeQueue;
   /** The processors whose engine runs. */
   readonly running: Set<JobProcessor>;
+  /** For processors that do not say. */
+  readonly verbose: boolean;
   /** Completes the job of a run on a caller's client; resolves to whether the run owned it. */
   completeIn(client: Client, id: number, runNo: number, remove: boolean): Promise<boolean>;
   refuseIfClosed(method: string): void;
@@ -64,7 +70,7 @@ export class JobProcessor implements Processor {
     handlers: ReadonlyMap<string, AnyHandler>,
     private readonly options: ParsedProcessorOptions,
   ) {
-    this.log = openLog(options.verbose);
+    this.log = openLog(options.verbose ?? home.verbose);
     this.processor = callSync(() =>
       home.queue.createProcessor(
         {
@@ -92,6 +98,13 @@ export class JobProcessor implements Processor {
           return home.completeIn(client, id, runNo, options.removeOnComplete);
         },
       },
+      {
+        failed: (error, run) => {
+          const { onJobFailed } = options;
+          this.inContext(() => void tell('onJobFailed', onJobFailed, error, run));
+        },
+        report: (error) => this.report(error),
+      },
       this.log,
     );
   }
@@ -107,11 +120,11 @@ export class JobProcessor implements Processor {
   }
 
   /** Runs what is due until nothing is, or until so many milliseconds are over. */
-  async runUntilEmpty(timeMs: number): Promise<Tally> {
+  async runUntilEmpty(timeMs: number, lastWordsMs: number): Promise<Tally> {
     this.home.refuseIfClosed('start');
     this.refuseIfBusy('start');
     this.inContext = AsyncLocalStorage.snapshot();
-    const tally = await this.keep('batch', call(this.processor.runUntilEmpty(timeMs)));
+    const tally = await this.keep('batch', call(this.processor.runUntilEmpty(timeMs, lastWordsMs)));
     this.log?.(`${this.options.workerId} ran until nothing was due, or its time was up: ${tally}`);
     return JSON.parse(tally) as Tally;
   }
@@ -144,8 +157,21 @@ export class JobProcessor implements Processor {
     const { engine } = this;
     this.stop();
     if (engine === null) return;
+    void this.handBackCaller();
     await call(this.processor.drain(timeout));
     await engine.catch(() => {});
+  }
+
+  /**
+   * A handler that waits for the end of its own processor would wait for itself. Where the caller is one of
+   * the runs, it is handed back as soon as the others have ended.
+   */
+  async handBackCaller(): Promise<void> {
+    const { engine } = this;
+    if (engine === null || !this.runs.leaveCallerBehind()) return;
+    await this.runs.othersEnded();
+    // Another engine may have begun meanwhile, which nobody has stopped.
+    if (this.engine === engine) await call(this.processor.drain(0));
   }
 
   isRunning(): boolean {
@@ -155,12 +181,14 @@ export class JobProcessor implements Processor {
   private async keep<T>(mode: 'batch' | 'background', engine: Promise<T>): Promise<T> {
     this.mode = mode;
     this.engine = engine;
+    this.runs.engineBegan();
     this.home.running.add(this);
     try {
       return await engine;
     } finally {
       this.mode = 'stopping';
       this.engine = null;
+      this.runs.engineEnded();
       this.home.running.delete(this);
       if (this.startAgain) {
         this.startAgain = false;
@@ -182,23 +210,25 @@ export class JobProcessor implements Processor {
       case 'run':
         this.inContext(() => this.runs.begin(message.jobs));
         break;
-      case 'abort':
-        this.runs.abort(message.id, message.runNo, toJobQueueError(message.error));
+      case 'abort': {
+        const reason = toJobQueueError(message.error);
+        // A lease that is lost is the end of a run only where it was given back, and not if nobody has taken
+        // the job when its handler ends.
+        const over = reason.code !== 'LEASE_LOST' || this.mode === 'stopping';
+        this.runs.abort(message.id, message.runNo, reason, over);
+        break;
+      }
+      case 'settledByHandler':
+        this.runs.settledByHandler(message.id, message.runNo, message.committed);
         break;
       case 'error':
-        void this.report(toJobQueueError(message.error));
+        this.report(toJobQueueError(message.error));
         break;
     }
   }
 
-  private async report(error: JobQueueError): Promise<void> {
-    try {
-      // It may be an async function, whatever its type says.
-      await this.options.onError(error);
-    } catch (thrown) {
-      // An exception or a rejection here would end the process.
-      console.error('pg-bg-job-queue: onError threw', thrown);
-    }
+  private report(error: JobQueueError): void {
+    void tell('onError', this.options.onError, error);
   }
 }
 

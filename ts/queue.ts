@@ -3,6 +3,7 @@ import {
   type ParsedProcessorOptions,
   parseHandlers,
   parseProcessorOptions,
+  refuseUnhandled,
 } from './arguments/processor.js';
 import {
   parseDatabaseOptions,
@@ -19,16 +20,19 @@ import type { Client } from './clients/client.js';
 import { CLIENTS, recognise } from './clients/recognise.js';
 import type { AskPassword } from './config/database.js';
 import { type ResolvedConfig, resolveConfig } from './config.js';
-import { ClientDatabase, type Database, OwnDatabase } from './database.js';
+import { ClientDatabase, type Database, OwnDatabase, PATIENCE } from './database.js';
 import { JobQueueError } from './errors.js';
 import { forgetQueue, HotReloadedProcessor, isNextDevelopment, sharedQueue } from './hot-reload.js';
 import { type Log, openLog } from './log.js';
 import { callSync, type NativeQueue, native } from './native.js';
 import { createPool } from './node-postgres.js';
-import type { CleanupPosition } from './operation.js';
+import type { CleanupBatch, CleanupPosition, Operation } from './operation.js';
 import { JobProcessor } from './processor.js';
 import { readRecord } from './record.js';
+import { tellRefused } from './refused.js';
+import { printError } from './report.js';
 import type { JobQueue, JobQueueConfig, JobRow, Processor } from './types.js';
+import { within } from './within.js';
 
 /**
  * Opens a job queue. Opens no connection: the first operation does, and rejects if it cannot.
@@ -62,10 +66,19 @@ export const QUEUE_INTERNALS = Symbol.for('pg-bg-job-queue.internals');
 /** What `createRouteHandler` needs of a queue. */
 export interface QueueInternals {
   createProcessor(handlers: unknown, options: ParsedProcessorOptions): JobProcessor;
-  reclaimStuckJobs(): Promise<number>;
-  /** Deletes while there is something old enough among the oldest, and `goOn()`. */
-  deleteOldJobs(daysToKeep: number, goOn: () => boolean): Promise<number>;
-  backlog(): Promise<Backlog>;
+  /**
+   * An answer is waited for `limitMs` at the most, here and below; `tell` is told of jobs that Postgres
+   * refuses to let be changed.
+   */
+  reclaimStuckJobs(limitMs: number, tell: (error: JobQueueError) => void): Promise<number>;
+  /** Deletes one batch of old jobs. */
+  deleteOldJobs(
+    daysToKeep: number,
+    after: CleanupPosition | null,
+    limitMs: number,
+    tell: (error: JobQueueError) => void,
+  ): Promise<CleanupBatch>;
+  backlog(limitMs: number): Promise<Backlog>;
 }
 
 /** What is left to do: how many jobs are due, and when the next is, in milliseconds since the Unix epoch. */
@@ -173,7 +186,8 @@ class PostgresJobQueue {
   async cancelAllUpcomingJobs(...args: Arguments): Promise<number> {
     const { database, rest } = this.split('cancelAllUpcomingJobs', args, 1);
     const filters = parseFilters('cancelAllUpcomingJobs', rest[0]);
-    const [count] = await database.run({ verb: 'cancelUpcoming', ...filters });
+    const [count, refused] = await database.run({ verb: 'cancelUpcoming', ...filters });
+    tellRefused('cancelled', refused, printError);
     this.log?.(`cancelled ${count} upcoming jobs`);
     return Number(count);
   }
@@ -181,7 +195,8 @@ class PostgresJobQueue {
   async reclaimStuckJobs(...args: Arguments): Promise<number> {
     const { database, rest } = this.split('reclaimStuckJobs', args, 1);
     const maxProcessingMinutes = parseMinutes('reclaimStuckJobs', rest[0]);
-    const [count] = await database.run({ verb: 'reclaim', maxProcessingMinutes });
+    const [count, refused] = await database.run({ verb: 'reclaim', maxProcessingMinutes });
+    tellRefused('put back', refused, printError);
     this.log?.(`reclaimed ${count} stuck jobs`);
     return Number(count);
   }
@@ -189,24 +204,15 @@ class PostgresJobQueue {
   async cleanupOldJobs(...args: Arguments): Promise<number> {
     const { database, rest } = this.split('cleanupOldJobs', args, 1);
     const daysToKeep = parseDays('cleanupOldJobs', rest[0]);
-    return this.deleteCompleted(database, daysToKeep, () => true);
-  }
-
-  /** Goes on after each batch that has a next, if `goOn`, given how many that one has deleted. */
-  private async deleteCompleted(
-    database: Database,
-    daysToKeep: number,
-    goOn: (deleted: number) => boolean,
-  ): Promise<number> {
     let total = 0;
     let after: CleanupPosition | null = null;
-    for (;;) {
-      const [result] = await database.run({ verb: 'cleanup', daysToKeep, after });
-      const batch = JSON.parse(result ?? '') as { deleted: number; last: CleanupPosition | null };
+    do {
+      const [result, refused] = await database.run({ verb: 'cleanup', daysToKeep, after });
+      tellRefused('deleted', refused, printError);
+      const batch = JSON.parse(result ?? '') as CleanupBatch;
       total += batch.deleted;
       after = batch.last;
-      if (after === null || !goOn(batch.deleted)) break;
-    }
+    } while (after !== null);
     this.log?.(`deleted ${total} old jobs`);
     return total;
   }
@@ -216,25 +222,42 @@ class PostgresJobQueue {
   }
 
   [QUEUE_INTERNALS](): QueueInternals {
+    this.refuseIfClosed('createRouteHandler');
+    const ask = async (operation: Operation, limitMs: number) => {
+      const [result, refused] = await this.database.run(operation, limitMs);
+      return { answer: JSON.parse(result ?? ''), refused };
+    };
     return {
       createProcessor: (handlers, options) => this.openProcessor(handlers, options),
-      reclaimStuckJobs: () => this.reclaimStuckJobs(),
-      deleteOldJobs: (daysToKeep, goOn) =>
-        this.deleteCompleted(this.database, daysToKeep, (deleted) => deleted > 0 && goOn()),
-      backlog: async () => {
-        const [result] = await this.database.run({ verb: 'backlog' });
-        return JSON.parse(result ?? '') as Backlog;
+      reclaimStuckJobs: async (limitMs, tell) => {
+        const maxProcessingMinutes = parseMinutes('createRouteHandler');
+        const reclaimed = await ask({ verb: 'reclaim', maxProcessingMinutes }, limitMs);
+        const count: number = reclaimed.answer;
+        tellRefused('put back', reclaimed.refused, tell);
+        this.log?.(`reclaimed ${count} stuck jobs`);
+        return count;
       },
+      deleteOldJobs: async (daysToKeep, after, limitMs, tell) => {
+        const deleted = await ask({ verb: 'cleanup', daysToKeep, after }, limitMs);
+        const batch: CleanupBatch = deleted.answer;
+        tellRefused('deleted', deleted.refused, tell);
+        this.log?.(`deleted ${batch.deleted} old jobs`);
+        return batch;
+      },
+      backlog: async (limitMs) => (await ask({ verb: 'backlog' }, limitMs)).answer,
     };
   }
 
   private openProcessor(handlers: unknown, options: ParsedProcessorOptions): JobProcessor {
     this.refuseIfClosed('createProcessor');
     const Processor = isNextDevelopment() ? HotReloadedProcessor : JobProcessor;
+    const handlersByType = parseHandlers(handlers);
+    refuseUnhandled(options, handlersByType);
     return new Processor(
       {
         queue: this.queue,
         running: this.processors,
+        verbose: this.#config.verbose,
         completeIn: async (client, id, runNo, remove) => {
           const database = new ClientDatabase(client, this.#config.schema);
           const completed = await database.run({ verb: 'complete', id, runNo, remove });
@@ -242,7 +265,7 @@ class PostgresJobQueue {
         },
         refuseIfClosed: (method) => this.refuseIfClosed(method),
       },
-      parseHandlers(handlers),
+      handlersByType,
       options,
     );
   }
@@ -255,6 +278,8 @@ class PostgresJobQueue {
 
   close(): Promise<void> {
     this.closing ??= this.shutDown();
+    // One of several handlers that wait for the same end: it must not be waited for either.
+    for (const processor of this.processors) void processor.handBackCaller();
     return this.closing;
   }
 
@@ -266,9 +291,14 @@ class PostgresJobQueue {
     forgetQueue(this);
     const draining = [...this.processors].map((processor) => processor.stopAndDrain(DRAIN_TIMEOUT));
     await Promise.all(draining);
-    // The user may have ended the pool already, which a second time is an error.
-    await Promise.all([this.database.close(), this.pool?.ending || this.pool?.end()]);
+    await Promise.all([this.database.close(), within(PATIENCE, this.endPool())]);
     this.log?.('closed');
+  }
+
+  /** Waits for the clients that the user has taken from the pool and not given back. */
+  private async endPool(): Promise<void> {
+    // The user may have ended it already, which a second time is an error.
+    if (!this.pool?.ending) await this.pool?.end();
   }
 
   /** Tells the two forms of a method apart: `method(...rest)` and `method(client, ...rest)`. */

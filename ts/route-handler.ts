@@ -3,11 +3,20 @@
  * stays. It speaks the web's `Request` and `Response`, as Next.js, Hono, Bun, Deno and others do.
  */
 
-import { boolean, number, object, options, refuse, refuseValue } from './arguments/check.js';
-import { parseProcessorOptions, SHARED_OPTIONS } from './arguments/processor.js';
+// Not the global one: that is what fake timers replace.
+import { setImmediate } from 'node:timers';
+import { boolean, number, options, refuse, refuseValue } from './arguments/check.js';
+import {
+  parseHandlers,
+  parseProcessorOptions,
+  refuseUnhandled,
+  SHARED_OPTIONS,
+} from './arguments/processor.js';
 import { crypto } from './crypto.js';
 import { JobQueueError } from './errors.js';
 import { QUEUE_INTERNALS, type QueueInternals } from './queue.js';
+import { causedByUser, tell } from './report.js';
+import { type Work, work } from './route-run.js';
 import type { JobHandlers, JobQueue, ProcessorOptions } from './types.js';
 
 /** What `createRouteHandler` takes, besides the options of a processor. */
@@ -18,7 +27,8 @@ export interface RouteHandlerOptions extends Omit<ProcessorOptions, 'pollInterva
    */
   maxDuration?: number | undefined;
   /**
-   * The seconds before that at which what still runs is handed back, so that there is time to say so.
+   * The seconds before that at which what still runs is handed back, so that there is time to say so. The
+   * answer waits for the database for nine tenths of them at the most, or for a quarter of a second.
    * 0 to `maxDuration`. Default a tenth of `maxDuration`, 10 at the most.
    */
   grace?: number | undefined;
@@ -42,11 +52,20 @@ export interface RouteResult {
   cancelled: number;
   /** Jobs that were claimed and put back, because the time was up or would not have sufficed. */
   handedBack: number;
-  reclaimed: number;
-  deleted: number;
-  /** Jobs that are due and wait, counted up to 10,000 of a priority. */
-  left: number;
-  /** When the next job is due that is not due yet, in ISO 8601; `null` if none is planned. */
+  /** Jobs that were begun, had not ended at the deadline, and were put back. */
+  didNotFit: { id: number; job_type: string }[];
+  /** Types of which no job was begun any more, since they usually take longer than was left. */
+  notClaimed: string[];
+  /** Jobs that were stuck and were put back; `null` if that failed or took too long. */
+  reclaimed: number | null;
+  /** Old jobs that were deleted, as far as it is known; `null` if that failed or took too long. */
+  deleted: number | null;
+  /** Jobs that are due and wait, counted up to 10,000 of a priority; `null` if that is not known. */
+  left: number | null;
+  /**
+   * When the next job is due that is not due yet, in ISO 8601; `null` if none is planned, or if `left` is
+   * `null`.
+   */
   nextDueAt: string | null;
 }
 
@@ -58,12 +77,17 @@ const MAX_DURATION = 86_400;
 const MAX_GRACE = 10;
 /** How often it looks for jobs that were added elsewhere, while something runs. Milliseconds. */
 const POLL_INTERVAL = 1_000;
+/** So much of the grace may pass before the answer; the rest is for the answer itself. */
+const PATIENT_PART = 0.9;
+/** So many milliseconds in any case: even with no grace, what is handed back has to be written. */
+const LEAST_PATIENCE = 250;
 
 /**
  * Makes the handlers of a route that processes jobs until none is due or the time is nearly up, puts back
  * what is stuck, and deletes what is old. It stops claiming when jobs of a type usually take longer
- * than is left; at the deadline, the signals of what runs abort with `DEADLINE`, and those jobs are
- * pending again, the attempt not counted. Nothing in a request changes how much is run.
+ * than is left. At the deadline, the signals of what runs abort with `DEADLINE`, and those jobs are
+ * pending again, behind what is due; the attempt counts if the run had at least half of the invocation.
+ * Nothing in a request changes how much is run.
  *
  * ```ts
  * // app/api/cron/jobs/route.ts
@@ -71,8 +95,10 @@ const POLL_INTERVAL = 1_000;
  * export const { GET, POST } = createRouteHandler(getJobQueue, jobHandlers, { maxDuration });
  * ```
  *
- * Answers 200 with a `RouteResult`, 401 without the secret, and 500 with `{ error, message }` if the
- * database cannot be reached; that is told to `onError` too. Throws `INVALID_ARGUMENT`.
+ * Answers 200 with a `RouteResult`, 401 without the secret, and 500 with `{ error, message }` if jobs
+ * cannot be run: because the database cannot be reached, or (`DEADLINE`) does not answer within the
+ * `grace`. What else could not be done, or not in time, is `null` in the result. Both are told to `onError`.
+ * Throws `INVALID_ARGUMENT`.
  */
 export function createRouteHandler<PayloadMap>(
   getQueue: () => JobQueue<PayloadMap> | Promise<JobQueue<PayloadMap>>,
@@ -83,23 +109,40 @@ export function createRouteHandler<PayloadMap>(
   if (typeof getQueue !== 'function') {
     refuseValue(METHOD, 'getQueue', 'a function that gives the queue', getQueue);
   }
-  object(METHOD, 'handlers', handlers);
+  refuseUnhandled(settings.processor, parseHandlers(handlers, METHOD), METHOD);
 
   const handle: RouteHandler = async (request) => {
     const startedAt = performance.now();
     if (!isAuthorized(request, settings.secret)) {
       return Response.json({ error: 'UNAUTHORIZED' }, { status: 401 });
     }
+    const { time, grace, reclaim, daysToKeep, processor } = settings;
+    const deadline = startedAt + time;
+    const told = new Set<string>();
+    const onError = (error: JobQueueError) => {
+      told.add(error.message);
+      void tell('onError', processor.onError, error);
+    };
     try {
-      const queue = internalsOf(await getQueue());
-      const deadline = startedAt + settings.time;
-      return Response.json(await work(queue, handlers, settings, deadline));
+      const done = await work({
+        queue: internalsOf(await getQueue()),
+        handlers,
+        options: { ...processor, onError },
+        reclaim,
+        daysToKeep,
+        deadline,
+        answerBy: deadline + Math.max(grace * PATIENT_PART, LEAST_PATIENCE),
+        onError,
+      });
+      return Response.json(resultOf(done));
     } catch (thrown) {
       const error =
         thrown instanceof JobQueueError
           ? thrown
-          : new JobQueueError('INVALID_ARGUMENT', 'getQueue failed', { cause: thrown });
-      settings.processor.onError(error);
+          : causedByUser('INVALID_ARGUMENT', 'getQueue failed', thrown);
+      // What an engine ends with it has reported, and that may arrive in the same turn of the event loop.
+      await new Promise((resolve) => setImmediate(resolve));
+      if (!told.has(error.message)) onError(error);
       return Response.json({ error: error.code, message: error.message }, { status: 500 });
     }
   };
@@ -111,6 +154,8 @@ const METHOD = 'createRouteHandler';
 interface Settings {
   /** Milliseconds from the request to the deadline. */
   time: number;
+  /** Milliseconds from the deadline to the end of the invocation. */
+  grace: number;
   secret: string | undefined;
   reclaim: boolean;
   daysToKeep: number | false;
@@ -132,8 +177,10 @@ function parseOptions(given: unknown): Settings {
     // The value is not for a message.
     refuse(METHOD, 'secret must be a string');
   }
+  const graceSeconds = number(METHOD, 'grace', margin, 0, seconds);
   return {
-    time: 1000 * (seconds - number(METHOD, 'grace', margin, 0, seconds)),
+    time: 1000 * (seconds - graceSeconds),
+    grace: 1000 * graceSeconds,
     secret,
     reclaim: boolean(METHOD, 'reclaim', reclaim),
     daysToKeep: daysToKeep === false ? false : number(METHOD, 'daysToKeep', daysToKeep, 0, 1e6),
@@ -169,29 +216,19 @@ function internalsOf(queue: unknown): QueueInternals {
   return refuse(METHOD, 'getQueue must give what initJobQueue resolves to');
 }
 
-async function work(
-  queue: QueueInternals,
-  handlers: unknown,
-  settings: Settings,
-  deadline: number,
-): Promise<RouteResult> {
-  const reclaimed = settings.reclaim ? await queue.reclaimStuckJobs() : 0;
-  const processor = queue.createProcessor(handlers, settings.processor);
-  const timeLeft = () => Math.max(0, Math.floor(deadline - performance.now()));
-  const tally = await processor.runUntilEmpty(timeLeft());
-  const { daysToKeep } = settings;
-  const deleted =
-    daysToKeep === false ? 0 : await queue.deleteOldJobs(daysToKeep, () => timeLeft() > 0);
-  const { due, nextDueAt } = await queue.backlog();
+function resultOf({ tally, reclaimed, deleted, backlog }: Work): RouteResult {
+  const nextDueAt = backlog?.nextDueAt ?? null;
   return {
     processed: tally.started,
     completed: tally.completed,
     failed: tally.failed,
     cancelled: tally.cancelled,
     handedBack: tally.released,
+    didNotFit: tally.didNotFit.map(({ id, jobType }) => ({ id, job_type: jobType })),
+    notClaimed: tally.notClaimed,
     reclaimed,
     deleted,
-    left: due,
+    left: backlog?.due ?? null,
     nextDueAt: nextDueAt === null ? null : new Date(nextDueAt).toISOString(),
   };
 }

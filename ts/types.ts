@@ -71,7 +71,10 @@ export interface SslConfig {
 
 export interface JobQueueConfig {
   databaseConfig: DatabaseConfig;
-  /** Log what happens to the console: ids, types, counts and durations, never a payload. Default `false`. */
+  /**
+   * Log what happens to the console: ids, types, counts and durations, and why a job failed, never a payload.
+   * Processors and route handlers do as the queue does unless they say otherwise. Default `false`.
+   */
   verbose?: boolean | undefined;
   /** The Postgres schema that holds the tables. Default `public`. */
   schema?: string | undefined;
@@ -88,7 +91,11 @@ export interface JobQueueConfig {
 export interface JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> {
   /** 1 to 255 characters. */
   job_type: T;
-  /** Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would. */
+  /**
+   * Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would. As Postgres writes it, its
+   * text may have 64 MiB: with a space after each comma and colon, and numbers without exponents, so that
+   * `1e308` has 309 digits. An array or object may have 8,388,608 members.
+   */
   payload: PayloadMap[T];
   /** How often the job is tried before it stays `failed`: 1 to 2,147,483,647. Default 3. */
   max_attempts?: number | undefined;
@@ -151,7 +158,10 @@ export interface JobRow<PayloadMap, T extends JobType<PayloadMap>> {
   timeout_ms: number | null;
   /** When `cancelJob` was called while the job ran; `null` if it was not. */
   cancel_requested_at: Date | null;
-  /** Why the job could not be run, where no handler was registered for its type. */
+  /**
+   * Why the job does not go on: no handler was registered for its type, or Postgres refuses to let it be claimed,
+   * settled or brought back. `null` otherwise.
+   */
   pending_reason: string | null;
   /** Oldest first; the last 100 are kept. */
   error_history: JobErrorEntry[];
@@ -184,9 +194,20 @@ export interface ProcessorOptions {
   pollInterval?: number | undefined;
   /** Told of what fails outside a handler: claiming, settling, connecting. Default `console.error`. */
   onError?: ((error: JobQueueError) => void) | undefined;
-  /** Log what happens to the console. Default `false`. */
+  /**
+   * Told of each attempt of a job that fails, in place of the console: what the handler threw; or a
+   * `JobQueueError`, `TIMEOUT` where its time was up, `INVALID_ARGUMENT` where there is no handler for its type. A job
+   * that is cancelled or handed back has not failed. It may be async and is not waited for; what it throws is
+   * printed. Default: `console.error` with the job's id, type and attempt, and the message and stack of what
+   * was thrown.
+   */
+  onJobFailed?: ((error: unknown, job: JobContext) => void) | undefined;
+  /** Log what happens to the console. Default: as the queue does. */
   verbose?: boolean | undefined;
-  /** Take only jobs of this type, or of these. Default: all types, also those without a handler, which fail. */
+  /**
+   * Take only jobs of this type, or of these, each of which must have a handler. Default: all types, also
+   * those without a handler, which fail.
+   */
   jobType?: string | readonly string[] | undefined;
   /**
    * Delete a job when it completes, in place of keeping it as `completed`: faster, and the table stays
@@ -221,7 +242,11 @@ export interface Processor {
   startInBackground(): void;
   /** Claims no more. What runs goes on to its end. */
   stop(): void;
-  /** Stops and waits until what runs has ended and is settled, for `timeoutMs` milliseconds at the most. Default 30,000. */
+  /**
+   * Stops and waits until what runs has ended and is settled, for `timeoutMs` milliseconds at the most; then
+   * what still runs is handed back. Default 30,000. A handler that calls it is not waited for: its own job
+   * is handed back when the others have ended.
+   */
   stopAndDrain(timeoutMs?: number): Promise<void>;
   /** Whether it works: true from its start until it is stopped, or until its batch has ended. */
   isRunning(): boolean;
@@ -238,7 +263,8 @@ export interface JobContext {
   readonly run_at: Date | null;
   /**
    * Aborts when the run should end. The reason is a `JobQueueError`: `TIMEOUT` when its time is up,
-   * `CANCELLED` when the job is to be cancelled, `LEASE_LOST` when the run no longer owns the job.
+   * `CANCELLED` when the job is to be cancelled, `DEADLINE` when the time of its route is up, `LEASE_LOST` when the
+   * run no longer owns the job.
    */
   readonly signal: AbortSignal;
   /**
@@ -285,12 +311,20 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
 
   /**
    * Adds jobs, all or none, and resolves to their ids in the order of `jobs`. Everything that `addJob`
-   * says of a job holds for each; their payloads together may have 256 MiB.
+   * says of a job holds for each; their payloads together, as Postgres writes them, may have 256 MiB.
    */
   addJobs(jobs: readonly AnyJobOptions<PayloadMap>[], options?: DatabaseOptions): Promise<number[]>;
   addJobs(db: DatabaseClient, jobs: readonly AnyJobOptions<PayloadMap>[]): Promise<number[]>;
 
-  /** The job, or `null` if there is none of that id. */
+  /**
+   * The job, or `null` if there is none of that id.
+   *
+   * A table can hold a payload that Postgres cannot write, as JSON by a hand's insert may be far more text than it
+   * takes to keep, or one that is damaged. The record of such a job has the payload `null`, whatever its type
+   * says, so that it can be found and seen to; if that is not enough, its `error_history` is empty and its
+   * `pending_reason` is `null` too. On a client of the caller's, where an error ends the transaction, the
+   * call rejects with what Postgres says.
+   */
   getJob<T extends JobType<PayloadMap> = JobType<PayloadMap>>(
     id: JobId,
   ): Promise<JobRecord<PayloadMap, T> | null>;
@@ -299,7 +333,10 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
     id: JobId,
   ): Promise<JobRecord<PayloadMap, T> | null>;
 
-  /** Jobs of one status, newest first. `limit` 0 to 2,147,483,647, default 100; `offset` default 0. */
+  /**
+   * Jobs of one status, newest first. `limit` 0 to 2,147,483,647, default 100; `offset` default 0. One that
+   * cannot be read whole is given as `getJob` gives it, and keeps no other from being read.
+   */
   getJobsByStatus<T extends JobType<PayloadMap> = JobType<PayloadMap>>(
     status: JobStatus,
     limit?: number,
@@ -312,7 +349,10 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
     offset?: number,
   ): Promise<JobRecord<PayloadMap, T>[]>;
 
-  /** All jobs, newest first. `limit` 0 to 2,147,483,647, default 100; `offset` default 0. */
+  /**
+   * All jobs, newest first. `limit` 0 to 2,147,483,647, default 100; `offset` default 0. One that cannot be
+   * read whole is given as `getJob` gives it, and keeps no other from being read.
+   */
   getAllJobs<T extends JobType<PayloadMap> = JobType<PayloadMap>>(
     limit?: number,
     offset?: number,
@@ -367,8 +407,10 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   getPool(): Pool;
 
   /**
-   * Stops this queue's processors, waits up to 30 s for what runs to settle, and closes the
-   * connections. Later calls of other methods reject with `CLOSED`.
+   * Stops this queue's processors, waits up to 30 s for what runs to settle, hands back what still runs, and
+   * closes the connections. A handler that calls it is not waited for: its own job is handed back when the
+   * others have ended. Calls that Postgres has not answered 5 s after that reject with `CLOSED`, or
+   * `CONNECTION_FAILED`; later calls of other methods reject with `CLOSED`.
    */
   close(): Promise<void>;
 }

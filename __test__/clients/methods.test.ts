@@ -88,9 +88,10 @@ describe('every method does the same on a client as on its own pool', () => {
       addedNone: await call('addJobs', []),
     };
     const left = await database.query(`
-      select (to_jsonb(job) - '{created_at, updated_at, run_at, next_attempt_at, ready_at, error_history}'::text[])
+      select (to_jsonb(job) - '{created_at, updated_at, run_at, next_attempt_at, ready_at, error_history, run_no}'::text[])
         || jsonb_build_object(
           'touched', updated_at > now() - interval '1 min',
+          'claimed', run_no > 0,
           'due', run_at <= now(),
           'planned', case when run_at > now() then run_at end,
           'messages', jsonb_path_query_array(error_history, '$[*].message')) as job

@@ -1,6 +1,7 @@
 /** Servers that misbehave, on ports of their own. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { Transform } from 'node:stream';
 
 export interface Address {
   host: string;
@@ -60,6 +61,9 @@ export interface TestProxy extends TestServer {
    */
   loseAnswers(text: string): void;
   deliverAnswers(): void;
+  /** From now on each piece of what is said arrives later by a time of its own, in either direction. */
+  delay(milliseconds: () => number): void;
+  hurry(): void;
 }
 
 /** A way to another server, through a network that fails as a test says. */
@@ -71,6 +75,14 @@ export async function openProxy(target: Address): Promise<TestProxy> {
   const passages = new Set<Passage>();
   let silent = false;
   let lost: string | null = null;
+  let lag: (() => number) | null = null;
+  const way = () =>
+    new Transform({
+      transform(data, _, pass) {
+        if (lag) setTimeout(pass, lag(), null, data);
+        else pass(null, data);
+      },
+    });
   const server = await openServer((socket) => {
     const upstream = connect(proxy.target.port, proxy.target.host);
     upstream.on('error', () => {});
@@ -78,14 +90,15 @@ export async function openProxy(target: Address): Promise<TestProxy> {
     upstream.on('data', (data) => {
       if (lost !== null && data.includes(lost)) socket.destroy();
     });
+    const [there, back] = [way(), way()];
     const passage = {
       flow() {
-        socket.pipe(upstream).pipe(socket);
+        socket.pipe(there).pipe(upstream);
+        upstream.pipe(back).pipe(socket);
       },
       // A socket that nobody reads does not tell of its end either.
       stop() {
-        socket.unpipe(upstream).pause();
-        upstream.unpipe(socket).pause();
+        for (const from of [socket, there, upstream, back]) from.unpipe().pause();
       },
     };
     passages.add(passage);
@@ -125,6 +138,12 @@ export async function openProxy(target: Address): Promise<TestProxy> {
     },
     deliverAnswers() {
       lost = null;
+    },
+    delay(milliseconds) {
+      lag = milliseconds;
+    },
+    hurry() {
+      lag = null;
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };

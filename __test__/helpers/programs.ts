@@ -2,12 +2,13 @@
  * Programs that some tests need and npm does not bring. Where one is missing, its tests do not run,
  * and the run names them at its end; in CI it fails.
  */
+import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { describe } from 'vitest';
 
 const testsThatNeed = {
   chromium: 'the Next.js example in a browser',
+  faketime: "the crash test's faults of the server's clock",
   pgbouncer: 'the queue behind a connection pooler',
 };
 export type Program = keyof typeof testsThatNeed;
@@ -18,10 +19,14 @@ export function findProgram(program: Program): string | undefined {
   return folders.map((folder) => join(folder, program)).find(isExecutable);
 }
 
-/** As `describe`, for tests that use a program; `body` gets its path. */
-export function describeWith(program: Program, name: string, body: (path: string) => void): void {
-  const path = findProgram(program);
-  describe.skipIf(path === undefined)(name, () => body(path ?? program));
+/** The library that `faketime` has a program preload, which then sees another time than the machine's. */
+export function findClockLibrary(): string | undefined {
+  const faketime = findProgram('faketime');
+  if (!faketime) return undefined;
+  const asked = execFileSync(faketime, ['-f', '+0', 'printenv', 'LD_PRELOAD'], {
+    encoding: 'utf8',
+  });
+  return asked.trim() || undefined;
 }
 
 /** What does not run here for want of a program, a line each. */

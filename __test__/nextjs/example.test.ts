@@ -6,8 +6,8 @@ import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { openBrowser, Visitor } from '../helpers/browser.js';
 import { createDatabase, useDatabase } from '../helpers/database.js';
+import { describeWith } from '../helpers/describe-with.js';
 import { type Example, installExample, type Server, startStandalone } from '../helpers/example.js';
-import { describeWith } from '../helpers/programs.js';
 import { until } from '../helpers/until.js';
 
 // Whole journeys in a browser, on a machine that may have more to do.

@@ -20,6 +20,8 @@ async function work({ workerId, concurrency, pollInterval, address }: Assignment
     workerId,
     concurrency,
     pollInterval,
+    // Those that watch see it in the counts.
+    onJobFailed: () => {},
   });
 
   // The demo was killed and could not clean up. Nobody reads what is said of that.

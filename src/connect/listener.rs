@@ -100,8 +100,12 @@ impl Drop for Attendance {
 
 async fn listen_until(ended: oneshot::Receiver<()>, pool: Pool, channel: &'static str, hear: Hear) {
     let listening = async {
-        if let Some(_place) = pool.take_place().await {
-            listen_for_ever(&pool, channel, &hear).await;
+        // A place that was given away to an extension is taken again when it is free.
+        while let Some(_place) = pool.take_place().await {
+            tokio::select! {
+                () = listen_for_ever(&pool, channel, &hear) => {}
+                () = pool.place_is_wanted() => {}
+            }
         }
     };
     tokio::select! {

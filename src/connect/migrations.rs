@@ -2,7 +2,8 @@
 //!
 //! The files are in the format that node-pg-migrate reads, so that its users can run them with it;
 //! what it has applied is recognised from its table `pgmigrations`. Statements are sent over the
-//! simple protocol, with quoted literals: they work behind every pooler.
+//! simple protocol, with quoted literals: they work behind every pooler. As in every statement, nothing
+//! that somebody may have created in the schema is called in place of what is Postgres's: see [`crate::store`].
 
 use serde::Serialize;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -223,7 +224,7 @@ impl Migrator {
     ) -> Result<sqlx::Transaction<'c, sqlx::Postgres>> {
         let mut transaction = connection.begin().await.map_err(statement_failed)?;
         let lock = format!(
-            "select pg_advisory_xact_lock(hashtextextended({}, 0))",
+            "select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended({}, 0))",
             literal(&format!("pg-bg-job-queue {}", self.schema.name()))
         );
         run(&mut transaction, &lock).await?;
@@ -235,7 +236,7 @@ impl Migrator {
 
     async fn create_record(&self, connection: &mut PgConnection) -> Result<()> {
         let exists = format!(
-            "select from pg_namespace where nspname = {}",
+            "select from pg_catalog.pg_namespace where nspname = {}",
             literal(self.schema.name())
         );
         // `if not exists` asks for the right to create schemas even where the schema exists.
@@ -269,7 +270,7 @@ impl Migrator {
             return Ok(Vec::new());
         }
         let sql = format!(
-            "select name::text, (extract(epoch from {time}) * 1000)::float8 as applied_at \
+            "select name::text, (extract(epoch from {time}) * 1000::numeric)::float8 as applied_at \
              from {table} order by name",
             table = self.schema.table(table)
         );
@@ -300,7 +301,7 @@ impl Migrator {
                 let name = literal(migration.name);
                 run(
                     connection,
-                    &format!("delete from {table} where name = {name}"),
+                    &format!("delete from {table} where name::text = {name}"),
                 )
                 .await?;
             }
@@ -314,7 +315,7 @@ impl Migrator {
 
     async fn exists(&self, connection: &mut PgConnection, table: &str) -> Result<bool> {
         let sql = format!(
-            "select from pg_tables where schemaname = {} and tablename = {}",
+            "select from pg_catalog.pg_tables where schemaname = {} and tablename = {}",
             literal(self.schema.name()),
             literal(table)
         );
@@ -336,7 +337,7 @@ fn search_path(schema: &Schema) -> String {
 fn record_table(schema: &Schema) -> String {
     format!(
         "create table if not exists {} (name text primary key, applied_at timestamptz not null \
-         default now())",
+         default pg_catalog.now())",
         schema.table(RECORD)
     )
 }

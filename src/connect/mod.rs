@@ -2,12 +2,16 @@
 //! what the server refuses.
 
 mod copy_text;
+mod fetch;
 mod listener;
 mod migration_file;
 mod migrations;
+mod patience;
+mod places;
 mod pool;
 mod refusal;
 mod send;
+mod session;
 mod settings;
 mod statement;
 mod transaction;
@@ -15,6 +19,8 @@ mod transaction;
 pub use copy_text::CopyText;
 pub use listener::{Attendance, Heard, Listener};
 pub use migrations::Migrator;
+pub use patience::{HeldLease, Patience};
+pub use places::Turn;
 pub use pool::{AskPassword, Pool};
 pub use refusal::refusal;
 pub use send::Undone;

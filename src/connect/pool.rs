@@ -7,15 +7,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use deadpool::Runtime;
 use deadpool::managed::{self, Manager, Metrics, PoolError, RecycleError, RecycleResult, WeakPool};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Connection as _, Executor};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::patience::Leases;
+use super::places::{Place, Places, Turn};
 use super::refusal::{connect_failed, not_connected, pool_failed, timed_out};
-use super::send::{Undone, ask, within};
+use super::session::{self, Session};
 use super::settings::{Pooler, Settings};
-use super::statement::Statement;
 use crate::error::{Code, Error, Result};
 
 /// A connection that was idle for longer is asked whether it lives before it is used: the process
@@ -24,6 +25,8 @@ use crate::error::{Code, Error, Result};
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// How long such a connection has to answer.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long statements that are under way may take when the pool is closed.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// How often idle connections are looked at.
 const REAP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -34,6 +37,7 @@ pub type AskPassword =
 pub(super) struct Connections {
     settings: Settings,
     ask_password: Option<AskPassword>,
+    leases: Leases,
     /// When one of them was last found broken.
     broken_at: Mutex<Option<Instant>>,
 }
@@ -73,6 +77,8 @@ impl Connections {
 pub(super) struct Connection {
     pub(super) postgres: PgConnection,
     pub(super) used_at: SystemTime,
+    /// `None` behind a pooler that hands connections on.
+    pub(super) session: Option<Session>,
 }
 
 impl Manager for Connections {
@@ -83,15 +89,19 @@ impl Manager for Connections {
         let options = self.connect_options().await?;
         let failed = |error| connect_failed(error, &self.settings);
         let mut postgres = PgConnection::connect_with(&options).await.map_err(failed)?;
-        if self.settings.pooler == Pooler::None {
-            postgres
-                .execute(sqlx::raw_sql(AssertSqlSafe(self.settings.for_session())))
-                .await
-                .map_err(failed)?;
-        }
+        let session = match self.settings.pooler {
+            Pooler::None => {
+                let limits = self.leases.patience().limits();
+                let message = self.settings.for_session(limits);
+                let begun = Session::begin(&mut postgres, message, limits).await;
+                Some(begun.map_err(failed)?)
+            }
+            Pooler::Transaction => None,
+        };
         Ok(Connection {
             postgres,
             used_at: SystemTime::now(),
+            session,
         })
     }
 
@@ -123,8 +133,10 @@ impl Manager for Connections {
 #[derive(Clone)]
 pub struct Pool {
     pub(super) connections: managed::Pool<Connections>,
-    /// One for each connection that may be open.
-    places: Arc<Semaphore>,
+    places: Places,
+    leases: Leases,
+    /// Whether it is closed: what is under way then fails.
+    closed: watch::Sender<bool>,
     reaping: Arc<AtomicBool>,
 }
 
@@ -132,9 +144,11 @@ impl Pool {
     /// Opens no connection.
     pub fn new(settings: Settings, ask_password: Option<AskPassword>) -> Result<Self> {
         let max = settings.max_connections;
+        let leases = Leases::default();
         let connections = managed::Pool::builder(Connections {
             settings,
             ask_password,
+            leases: leases.clone(),
             broken_at: Mutex::default(),
         })
         .max_size(max)
@@ -147,13 +161,20 @@ impl Pool {
         })?;
         Ok(Self {
             connections,
-            places: Arc::new(Semaphore::new(max)),
+            places: Places::new(max, leases.clone()),
+            leases,
+            closed: watch::Sender::new(false),
             reaping: Arc::default(),
         })
     }
 
     pub fn max_connections(&self) -> usize {
         self.settings().max_connections
+    }
+
+    /// The leases of the workers that run on these connections.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
     }
 
     /// Whether a connection can be spared to listen on.
@@ -163,13 +184,18 @@ impl Pool {
 
     /// Takes the place of one connection, so that the number stays what it is with another that is
     /// made outside of the pool. Waits until one is free.
-    pub(super) async fn take_place(&self) -> Option<OwnedSemaphorePermit> {
-        let place = self.places.clone().acquire_owned().await.ok()?;
+    pub(super) async fn take_place(&self) -> Option<Place> {
+        let place = self.places.take(Turn::Listener).await?;
         // As many may be open as there were places.
         let mut spare = self.connections.status().size >= self.max_connections();
         self.connections
             .retain(|_, _| !std::mem::replace(&mut spare, false));
         Some(place)
+    }
+
+    /// Resolves when the place that was taken should be given back.
+    pub(super) async fn place_is_wanted(&self) {
+        self.places.wanted_of_listener().await;
     }
 
     /// What a connection outside of the pool is to be made with.
@@ -182,6 +208,11 @@ impl Pool {
         self.settings().connect_timeout
     }
 
+    /// How long a caller is ready to wait for an answer; `None` is for ever.
+    pub fn query_timeout(&self) -> Option<Duration> {
+        self.settings().query_timeout
+    }
+
     /// What a caller is told who has waited for so long.
     pub fn timed_out(&self) -> Error {
         timed_out(self.settings())
@@ -191,56 +222,11 @@ impl Pool {
         &self.connections.manager().settings
     }
 
-    /// Runs a statement on a connection of its own and returns its rows. One that the server has
-    /// undone for the sake of another transaction is sent again.
-    pub async fn fetch(&self, statement: Statement) -> Result<Vec<PgRow>> {
-        self.fetch_within(self.settings().query_timeout, &statement)
-            .await
-    }
-
-    /// The same, with a limit of the caller's to the wait for the answer.
-    pub async fn fetch_within(
-        &self,
-        limit: Option<Duration>,
-        statement: &Statement,
-    ) -> Result<Vec<PgRow>> {
-        let mut undone = Undone::default();
-        loop {
-            let answer = self.fetch_once(limit, statement).await;
-            if !undone.go_again(&answer).await {
-                return answer;
-            }
-        }
-    }
-
-    async fn fetch_once(
-        &self,
-        limit: Option<Duration>,
-        statement: &Statement,
-    ) -> Result<Vec<PgRow>> {
-        // The place is free again when the connection is back, not before.
-        let (_place, mut connection) = self.get().await?;
-        let answer = ask(&mut connection.postgres, statement, self.settings());
-        let rows = within(limit, answer).await;
-        connection.used_at = SystemTime::now();
-        let failure = match rows {
-            Ok(rows) => return Ok(rows),
-            Err(failure) => failure,
-        };
-        if failure.ends_connection() {
-            // What is broken is closed in place of given back.
-            drop(managed::Object::take(connection));
-            self.connections.manager().distrust();
-        }
-        Err(failure.into())
-    }
-
-    pub(super) async fn get(&self) -> Result<(OwnedSemaphorePermit, managed::Object<Connections>)> {
+    pub(super) async fn get(&self, turn: Turn) -> Result<(Place, managed::Object<Connections>)> {
         self.reap_idle();
         let settings = self.settings();
         let getting = async {
-            let place = self.places.clone().acquire_owned().await;
-            let place = place.map_err(|_| PoolError::Closed)?;
+            let place = self.places.take(turn).await.ok_or(PoolError::Closed)?;
             Ok((place, self.connections.get().await?))
         };
         let got = match settings.connect_timeout {
@@ -254,14 +240,44 @@ impl Pool {
         got.map_err(|error| pool_failed(error, settings))
     }
 
-    /// Refuses further use and closes the connections that are not in use; one that is, closes when
-    /// its statement is done.
+    /// Resolves when the pool is closed.
+    pub(super) async fn closed(&self) {
+        let mut closed = self.closed.subscribe();
+        // The sender lives as long as this.
+        let _ = closed.wait_for(|closed| *closed).await;
+    }
+
+    /// Has the server end what a connection is doing that the client has left. Its place is taken until that
+    /// is done: it is one of the server's connections until then.
+    pub(super) fn leave(&self, place: Place, connection: managed::Object<Connections>) {
+        let session = managed::Object::take(connection).session;
+        let (Some(session), Ok(_)) = (session, tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        let pool = self.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            let ending = async {
+                let options = pool.connect_options().await?;
+                let mut postgres = PgConnection::connect_with(&options).await?;
+                session::end(&mut postgres, &session.backend).await?;
+                postgres.close().await?;
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+            };
+            // If it fails, the server's own limit ends the statement.
+            let _ = timeout(PING_TIMEOUT, ending).await;
+        });
+    }
+
+    /// Refuses further use and closes the connections. What is under way has a moment to end, and then fails.
     pub async fn close(&self) {
+        self.places.free_within(LAST_ANSWERS).await;
+        self.closed.send_replace(true);
         let idle = self.connections.retain(|_, _| false).removed;
         self.connections.close();
         for connection in idle {
             // The server notices a closed socket as well as a farewell.
-            let _ = connection.postgres.close().await;
+            let _ = timeout(PING_TIMEOUT, connection.postgres.close()).await;
         }
     }
 

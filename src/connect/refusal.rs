@@ -49,12 +49,24 @@ pub fn refusal(sql_state: &str, message: &str) -> Error {
                  before Postgres, which `initJobQueue({{ pooler: 'transaction' }})` is made for"
             ),
         ),
+        "55P03" => (
+            Code::DatabaseError,
+            format!(
+                "another transaction holds a lock for longer than this statement waits, which has done \
+                 nothing: {message}"
+            ),
+        ),
+        "57014" => (
+            Code::DatabaseError,
+            format!("Postgres gave a statement up, which has done nothing: {message}"),
+        ),
         "42501" => (
             Code::DatabaseError,
             format!(
                 "the database role lacks a privilege: {message}. To use the queue, a role needs usage on \
                  the schema and on the sequence job_queue_id_seq, and select, insert, update and delete on \
-                 job_queue; to migrate, it must own them"
+                 job_queue, or, to add jobs and no more, insert (job_type, payload, max_attempts, priority, \
+                 run_at, timeout_ms) and select (id); to migrate, it must own them"
             ),
         ),
         "25006" => (
@@ -84,6 +96,7 @@ pub fn refusal(sql_state: &str, message: &str) -> Error {
         message: text,
         sql_state: Some(sql_state.to_owned()),
         cause: (!quotes_data).then(|| message.to_owned()),
+        unsent: false,
     }
 }
 
@@ -196,6 +209,14 @@ fn startup_advice(cause: &str) -> Option<&'static str> {
         )
 }
 
+/// The queue was closed while a statement was under way.
+pub(super) fn closed() -> Error {
+    Error::new(
+        Code::Closed,
+        "the job queue was closed before Postgres answered: the statement may have run",
+    )
+}
+
 pub(super) fn pool_failed(error: PoolError<Error>, settings: &Settings) -> Error {
     match error {
         PoolError::Backend(error) => error,
@@ -220,12 +241,15 @@ pub(super) fn timed_out(settings: &Settings) -> Error {
 }
 
 pub(super) fn not_connected(settings: &Settings, cause: &str) -> Error {
-    Error::new(
+    let error = Error::new(
         Code::ConnectionFailed,
         format!(
             "cannot connect to Postgres at {}: {cause}",
             settings.target()
         ),
-    )
-    .caused_by(cause)
+    );
+    Error {
+        unsent: true,
+        ..error.caused_by(cause)
+    }
 }

@@ -6,7 +6,8 @@ use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor, Postgres};
 use tokio::time::{sleep, timeout};
 
-use super::refusal::{refusal, silence, statement_failed};
+use super::patience::Limits;
+use super::refusal::{closed, refusal, silence, statement_failed};
 use super::settings::{Pooler, Settings};
 use super::statement::{Statement, Value};
 use crate::error::{Error, Result};
@@ -24,12 +25,14 @@ pub(super) async fn ask(
     connection: &mut PgConnection,
     statement: &Statement,
     settings: &Settings,
+    limits: Limits,
 ) -> Answer<Vec<PgRow>> {
     match settings.pooler {
         Pooler::None => ask_prepared(connection, statement).await,
         // Several statements in one message are one transaction, and end with it.
         Pooler::Transaction => {
-            let before = format!("{}; ", settings.for_transaction());
+            let limits = limits.within(settings.own_limits());
+            let before = format!("{}; ", settings.for_transaction(limits));
             ask_in_text(connection, statement, before).await
         }
     }
@@ -106,13 +109,25 @@ pub(super) enum Failure {
     Silence(Duration),
     /// It holds what no literal can.
     Unquotable,
+    /// The pool was closed meanwhile.
+    Closed,
 }
 
 impl Failure {
+    /// Whether the server may be at work for nobody.
+    pub(super) fn leaves_statement(&self) -> bool {
+        matches!(self, Self::Silence(_) | Self::Closed)
+    }
+
+    /// Whether other connections may have ended by the same.
+    pub(super) fn is_distrusted(&self) -> bool {
+        self.ends_connection() && !matches!(self, Self::Closed)
+    }
+
     /// Whether it leaves a connection on which nothing more can be done.
     pub(super) fn ends_connection(&self) -> bool {
         match self {
-            Self::Silence(_) => true,
+            Self::Silence(_) | Self::Closed => true,
             Self::Unquotable => false,
             Self::Refused(error) => match error {
                 sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
@@ -135,6 +150,7 @@ impl From<Failure> for Error {
             Failure::Refused(error) => statement_failed(error),
             Failure::Silence(limit) => silence(limit),
             Failure::Unquotable => refusal("22021", ""),
+            Failure::Closed => closed(),
         }
     }
 }

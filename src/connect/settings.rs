@@ -7,6 +7,9 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+use super::patience::Limits;
+use super::session;
+
 /// What of the server's identity is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tls {
@@ -116,14 +119,24 @@ impl Settings {
         Ok(options)
     }
 
-    /// Sent once to each new connection.
-    pub(super) fn for_session(&self) -> String {
-        self.set("set")
+    /// What the user allows a statement, as far as this is told here: a role may have settings of its own.
+    pub(super) fn own_limits(&self) -> Limits {
+        Limits {
+            statement: self.statement_timeout,
+            lock: None,
+        }
+    }
+
+    /// Sent once to each new connection. Answers a row: see [`super::session`].
+    pub(super) fn for_session(&self, limits: Limits) -> String {
+        let set = self.set("set");
+        format!("{set}; {}", session::introduction(limits))
     }
 
     /// Sent with each statement, where a session is nobody's own.
-    pub(super) fn for_transaction(&self) -> String {
-        self.set("set local")
+    pub(super) fn for_transaction(&self, limits: Limits) -> String {
+        let set = self.set("set local");
+        format!("{set}; {}", limits.assignments("set local"))
     }
 
     /// The statements are made for "read committed": above it, a row that somebody else has changed
@@ -150,7 +163,7 @@ impl Settings {
             // No value makes another plan better, and planning takes longer than most claims.
             settings.push("plan_cache_mode = force_generic_plan".into());
         }
-        if let Some(timeout) = self.statement_timeout {
+        if let (Pooler::None, Some(timeout)) = (self.pooler, self.statement_timeout) {
             settings.push(format!("statement_timeout = {}", timeout.as_millis()));
         }
         let statements: Vec<_> = (settings.iter())

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use deadpool::managed;
 use sqlx::postgres::{PgConnection, PgCopyIn, PgRow};
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::places::{Place, Turn};
 use super::pool::{Connections, PING_TIMEOUT, Pool};
 use super::send::{Answer, Failure, ask_inside, tell, within};
 use super::settings::Pooler;
@@ -17,7 +17,7 @@ use crate::error::{Code, Error, Result};
 pub struct Transaction {
     connection: Option<managed::Object<Connections>>,
     /// Free again when the connection is back, not before.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
     pool: Pool,
     /// Whether everything that was sent was answered. Until then nothing else can be.
     answered: bool,
@@ -25,7 +25,8 @@ pub struct Transaction {
 
 impl Pool {
     pub async fn begin(&self) -> Result<Transaction> {
-        let (place, connection) = self.get().await?;
+        let (place, connection) = self.get(Turn::Caller).await?;
+        let own = (connection.session.as_ref()).map_or(self.settings().own_limits(), |it| it.own);
         let mut transaction = Transaction {
             connection: Some(connection),
             _place: place,
@@ -34,8 +35,9 @@ impl Pool {
         };
         let settings = self.settings();
         let begin = match settings.pooler {
-            Pooler::None => "begin".into(),
-            Pooler::Transaction => format!("begin; {}", settings.for_transaction()),
+            // Its steps cannot be sent again, so that they have the user's limits alone.
+            Pooler::None => format!("begin; {}", own.assignments("set local")),
+            Pooler::Transaction => format!("begin; {}", settings.for_transaction(own)),
         };
         let limit = settings.query_timeout;
         transaction.tell(begin, limit).await?;

@@ -4,6 +4,8 @@
 //!
 //! - `{ "kind": "run", "jobs": [...] }`: begin these runs,
 //! - `{ "kind": "abort", "id", "runNo", "error" }`: this run should end, for the reason that it gives,
+//! - `{ "kind": "settledByHandler", "id", "runNo", "committed" }`: how the transaction ended in which the handler
+//!   of this run has completed its job,
 //! - `{ "kind": "error", "error" }`: something failed outside a handler.
 //!
 //! What handlers do comes back through `settle`, a batch a tick. What keeps the process alive is the
@@ -24,7 +26,7 @@ use tokio::time::Instant;
 use super::error::{Result, invalid, to_json, to_napi};
 use super::outcome::OutcomeMessage;
 use super::queue::NativeQueue;
-use crate::connect::Listener;
+use crate::connect::{Listener, Patience};
 use crate::error::Error;
 use crate::processor::{
     ClaimedJob, Engine, Handlers, Mode, Outcome, Run, Running, Settings, Tally,
@@ -74,6 +76,11 @@ enum Message<'a> {
         run_no: i64,
         error: &'a Error,
     },
+    SettledByHandler {
+        id: i64,
+        run_no: i64,
+        committed: bool,
+    },
     Error {
         error: &'a Error,
     },
@@ -115,6 +122,14 @@ impl Handlers for JsHandlers {
             id: run.id,
             run_no: run.run_no,
             error: reason,
+        });
+    }
+
+    fn settled_by_handler(&self, run: Run, committed: bool) {
+        self.tell(&Message::SettledByHandler {
+            id: run.id,
+            run_no: run.run_no,
+            committed,
         });
     }
 
@@ -203,6 +218,7 @@ impl NativeProcessor {
                 lease: ms(settings.lease_ms),
                 cursor: Arc::default(),
                 lease_cursor: queue.lease_cursor.clone(),
+                aside: queue.aside.clone(),
                 proven: queue.proven.clone(),
                 thorough: true,
             },
@@ -214,10 +230,12 @@ impl NativeProcessor {
                 lease: ms(settings.lease_ms),
                 job_types: taken_types,
                 usual: queue.usual.clone(),
+                last_pace: queue.last_pace.clone(),
                 recovery: queue.recovery.clone(),
                 default_timeout: settings.default_timeout_ms.map(ms),
                 cancel_grace: ms(settings.cancel_grace_ms),
                 exchanges,
+                answer_within: Patience::with_lease(ms(settings.lease_ms)).answer(),
             },
             running,
             listener: queue.listener.clone(),
@@ -238,16 +256,21 @@ impl NativeProcessor {
         env.spawn_future(async move { engine.await.map(drop) })
     }
 
-    /// Runs what is due until nothing is, or until so much time is over; resolves to JSON:
-    /// `{ started, completed, failed, cancelled, released }`. Not to be called while an engine runs.
+    /// Runs what is due until nothing is, or until so much time is over, and then takes `lastWordsMs` at the most to
+    /// write what became of it; resolves to JSON:
+    /// `{ started, completed, failed, cancelled, released, didNotFit, notClaimed }`. Not to be called while an
+    /// engine runs.
     #[napi]
     pub fn run_until_empty<'env>(
         &self,
         env: &'env Env,
         time_ms: u32,
+        last_words_ms: u32,
     ) -> Result<PromiseRaw<'env, String>> {
-        let deadline = Instant::now() + Duration::from_millis(time_ms.into());
-        let engine = self.begin(Mode::UntilEmpty { deadline });
+        let engine = self.begin(Mode::UntilEmpty {
+            deadline: Instant::now() + Duration::from_millis(time_ms.into()),
+            last_words: Duration::from_millis(last_words_ms.into()),
+        });
         env.spawn_future(async move { engine.await.map(|tally| to_json(&tally)) })
     }
 
@@ -266,7 +289,9 @@ impl NativeProcessor {
         let running = self.running.clone();
         running.set(Some(handle));
         let listener = self.listener.clone();
+        let lease = self.worker.pool.leases().hold(self.settings.lease);
         async move {
+            let _lease = lease;
             let ran = tokio::select! {
                 ran = engine.run() => ran,
                 never = listen(&listener, mode) => match never {},
@@ -339,6 +364,7 @@ mod tests {
             job_type: "job".into(),
             payload: "1".repeat(bytes),
             attempts: 1,
+            uncounted: false,
             max_attempts: 3,
             priority: 0,
             run_at: None,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use napi::bindgen_prelude::{Env, Function, PromiseRaw, within_runtime_if_available};
 use napi_derive::napi;
@@ -15,8 +16,8 @@ use super::settings::ConnectionSettings;
 use crate::begun::begun;
 use crate::connect::{Heard, Listener, Pool, Schema};
 use crate::error::Error;
-use crate::processor::{Engines, Recovery, UsualDurations};
-use crate::store::{CHANNEL, LeaseCursor, NewJob, Notice, Operation, Table};
+use crate::processor::{Engines, LastPace, Recovery, UsualDurations};
+use crate::store::{Aside, CHANNEL, LeaseCursor, NewJob, Notice, Operation, Table};
 
 /// So much text, in bytes, is sent to Postgres from the thread of JavaScript, which is sooner; more would keep
 /// that from its other work.
@@ -31,8 +32,10 @@ pub struct NativeQueue {
     pub(super) engines: Arc<Engines>,
     pub(super) listener: Arc<Listener>,
     pub(super) usual: Arc<UsualDurations>,
+    pub(super) last_pace: Arc<LastPace>,
     pub(super) recovery: Arc<Recovery>,
     pub(super) lease_cursor: Arc<LeaseCursor>,
+    pub(super) aside: Arc<Aside>,
     pub(super) proven: Arc<AtomicBool>,
 }
 
@@ -60,19 +63,23 @@ impl NativeQueue {
             passwords,
             engines,
             usual: Arc::default(),
+            last_pace: Arc::default(),
             recovery: Arc::default(),
             lease_cursor: Arc::default(),
+            aside: Arc::default(),
             proven: Arc::default(),
         })
     }
 
     /// Runs an operation (JSON) on a connection of this queue and resolves to the `result` of each
-    /// row.
-    #[napi]
-    pub async fn run(&self, operation: String) -> Result<Vec<String>> {
+    /// row. The answer is waited for `limitMs` at the most, where that is not null, and else for the
+    /// `query_timeout`.
+    #[napi(ts_args_type = "operation: string, limitMs: number | null")]
+    pub async fn run(&self, operation: String, limit_ms: Option<u32>) -> Result<Vec<String>> {
         let operation: Operation = serde_json::from_str(&operation).map_err(invalid)?;
         let notice = operation.notice();
-        let results = self.table.run(operation).await.map_err(to_napi)?;
+        let limit = limit_ms.map(|ms| Duration::from_millis(ms.into()));
+        let results = self.table.run(operation, limit).await.map_err(to_napi)?;
         // Those of this process need not wait for the database to tell them.
         if let Some(notice) = notice {
             tell(&self.engines, notice);
@@ -163,7 +170,10 @@ fn hearer(engines: Arc<Engines>, schema: Arc<Schema>) -> impl Fn(Heard) + Send +
         }),
         Heard::Message(message) => {
             if let Some(notice) = Notice::read(&message, &schema) {
-                tell(&engines, notice);
+                engines.tell(|engine| match notice {
+                    Notice::Ready => engine.heard_ready(),
+                    Notice::Cancel(id) => engine.heard_cancel(id),
+                });
             }
         }
     }

@@ -14,8 +14,12 @@ pub(super) enum Command {
     Ended(Vec<Outcome>),
     /// Jobs may have become due: look before the poll interval is over.
     Wake,
+    /// Another process says that jobs have become due.
+    HeardReady,
     /// Somebody wants this job cancelled, whichever run of it goes on.
     Cancel(i64),
+    /// Another process says that.
+    HeardCancel(i64),
     /// Word of cancelled jobs may have been missed: ask for it.
     Recheck,
     /// Let this run go on for so long from now, if that is later than its time is up.
@@ -44,8 +48,16 @@ impl Handle {
         self.send(Command::Wake);
     }
 
+    pub fn heard_ready(&self) {
+        self.send(Command::HeardReady);
+    }
+
     pub fn cancel(&self, id: i64) {
         self.send(Command::Cancel(id));
+    }
+
+    pub fn heard_cancel(&self, id: i64) {
+        self.send(Command::HeardCancel(id));
     }
 
     pub fn recheck(&self) {

@@ -24,6 +24,8 @@ struct Holding {
     /// The run was told that its job is to be cancelled, and has until then to end.
     grace_until: Option<Instant>,
     settlement: Settlement,
+    /// The run has ended, and it is not known that its outcome is written. Until then it keeps its job.
+    ended: bool,
 }
 
 /// Who writes how a run ended.
@@ -47,6 +49,9 @@ impl Holding {
     }
 
     fn check_at(&self) -> Option<Instant> {
+        if self.ended {
+            return None;
+        }
         let lapse = (!self.over).then_some(self.until);
         let deadline = self.deadline.map(|deadline| deadline.at);
         [lapse, deadline, self.grace_until]
@@ -74,7 +79,7 @@ pub struct TimedOut {
     pub owned: bool,
 }
 
-/// Every run that was claimed and has not ended yet.
+/// Every run that was claimed and whose outcome is not written yet.
 ///
 /// The two instants are never later than the first thing to be done, so that hundreds of runs are
 /// walked when there is something to do, not at every step of the engine.
@@ -82,6 +87,8 @@ pub struct TimedOut {
 pub struct Held {
     lease: Duration,
     runs: HashMap<Run, Holding>,
+    /// How many of them have not ended.
+    live: usize,
     extend_at: Option<Instant>,
     check_at: Option<Instant>,
 }
@@ -91,13 +98,23 @@ impl Held {
         Self {
             lease,
             runs: HashMap::new(),
+            live: 0,
             extend_at: None,
             check_at: None,
         }
     }
 
+    /// How many runs have not ended.
     pub fn len(&self) -> usize {
-        self.runs.len()
+        self.live
+    }
+
+    pub fn contains(&self, run: Run) -> bool {
+        self.runs.contains_key(&run)
+    }
+
+    pub fn is_live(&self, run: Run) -> bool {
+        self.runs.get(&run).is_some_and(|holding| !holding.ended)
     }
 
     pub fn insert(&mut self, run: Run, claim_sent: Instant) {
@@ -108,8 +125,15 @@ impl Held {
             deadline: None,
             grace_until: None,
             settlement: Settlement::Engine,
+            ended: false,
         };
-        self.runs.insert(run, holding);
+        if self
+            .runs
+            .insert(run, holding)
+            .is_none_or(|before| before.ended)
+        {
+            self.live += 1;
+        }
         self.change(run, |_| {});
     }
 
@@ -124,9 +148,25 @@ impl Held {
         }
     }
 
-    /// Who settles the run, if it was held until now.
-    pub fn remove(&mut self, run: Run) -> Option<Settlement> {
-        self.runs.remove(&run).map(|holding| holding.settlement)
+    /// The run has ended. Returns who settles it, if it was live until now.
+    pub fn end(&mut self, run: Run) -> Option<Settlement> {
+        let holding = self.runs.get_mut(&run).filter(|holding| !holding.ended)?;
+        holding.ended = true;
+        self.live -= 1;
+        Some(holding.settlement)
+    }
+
+    /// Nothing is left to be written of the run.
+    pub fn remove(&mut self, run: Run) {
+        if self.runs.remove(&run).is_some_and(|holding| !holding.ended) {
+            self.live -= 1;
+        }
+    }
+
+    /// Forgets what has not ended.
+    pub fn abandon_live(&mut self) {
+        self.runs.retain(|_, holding| holding.ended);
+        self.live = 0;
     }
 
     /// The handler has begun to settle the run itself.
@@ -134,16 +174,16 @@ impl Held {
         self.change(run, |holding| holding.settlement = Settlement::Handler);
     }
 
-    pub fn runs(&self) -> Vec<Run> {
-        self.runs.keys().copied().collect()
+    /// Those that have not ended.
+    pub fn live_runs(&self) -> Vec<Run> {
+        let live = self.runs.iter().filter(|(_, holding)| !holding.ended);
+        live.map(|(run, _)| *run).collect()
     }
 
-    pub fn runs_of(&self, id: i64) -> Vec<Run> {
-        self.runs
-            .keys()
-            .filter(|run| run.id == id)
-            .copied()
-            .collect()
+    pub fn live_runs_of(&self, id: i64) -> Vec<Run> {
+        let mut runs = self.live_runs();
+        runs.retain(|run| run.id == id);
+        runs
     }
 
     /// When a lease is next to be extended: at its half.
@@ -215,7 +255,7 @@ impl Held {
     pub fn cancel(&mut self, run: Run, grace_until: Instant) -> bool {
         let mut first = false;
         self.change(run, |holding| {
-            first = !holding.over && holding.grace_until.is_none();
+            first = !holding.over && !holding.ended && holding.grace_until.is_none();
             if first {
                 holding.grace_until = Some(grace_until);
             }
@@ -230,7 +270,7 @@ impl Held {
             return expired;
         }
         let mut next: Option<Instant> = None;
-        for (run, holding) in &self.runs {
+        for (run, holding) in self.runs.iter().filter(|(_, holding)| !holding.ended) {
             let (run, owned) = (*run, !holding.over);
             match holding.deadline {
                 Some(Deadline { at, limit }) if at <= now => {
@@ -251,7 +291,7 @@ impl Held {
     pub fn lose(&mut self, run: Run) -> bool {
         let mut was_live = false;
         self.change(run, |holding| {
-            was_live = !std::mem::replace(&mut holding.over, true);
+            was_live = !std::mem::replace(&mut holding.over, true) && !holding.ended;
             // Its job is no longer this run's to cancel.
             holding.grace_until = None;
         });

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
+
 /// One run of a job. `run_no` grows with every claim of the job and never goes back, so the pair is
 /// the fence: a write that names a run fails once the job was claimed again, retried or cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,6 +23,8 @@ pub struct ClaimedJob {
     pub payload: String,
     /// Which attempt this is, from 1.
     pub attempts: i32,
+    /// It is the job's last attempt, which is counted when the handler begins.
+    pub uncounted: bool,
     pub max_attempts: i32,
     pub priority: i32,
     /// Milliseconds since the Unix epoch.
@@ -47,8 +51,19 @@ pub enum End {
         /// Why the job could not be run at all.
         pending_reason: Option<String>,
     },
-    /// Handed back: pending again, the attempt not counted.
-    Released,
+    /// Handed back: pending again, the attempt not counted; due as before, or behind what is due now.
+    Released {
+        behind: bool,
+    },
+    /// Handed back after it had its time: the attempt is counted, and the job is due behind what is due now, if
+    /// attempts are left.
+    Unfinished {
+        entry: String,
+    },
+    /// It ended, and Postgres refuses to have that written: it has failed, for good.
+    Refused {
+        entry: String,
+    },
     /// It was told of a request to cancel its job before it ended, or did not end in time.
     Cancelled,
 }
@@ -67,6 +82,8 @@ pub struct Extended {
     pub run: Run,
     /// A transaction has locked the job: nobody can extend its lease, or take it over, before that ends.
     pub locked: bool,
+    /// Postgres refuses to let its lease be extended.
+    pub refused: bool,
     /// Somebody wants the job cancelled.
     pub cancel_requested: bool,
 }
@@ -84,13 +101,74 @@ pub enum Settled {
     Lost,
 }
 
+/// What is to be claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The most jobs; 0 is none.
+    pub limit: usize,
+    /// By which the claim is found again if its answer is lost. Above 0.
+    pub token: i64,
+    /// Only of these types, if those are not all that the processor takes.
+    pub only: Option<Vec<String>>,
+}
+
+/// A job that Postgres refused to let be changed: by a constraint, a trigger, or for what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub id: i64,
+    pub error: Error,
+}
+
+/// A job that was claimed and whose payload cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    pub run: Run,
+    pub job_type: String,
+    pub error: Error,
+}
+
 /// What a round trip to the store brought.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exchanged {
+    /// The runs whose outcomes are written. Of the others, [`super::Store::settle_each`] tells.
     pub settled: Vec<Run>,
     /// In the order in which they are to run.
     pub claimed: Vec<ClaimedJob>,
     pub lost: Vec<LostJob>,
+    pub unreadable: Vec<Unreadable>,
+    /// Jobs that are due and that could not be claimed, each told once.
+    pub refused: Vec<Refusal>,
+    /// Jobs of lost workers that could not be brought back, each told once.
+    pub not_recovered: Vec<Refusal>,
+    /// There may be more that is due, though fewer jobs were found than wanted.
+    pub unfinished: bool,
+}
+
+impl Exchanged {
+    /// How many jobs the claim has dealt with.
+    pub fn found(&self) -> usize {
+        self.claimed.len() + self.lost.len() + self.unreadable.len()
+    }
+}
+
+/// What became of an outcome that was to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    Written,
+    /// The job has completed, but Postgres refused to delete it: it is kept as completed.
+    Kept(Error),
+    /// Some transaction has locked the job.
+    Locked,
+    /// The run no longer owns its job.
+    Lost,
+}
+
+/// What came of outcomes that were settled one by one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettledEach {
+    Fates(Vec<(Run, Fate)>),
+    /// None was written, since Postgres refuses one of them.
+    Refused(Error),
 }
 
 /// What became of jobs whose workers were lost.
@@ -98,8 +176,12 @@ pub struct Exchanged {
 pub struct Recovered {
     /// How many are due again.
     pub pending: usize,
+    /// How many were left alone for a moment, since their owners could not extend their leases until just now.
+    pub spared: usize,
     /// Those that had no attempts left.
     pub lost: Vec<LostJob>,
+    /// Those that could not be brought back, each told once.
+    pub refused: Vec<Refusal>,
 }
 
 impl Outcome {
@@ -111,8 +193,9 @@ impl Outcome {
         }
     }
 
-    /// Reduces an error entry to what any database can hold: its message, in printable ASCII.
-    pub fn simplify(&mut self) {
+    /// Reduces an error entry to what any database can hold: its message, in printable ASCII. Returns whether that
+    /// has changed it.
+    pub fn simplify(&mut self) -> bool {
         #[derive(Deserialize, Serialize)]
         struct Entry {
             message: String,
@@ -127,6 +210,7 @@ impl Outcome {
             };
             text.chars().map(keep).collect()
         };
+        let before = self.end.clone();
         if let End::Failed {
             entry,
             pending_reason,
@@ -136,6 +220,26 @@ impl Outcome {
             let message = printable(&message.unwrap_or_default());
             *entry = serde_json::json!({ "message": message }).to_string();
             *pending_reason = pending_reason.as_deref().map(printable);
+        }
+        self.end != before
+    }
+
+    /// The same run, failed for good because Postgres refuses to have written how it ended.
+    pub fn refused(&self, error: &Error) -> Self {
+        let how = match &self.end {
+            End::Completed => "completed",
+            End::Failed { .. } | End::Unfinished { .. } | End::Refused { .. } => "failed",
+            End::Released { .. } => "was handed back",
+            End::Cancelled => "was cancelled",
+        };
+        let state = error.sql_state.as_deref().unwrap_or("none");
+        let message =
+            format!("The run {how}, but Postgres refused to write that (SQLSTATE {state})");
+        let entry = serde_json::json!({ "name": "Refused", "message": message }).to_string();
+        Self {
+            run: self.run,
+            end: End::Refused { entry },
+            sent_before: false,
         }
     }
 }

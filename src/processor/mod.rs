@@ -7,6 +7,7 @@
 
 mod engine;
 mod handle;
+mod heard;
 mod held;
 mod job;
 mod pace;
@@ -19,25 +20,46 @@ mod usual;
 
 pub use engine::{Engine, Mode, Settings};
 pub use handle::Handle;
-pub use job::{ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Settled};
+pub use job::{
+    ClaimedJob, End, Exchanged, Extended, Fate, LostJob, Outcome, Recovered, Refusal, Run, Settled,
+    SettledEach, Unreadable, Wanted,
+};
+pub use pace::LastPace;
 pub use recovery::Recovery;
 pub use running::{Engines, Running};
-pub use tally::Tally;
+pub use tally::{DidNotFit, Tally};
 pub use usual::UsualDurations;
 
 use crate::error::{Error, Result};
 
 /// The job table, as one processor sees it: its worker id, job types and lease are already bound.
+///
+/// No call waits for a transaction that has locked a job, and none fails for the sake of one job: what refuses to
+/// be changed is told apart from the rest.
 pub trait Store: Send + Sync + 'static {
-    /// Settles `outcomes` and claims up to `limit` due jobs, in one round trip; of its types, or of
-    /// those in `only`. Every write is fenced: what a run no longer owns is left alone and missing
-    /// from [`Exchanged::settled`].
+    /// Settles `outcomes` and claims due jobs, in one round trip. Every write is fenced: what a run no longer owns
+    /// is left alone. What is missing from [`Exchanged::settled`] is to be settled by
+    /// [`Store::settle_each`], which says why, and so is everything if the exchange is refused.
     fn exchange(
         &self,
         outcomes: Vec<Outcome>,
-        limit: usize,
-        only: Option<Vec<String>>,
+        wanted: Wanted,
     ) -> impl Future<Output = Result<Exchanged>> + Send;
+
+    /// Settles `outcomes`, and says of each what became of it.
+    ///
+    /// # Errors
+    /// Where none of the outcomes is at fault.
+    fn settle_each(
+        &self,
+        outcomes: Vec<Outcome>,
+    ) -> impl Future<Output = Result<SettledEach>> + Send;
+
+    /// Counts the attempts of runs whose handlers are about to begin; returns those that are counted.
+    fn begin(&self, runs: Vec<Run>) -> impl Future<Output = Result<Vec<Run>>> + Send;
+
+    /// The runs that claims with these tokens have begun.
+    fn claimed_by(&self, tokens: Vec<i64>) -> impl Future<Output = Result<Vec<Run>>> + Send;
 
     /// Brings back jobs, of any type, whose workers are lost: they are due again, or have ended.
     fn recover(&self) -> impl Future<Output = Result<Recovered>> + Send;
@@ -46,7 +68,7 @@ pub trait Store: Send + Sync + 'static {
     /// their job.
     fn extend(&self, runs: Vec<Run>) -> impl Future<Output = Result<Vec<Extended>>> + Send;
 
-    /// What became of runs that their handlers settled. Waits for nobody's transaction.
+    /// What became of runs that their handlers settled.
     fn settled_by_handler(
         &self,
         runs: Vec<Run>,
@@ -65,6 +87,9 @@ pub trait Handlers: Send + Sync + 'static {
     /// Tells a run that it should end, and why: its lease is lost, its time is up, or its job is to
     /// be cancelled.
     fn abort(&self, run: Run, reason: &Error);
+
+    /// Tells how the transaction ended in which the handler of a run has completed its job.
+    fn settled_by_handler(&self, run: Run, committed: bool);
 
     /// Reports what failed outside a handler.
     fn report(&self, error: &Error);

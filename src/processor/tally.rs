@@ -4,8 +4,16 @@ use serde::Serialize;
 
 use super::job::End;
 
+/// A job that had begun and was handed back when the time was up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DidNotFit {
+    pub id: i64,
+    pub job_type: String,
+}
+
 /// How many runs ended how, as far as the store has accepted it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tally {
     /// Jobs whose handlers were started.
@@ -15,15 +23,18 @@ pub struct Tally {
     pub cancelled: u64,
     /// Put back, to be run by somebody else.
     pub released: u64,
+    pub did_not_fit: Vec<DidNotFit>,
+    /// The types of which no more jobs were claimed in the end, since they usually take longer than was left.
+    pub not_claimed: Vec<String>,
 }
 
 impl Tally {
     pub(super) fn count(&mut self, end: &End) {
         *match end {
             End::Completed => &mut self.completed,
-            End::Failed { .. } => &mut self.failed,
+            End::Failed { .. } | End::Refused { .. } => &mut self.failed,
             End::Cancelled => &mut self.cancelled,
-            End::Released => &mut self.released,
+            End::Released { .. } | End::Unfinished { .. } => &mut self.released,
         } += 1;
     }
 }

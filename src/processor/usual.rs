@@ -46,6 +46,11 @@ impl UsualDurations {
         }
     }
 
+    /// A job of the type was broken off after so long: it takes longer than that.
+    pub fn took_longer(&self, job_type: &str, duration: Duration) {
+        self.took(job_type, duration * 2);
+    }
+
     /// Whether a job of the type usually ends in so much time. Of a type that was never seen, nothing
     /// speaks against it.
     pub fn fits(&self, job_type: &str, time: Duration) -> bool {

@@ -22,15 +22,18 @@ const ROWS: usize = 500;
 /// refused where row-level security applies, and it gives the ids itself, which the role may not be
 /// allowed to, or which may come from something else than the column's own sequence.
 const RESERVE: &str = "with named as (
-    select format('%I.job_queue', {schema}) as name
+    select pg_catalog.format('%I.job_queue', {schema}) as name
 ), jobs as materialized (
-    select name::regclass as id, pg_get_serial_sequence(name, 'id')::regclass as sequence from named
+    select name::regclass as id, pg_catalog.pg_get_serial_sequence(name, 'id')::regclass as sequence
+    from named
 )
 select
-    case when sequence is not null and not row_security_active(id)
-        and has_column_privilege(id, 'id', 'insert')
-    then array(select nextval(sequence) from generate_series(1, $1::bigint)) end as ids,
-    (extract(epoch from now()) * 1000000)::bigint as now
+    case when sequence is not null and not pg_catalog.row_security_active(id)
+        and pg_catalog.has_column_privilege(id, 'id', 'insert')
+    then array(
+        select pg_catalog.nextval(sequence) from pg_catalog.generate_series(1, $1::bigint)
+    ) end as ids,
+    (extract(epoch from pg_catalog.now()) * 1000000::numeric)::bigint as now
 from jobs";
 
 const COPY: &str =

@@ -25,18 +25,18 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
             "with cancelled as (
                 update {jobs} job
                 set status = case
-                        when job.status = 'processing' and (
+                        when job.status::text = 'processing' and (
                             job.lease_expires_at > job.locked_at and job.lease_expires_at <= now()
                         ) is not true
                         then 'processing' else 'cancelled' end,
-                    cancel_requested_at = case job.status when 'processing' then now() end,
+                    cancel_requested_at = case job.status::text when 'processing' then now() end,
                     updated_at = now()
                 where job.id = $1::text::bigint
                     and (
-                        job.status in ('pending', 'processing')
-                        or (job.status = 'failed' and job.attempts < job.max_attempts)
+                        job.status::text in ('pending', 'processing')
+                        or (job.status::text = 'failed' and job.attempts < job.max_attempts)
                     ) is true
-                returning job.id, job.status
+                returning job.id, job.status::text as status
             )
             select case cancelled.status when 'processing' then 'requested' else 'cancelled' end
                 as result
@@ -50,37 +50,79 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
     )
 }
 
-/// Cancels the pending jobs that match all filters. Answers how many. Postgres keeps times to the
-/// microsecond, JavaScript to the millisecond: a time matches if it is the same to the millisecond.
-pub fn upcoming(schema: &Schema, filters: &Filters) -> Statement {
-    let text = |value: Option<String>| Value::Text(value);
-    schema.statement(
-        "with cancelled as (
-            update {jobs} job
-            set status = 'cancelled', updated_at = now()
-            where job.status = 'pending'
-                and ($1::text is null or job.job_type = $1::text)
+/// Whether the row `job` is pending and matches the filters in `$1` to `$3`.
+macro_rules! is_upcoming {
+    () => {
+        "job.status::text = 'pending'
+                and ($1::text is null or job.job_type::text = $1::text)
                 and ($2::text is null or job.priority = $2::text::int)
                 and (
                     $3::text is null
-                    or floor(extract(epoch from job.run_at) * 1000) = $3::text::numeric
-                )
+                    or pg_catalog.floor(
+                        pg_catalog.date_part('epoch', job.run_at) * 1000::double precision
+                    ) = $3::text::double precision
+                )"
+    };
+}
+
+macro_rules! cancel {
+    ($condition:literal) => {
+        concat!(
+            "with cancelled as (
+            update {jobs} job
+            set status = 'cancelled', updated_at = now()
+            where ",
+            is_upcoming!(),
+            $condition,
+            "
             returning 1
         )
-        select count(*)::text as result from cancelled",
+        select pg_catalog.count(*)::text as result from cancelled"
+        )
+    };
+}
+
+impl Filters {
+    fn values(&self) -> Vec<Value> {
         vec![
-            text(filters.job_type.clone()),
-            text(filters.priority.map(|priority| priority.to_string())),
-            text(filters.run_at.map(|run_at| run_at.to_string())),
-        ],
+            Value::Text(self.job_type.clone()),
+            Value::Text(self.priority.map(|priority| priority.to_string())),
+            Value::Text(self.run_at.map(|run_at| run_at.to_string())),
+        ]
+    }
+}
+
+/// Cancels the pending jobs that match all filters. Answers how many. Postgres keeps times to the
+/// microsecond, JavaScript to the millisecond: a time matches if it is the same to the millisecond.
+pub fn upcoming(schema: &Schema, filters: &Filters) -> Statement {
+    schema.statement(cancel!(""), filters.values())
+}
+
+/// The ids of the jobs that match, for a statement that was refused, to find out which of them is at fault.
+pub fn upcoming_ids(schema: &Schema, filters: &Filters) -> Statement {
+    schema.statement(
+        concat!(
+            "select job.id::text as result from {jobs} job where ",
+            is_upcoming!()
+        ),
+        filters.values(),
     )
+}
+
+/// The same as [`upcoming`], of these jobs.
+pub fn upcoming_named(schema: &Schema, filters: &Filters, ids: &[i64]) -> Statement {
+    let mut values = filters.values();
+    values.push(Value::BigInts(ids.to_vec()));
+    schema.statement(cancel!(" and job.id = any ($4::bigint[])"), values)
 }
 
 /// Which of these runs have a job that is to be cancelled.
 pub fn requested(schema: &Schema, runs: &[Run]) -> Statement {
     schema.statement(
         "select job.id::bigint, job.run_no
-        from unnest($1::bigint[], $2::bigint[]) as run (id, run_no)
+        from rows from (
+            pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[])
+        ) as run (id, run_no)
         cross join lateral (
             select job.id, job.run_no from {jobs} job
             where job.id = any (array[run.id]) and job.run_no = run.run_no

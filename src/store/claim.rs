@@ -10,16 +10,28 @@
 //! primary key has a condition (`ready_at < 'infinity'`, `job_type >= ''`, `status = 'pending'`, ...) which only
 //! the statements say that are made for it.
 //!
-//! `for update skip locked` in the innermost query locks row by row, as they are read: what another
+//! `skip locked` in the innermost query locks row by row, as they are read: what another
 //! worker is claiming is passed over without a wait, and nothing is locked that is not taken. Most of that is
 //! passed over before ([`untouched`]), since to try each lock takes several times as long.
+//!
+//! The attempt is counted with the claim, but for a job's last one, which is counted when its handler begins
+//! ([`super::begin`]): a worker that dies between the two costs no job the run that it was granted. Until then
+//! `claim_token` is negative.
 
 use super::cursor::Look;
 use super::history::append;
-use super::lane::{lanes, lanes_behind, next_lane};
-use super::settle::{self, settled};
+use super::lane::{lanes, lanes_behind, microseconds, next_lane};
+use super::settle::{self, ended, owned, settled, write_outcomes, written_before};
+use super::touched::{is_over, last_transaction, untouched};
 use crate::connect::{Schema, Statement, Value};
 use crate::processor::Outcome;
+
+/// The most lanes that one statement steps through. One that stops there says so, and the next goes on below.
+macro_rules! most_lanes {
+    () => {
+        "1000"
+    };
+}
 
 /// What is taken of a due row, and what is to become of it: it was made pending by hand if it has no
 /// attempts left.
@@ -33,13 +45,17 @@ macro_rules! due_columns {
 /// Where a look starts: at the beginning of each lane, or behind the positions in the lists of values that
 /// are given.
 macro_rules! lanes_of {
-    ($condition:expr) => {
-        lanes!(next_lane!($condition, ""))
+    ($condition:expr, $below:tt) => {
+        lanes!(next_lane!($condition, ""), $below, most_lanes!())
     };
-    ($condition:expr, $passed:tt) => {
+    ($condition:expr, $below:tt, $passed:tt) => {
         concat!(
             passed!($passed),
-            lanes_behind!(next_lane!($condition, " and job.priority > known.priority"))
+            lanes_behind!(
+                next_lane!($condition, " and job.priority > known.priority"),
+                $below,
+                most_lanes!()
+            )
         )
     };
 }
@@ -49,37 +65,20 @@ macro_rules! passed {
         concat!(
             "passed as (
                 select passed.priority, passed.id,
-                    timestamptz 'epoch' + passed.ready_at * interval '1 microsecond' as ready_at
-                from unnest(",
+                    timestamptz 'epoch'
+                        + passed.ready_at::double precision * interval '1 microsecond' as ready_at
+                from rows from (
+                    pg_catalog.unnest(",
             $priorities,
-            "::bigint[], ",
+            "::bigint[]), pg_catalog.unnest(",
             $times,
-            "::bigint[], ",
+            "::bigint[]), pg_catalog.unnest(",
             $ids,
             "::bigint[])
-                    as passed (priority, ready_at, id)
+                ) as passed (priority, ready_at, id)
             ),
             "
         )
-    };
-}
-
-/// No transaction that had not ended when the statement began has changed or locked the row as the statement sees
-/// it: what one has is most likely claimed by now, and if not, the next look finds it.
-///
-/// `xmax` names the last transaction that did, or a group of lockers by a number of another sequence ("System
-/// Columns" and "Multixacts and Wraparound" in Postgres's manual). A number well ahead of the transactions can be no
-/// other, and does not count. Where these need more than 32 bits, none is found to be under way, and the lock decides
-/// alone.
-macro_rules! untouched {
-    () => {
-        " and (
-                            job.xmax = '0'::xid
-                            or txid_visible_in_snapshot(
-                                job.xmax::text::bigint, (select txid_current_snapshot())
-                            )
-                            or age(job.xmax) < -10000
-                        )"
     };
 }
 
@@ -94,9 +93,9 @@ macro_rules! behind {
 
 /// The first `$limit` due jobs that meet the condition of an index, in its order.
 macro_rules! due_of {
-    ($condition:expr, $limit:literal $(, $passed:tt)?) => {
+    ($condition:expr, $limit:literal, $below:literal, $tries:literal $(, $passed:tt)?) => {
         concat!(
-            lanes_of!($condition $(, $passed)?),
+            lanes_of!($condition, $below $(, $passed)?),
             ",
             due as (
                 select job.* from lane cross join lateral (
@@ -105,15 +104,19 @@ macro_rules! due_of {
             " from {jobs} job
                     where ",
             $condition,
-            " and job.priority = lane.priority and job.ready_at <= now()",
+            " and job.priority = lane.priority and job.ready_at <= now()
+                        and (",
             untouched!(),
+            " or ",
+            $tries,
+            "::boolean)",
             behind!($($passed)?),
             "
                     order by job.ready_at, job.id
                     limit ",
             $limit,
             "
-                    for update skip locked
+                    for no key update skip locked
                 ) job
                 limit ",
             $limit,
@@ -125,21 +128,23 @@ macro_rules! due_of {
 
 /// The due jobs of all types.
 macro_rules! due {
-    ($limit:literal, $types:literal $(, $passed:tt)?) => {
-        due_of!("job.ready_at < 'infinity'", $limit $(, $passed)?)
+    ($limit:literal, $below:literal, $tries:literal, $types:literal $(, $passed:tt)?) => {
+        due_of!("job.ready_at < 'infinity'", $limit, $below, $tries $(, $passed)?)
     };
 }
 
 /// The due jobs of the one type in `$types`, through the index that begins with the type.
 macro_rules! due_of_type {
-    ($limit:literal, $types:literal $(, $passed:tt)?) => {
+    ($limit:literal, $below:literal, $tries:literal, $types:literal $(, $passed:tt)?) => {
         due_of!(
             concat!(
-                "job.job_type = (",
+                "job.job_type::text = (",
                 $types,
-                "::text[])[1] and job.job_type >= '' and job.ready_at is not null"
+                "::text[])[1] and job.job_type::text >= '' and job.ready_at is not null"
             ),
-            $limit
+            $limit,
+            $below,
+            $tries
             $(, $passed)?
         )
     };
@@ -150,11 +155,11 @@ macro_rules! next_lane_of_types {
     ($types:literal, $and:literal) => {
         concat!(
             "(
-                select max(top.priority) from unnest(",
+                select pg_catalog.max(top.priority) from pg_catalog.unnest(",
             $types,
             "::text[]) type (name) cross join lateral (",
             next_lane!(
-                "job.job_type = type.name and job.job_type >= '' and job.ready_at is not null",
+                "job.job_type::text = type.name and job.job_type::text >= '' and job.ready_at is not null",
                 $and
             ),
             ") top
@@ -164,54 +169,71 @@ macro_rules! next_lane_of_types {
 }
 
 macro_rules! lanes_of_types {
-    ($types:literal) => {
-        lanes!(next_lane_of_types!($types, ""))
+    ($types:literal, $below:literal) => {
+        lanes!(next_lane_of_types!($types, ""), $below, most_lanes!())
     };
-    ($types:literal, $passed:tt) => {
+    ($types:literal, $below:literal, $passed:tt) => {
         concat!(
             passed!($passed),
-            lanes_behind!(next_lane_of_types!(
-                $types,
-                " and job.priority > known.priority"
-            ))
+            lanes_behind!(
+                next_lane_of_types!($types, " and job.priority > known.priority"),
+                $below,
+                most_lanes!()
+            )
         )
     };
 }
 
 /// The due jobs of the types in `$types`, through the same index. Each type offers
 /// its first candidates of a lane; they are merged, and locked in that order. What others have
-/// locked is made up for by offering more than is asked for.
+/// locked is made up for by offering more than is asked for. Where even the last one that a type offers was
+/// looked at, there may be more of it: a row says so.
 macro_rules! due_of_types {
-    ($limit:literal, $types:literal $(, $passed:tt)?) => {
+    ($limit:literal, $below:literal, $tries:literal, $types:literal $(, $passed:tt)?) => {
         concat!(
-            lanes_of_types!($types $(, $passed)?),
+            lanes_of_types!($types, $below $(, $passed)?),
             ",
             due as (
                 select job.* from lane cross join lateral (
                     select locked.* from (
-                        select offered.id from unnest(",
+                        select offered.id, offered.number from pg_catalog.unnest(",
             $types,
             "::text[]) type (name) cross join lateral (
-                            select job.id, job.ready_at from {jobs} job
-                            where job.job_type = type.name and job.job_type >= '' and job.priority = lane.priority
-                                and job.ready_at is not null and job.ready_at <= now()",
+                            select job.id, job.ready_at, pg_catalog.row_number() over () as number
+                            from (
+                                select job.id, job.ready_at from {jobs} job
+                                where job.job_type::text = type.name and job.job_type::text >= ''
+                                    and job.priority = lane.priority
+                                    and job.ready_at is not null and job.ready_at <= now()
+                                    and (",
             untouched!(),
+            " or ",
+            $tries,
+            "::boolean)",
             behind!($($passed)?),
             "
-                            order by job.ready_at, job.id
-                            limit ",
+                                order by job.ready_at, job.id
+                                limit ",
             $limit,
-            " * 4 + 100
+            " * 4::bigint + 100::bigint
+                            ) job
                         ) offered
                         order by offered.ready_at, offered.id
                     ) candidate
                     cross join lateral (
-                        select ",
+                        select * from (
+                            select ",
             due_columns!(),
             " from {jobs} job
-                        where job.id = any (array[candidate.id])
-                            and (job.ready_at <= now()) is true
-                        for update skip locked
+                            where job.id = any (array[candidate.id])
+                                and (job.ready_at <= now()) is true
+                            for no key update skip locked
+                        ) locked
+                        union all
+                        select null, null, lane.began_at, clock_timestamp(), 'more'
+                        where candidate.number = ",
+            $limit,
+            " * 4::bigint + 100::bigint
                     ) locked
                     limit ",
             $limit,
@@ -228,37 +250,45 @@ macro_rules! due_of_types {
 /// Takes what is `$due` for `$worker`, under a lease of `$lease` milliseconds. A job that has no attempts left
 /// ends here.
 macro_rules! claimed {
-    ($due:expr, $worker:literal, $lease:literal) => {
+    ($due:expr, $worker:literal, $lease:literal, $token:literal) => {
         concat!(
             $due,
             ", claimed as (
                 update {jobs} job
                 set status = due.fate,
                     updated_at = now(),
-                    attempts = job.attempts + (due.fate = 'processing')::int,
-                    run_no = greatest(job.run_no + 1, due.began_at),
+                    attempts = job.attempts + (job.attempts + 1 < job.max_attempts)::int,
+                    run_no = greatest(job.run_no + 1::bigint, due.began_at),
                     locked_at = case due.fate when 'processing' then now() else job.locked_at end,
                     locked_by = case due.fate when 'processing' then ",
             $worker,
-            " else job.locked_by end,
+            "::text else job.locked_by end,
                     lease_expires_at = case due.fate when 'processing'
                         then now() + ",
             $lease,
-            "::bigint * interval '1 millisecond' end,
+            "::double precision * interval '1 millisecond' end,
+                    claim_token = case due.fate when 'processing' then
+                        case when job.attempts + 1 < job.max_attempts then ",
+            $token,
+            "::bigint else - ",
+            $token,
+            "::bigint end end,
                     cancel_requested_at = null,
                     next_attempt_at = null,
                     pending_reason = null,
                     error_history = case due.fate when 'failed' then ",
             append!(
                 "job",
-                "jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' \
-                || job.attempts || ' of ' || job.max_attempts || ' were made; retryJob grants one more')"
+                "pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' \
+                || job.attempts::text || ' of ' || job.max_attempts::text \
+                || ' were made; retryJob grants one more')"
             ),
             " else job.error_history end
                 from due
                 where job.id = any (array[due.id])
                 returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
+                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
+                    job.claim_token
             )"
         )
     };
@@ -266,16 +296,46 @@ macro_rules! claimed {
 
 /// What was claimed, and after how many microseconds it was found.
 macro_rules! claimed_rows {
-    () => {
-        "select id::bigint, run_no, fate, job_type,
-                case fate when 'processing' then payload::text end as payload,
+    ($payload:expr) => {
+        concat!(
+            "select id::bigint, run_no, fate, job_type::text,
+                case fate when 'processing' then ",
+            $payload,
+            " end as payload,
                 attempts, max_attempts, priority,
-                case when isfinite(run_at) then
-                    floor(extract(epoch from run_at) * 1000)::bigint end as run_at,
+                case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at,
                 timeout_ms::bigint,
-                case when isfinite(ready_at) then
-                    (extract(epoch from ready_at) * 1000000)::bigint end as ready_at,
-                (date_part('epoch', found_at) * 1000000)::bigint - began_at as searched"
+                case when pg_catalog.isfinite(ready_at) then ",
+            microseconds!("ready_at"),
+            " end as ready_at,
+                ",
+            microseconds!("found_at"),
+            " - began_at as searched,
+                claim_token < 0::bigint as uncounted"
+        )
+    };
+}
+
+/// Where the look has ended, if there may be more: it stopped at a lane, or a type had more to offer. The lanes
+/// are walked to their end by then, unless enough was found.
+macro_rules! rest_rows {
+    ($limit:literal) => {
+        concat!(
+            "
+            union all
+            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            from lane
+            where (select pg_catalog.count(*) from claimed) < ",
+            $limit,
+            "::bigint and lane.step = ",
+            most_lanes!(),
+            " and lane.priority is not null
+            union all
+            select null, null, due.fate, null, null, null, null, null, null, null, null, null, null
+            from due where due.fate = 'more'"
+        )
     };
 }
 
@@ -287,10 +347,13 @@ macro_rules! claim {
     ($due:ident, $($values:tt),+) => {
         concat!(
             "with recursive ",
-            claimed!($due!("$1", $($values),+), "$2", "$3"),
+            claimed!($due!("$1", "$5", "$6", $($values),+), "$2", "$3", "$4"),
             " ",
-            claimed_rows!(),
-            ", (select set_config('synchronous_commit', 'off', true)) as unflushed from claimed"
+            claimed_rows!("payload::text"),
+            " from claimed cross join (
+                select pg_catalog.set_config('synchronous_commit', 'off', true)
+            ) unflushed",
+            rest_rows!("$1")
         )
     };
 }
@@ -299,9 +362,9 @@ macro_rules! claim {
 macro_rules! claim_or_behind {
     ($due:ident, $look:expr) => {
         if $look.is_from_beginning() {
-            claim!($due, "$4")
+            claim!($due, "$7")
         } else {
-            claim!($due, "$7", ["$4", "$5", "$6"])
+            claim!($due, "$10", ["$7", "$8", "$9"])
         }
     };
 }
@@ -312,17 +375,23 @@ macro_rules! exchange {
             "with recursive ",
             settled!(),
             ", ",
-            claimed!($due!("$7", "$13", ["$10", "$11", "$12"]), "$8", "$9"),
+            claimed!(
+                $due!("$7", "$11", "$12", "$16", ["$13", "$14", "$15"]),
+                "$8",
+                "$9",
+                "$10"
+            ),
             "
             select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
                 null::int as attempts, null::int as max_attempts, null::int as priority,
                 null::bigint as run_at, null::bigint as timeout_ms, null::bigint as ready_at,
-                null::bigint as searched
+                null::bigint as searched, null::boolean as uncounted
             from settled_rows
             union all
             ",
-            claimed_rows!(),
-            " from claimed"
+            claimed_rows!("payload::text"),
+            " from claimed",
+            rest_rows!("$7")
         )
     };
 }
@@ -334,6 +403,8 @@ pub struct Claim<'a> {
     pub limit: usize,
     pub worker_id: &'a str,
     pub lease_ms: i64,
+    /// By which the claim is found again if its answer is lost. Above 0.
+    pub token: i64,
     /// The types of the jobs; `None` is all.
     pub types: Option<&'a [String]>,
     /// Whether to claim by the statement that settles as well, though there is nothing to settle: a role that
@@ -342,15 +413,27 @@ pub struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    fn values(&self, passed: Option<&Look>) -> Vec<Value> {
-        let mut values = vec![
+    fn head(&self) -> Vec<Value> {
+        vec![
             Value::BigInt(self.limit.try_into().unwrap_or(i64::MAX)),
             self.worker_id.into(),
             Value::BigInt(self.lease_ms),
-        ];
-        values.extend(passed.into_iter().flat_map(Look::values));
-        let types = |types: &[String]| types.iter().cloned().map(Some).collect();
-        values.extend(self.types.map(|of| Value::Texts(types(of))));
+            Value::BigInt(self.token),
+        ]
+    }
+
+    fn types(&self) -> Option<Value> {
+        let types = self.types?;
+        Some(Value::Texts(types.iter().cloned().map(Some).collect()))
+    }
+
+    fn values(&self, look: &Look, passed: bool) -> Vec<Value> {
+        let mut values = self.head();
+        values.extend([Value::BigInt(look.below), Value::Bool(look.tries_locks)]);
+        if passed {
+            values.extend(look.values());
+        }
+        values.extend(self.types());
         values
     }
 }
@@ -370,8 +453,7 @@ pub fn statement(
             Some([_]) => claim_or_behind!(due_of_type, look),
             Some(_) => claim_or_behind!(due_of_types, look),
         };
-        let passed = (!look.is_from_beginning()).then_some(look);
-        return schema.statement(template, claim.values(passed));
+        return schema.statement(template, claim.values(look, !look.is_from_beginning()));
     }
     let mut values = settle::values(outcomes, remove_on_complete);
     if claim.limit == 0 {
@@ -382,6 +464,84 @@ pub fn statement(
         Some([_]) => exchange!(due_of_type),
         Some(_) => exchange!(due_of_types),
     };
-    values.extend(claim.values(Some(look)));
+    values.extend(claim.values(look, true));
     schema.statement(template, values)
+}
+
+/// What is due now, but for the jobs in `aside`, in the order of the claim: read, and not locked. For a claim
+/// that was refused, to find out which of them is at fault.
+pub fn due(schema: &Schema, claim: &Claim<'_>, below: i64, aside: Vec<i64>) -> Statement {
+    let values = |with_types: bool| {
+        let mut values = vec![
+            Value::BigInt(claim.limit.try_into().unwrap_or(i64::MAX)),
+            Value::BigInt(below),
+            Value::BigInts(aside),
+        ];
+        values.extend(claim.types().filter(|_| with_types));
+        values
+    };
+    macro_rules! read {
+        ($and:literal) => {
+            concat!(
+                "with recursive ",
+                lanes!(
+                    next_lane!("job.ready_at < 'infinity'", ""),
+                    "$2",
+                    most_lanes!()
+                ),
+                " select job.id::bigint from lane cross join lateral (
+                    select job.id from {jobs} job
+                    where job.ready_at < 'infinity' and job.priority = lane.priority
+                        and job.ready_at <= now() and job.id <> all ($3::bigint[])",
+                $and,
+                "
+                    order by job.ready_at, job.id
+                    limit $1::bigint
+                ) job
+                limit $1::bigint"
+            )
+        };
+    }
+    match claim.types {
+        None => schema.statement(read!(""), values(false)),
+        Some(_) => schema.statement(
+            read!(" and job.job_type::text = any ($4::text[])"),
+            values(true),
+        ),
+    }
+}
+
+/// Claims these jobs, as far as they are due and free. `readable` is whether their payloads are read too.
+pub fn named(schema: &Schema, claim: &Claim<'_>, ids: &[i64], readable: bool) -> Statement {
+    let mut values = claim.head();
+    values.extend([Value::BigInts(ids.to_vec()), Value::Bool(readable)]);
+    schema.statement(
+        concat!(
+            "with ",
+            claimed!(
+                concat!(
+                    "due as (
+                        select job.* from pg_catalog.unnest($5::bigint[]) as named (id) cross join lateral (
+                            select job.id, job.ready_at, ",
+                    microseconds!("now()"),
+                    " as began_at, now() as found_at,
+                                case when job.attempts >= job.max_attempts then 'failed'
+                                    else 'processing' end as fate
+                            from {jobs} job
+                            where job.id = any (array[named.id]) and (job.ready_at <= now()) is true
+                            for no key update skip locked
+                        ) job
+                        limit $1::bigint
+                    )"
+                ),
+                "$2",
+                "$3",
+                "$4"
+            ),
+            " ",
+            claimed_rows!("case when $6::boolean then payload::text end"),
+            " from claimed"
+        ),
+        values,
+    )
 }

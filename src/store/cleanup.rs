@@ -12,41 +12,145 @@ pub struct Position {
     id: i64,
 }
 
-/// Looks at the next 5,000 completed jobs, in the order in which they were added, and deletes those
-/// that are old enough. Answers `{ deleted, last }`, where `last` is the [`Position`] to go on from,
-/// or null at the end. One batch holds few locks for a short time, and all batches together walk the
-/// completed jobs once.
-pub fn old_jobs(schema: &Schema, days_to_keep: f64, after: Option<&Position>) -> Statement {
-    let text = |value: Option<String>| Value::Text(value);
-    schema.statement(
-        "with seen as (
+/// How many completed jobs one statement looks at.
+macro_rules! page {
+    () => {
+        "5000"
+    };
+}
+
+macro_rules! is_old {
+    () => {
+        "job.status::text = 'completed'
+                    and job.updated_at
+                        < now() - $1::text::double precision * 86400::double precision * interval '1 second'"
+    };
+}
+
+/// The next completed jobs behind `$2` and `$3`, in the order in which they were added.
+macro_rules! seen {
+    () => {
+        concat!(
+            "seen as (
             select job.id, job.created_at, job.updated_at from {jobs} job
-            where job.status = 'completed'
+            where job.status::text = 'completed'
+                and job.status::text <> 'pending' and job.status::text <> 'processing'
                 and (job.created_at, job.id) > (
-                    coalesce($2::text::timestamptz, '-infinity'), coalesce($3::text::bigint, 0)
+                    coalesce($2::text::timestamptz, '-infinity'), coalesce($3::text::bigint, 0::bigint)
                 )
             order by job.created_at, job.id
-            limit 5000
+            limit ",
+            page!(),
+            "
+        )"
+        )
+    };
+}
+
+/// The position of the last of them, or null if there are no more behind it.
+macro_rules! last {
+    () => {
+        concat!(
+            "case when (select pg_catalog.count(*) from seen) = ",
+            page!(),
+            " then (
+                select pg_catalog.json_build_object('createdAt', created_at::text, 'id', id)
+                from seen order by created_at desc, id desc limit 1
+            ) end"
+        )
+    };
+}
+
+/// Deletes those of the jobs in `seen` that are old enough and that no transaction has locked.
+macro_rules! deleted {
+    () => {
+        concat!(
+            "free as (
+            select job.id from seen cross join lateral (
+                select job.id from {jobs} job
+                where job.id = any (array[seen.id]) and (",
+            is_old!(),
+            ") is true
+                for update skip locked
+            ) job
         ),
         deleted as (
-            delete from {jobs} job using seen
-            where job.id = any (array[seen.id])
-                and seen.updated_at < now() - make_interval(secs => $1::text::float8 * 86400)
-                and (job.status = 'completed') is true
-                and job.updated_at < now() - make_interval(secs => $1::text::float8 * 86400)
+            delete from {jobs} job using free
+            where job.id = any (array[free.id])
             returning 1
+        )"
         )
-        select json_build_object(
-            'deleted', (select count(*) from deleted),
-            'last', case when (select count(*) from seen) = 5000 then (
-                select json_build_object('createdAt', created_at::text, 'id', id)
-                from seen order by created_at desc, id desc limit 1
-            ) end
-        )::text as result",
+    };
+}
+
+/// Looks at the next 5,000 completed jobs, in the order in which they were added, and deletes those
+/// that are old enough. Answers `{ deleted, last }`, where `last` is the [`Position`] to go on from,
+/// or null at the end. One page holds few locks for a short time, and all pages together walk the
+/// completed jobs once. What some transaction has locked is left to the next clean-up.
+pub fn old_jobs(schema: &Schema, days_to_keep: f64, after: Option<&Position>) -> Statement {
+    schema.statement(
+        concat!(
+            "with ",
+            seen!(),
+            ",
+        ",
+            deleted!(),
+            "
+        select pg_catalog.json_build_object(
+            'deleted', (select pg_catalog.count(*) from deleted),
+            'last', ",
+            last!(),
+            "
+        )::text as result"
+        ),
+        values(days_to_keep, after),
+    )
+}
+
+/// The same page without deleting: `{ ids, last }`, for a clean-up that was refused, to find out which of the jobs
+/// is at fault.
+pub fn old_ids(schema: &Schema, days_to_keep: f64, after: Option<&Position>) -> Statement {
+    schema.statement(
+        concat!(
+            "with ",
+            seen!(),
+            "
+        select pg_catalog.json_build_object(
+            'ids', coalesce((
+                select pg_catalog.json_agg(job.id) from seen job
+                where job.updated_at
+                    < now() - $1::text::double precision * 86400::double precision * interval '1 second'
+            ), '[]'::json),
+            'last', ",
+            last!(),
+            "
+        )::text as result"
+        ),
+        values(days_to_keep, after),
+    )
+}
+
+/// Deletes these jobs, as far as they are old enough and free. Answers how many.
+pub fn named(schema: &Schema, days_to_keep: f64, ids: &[i64]) -> Statement {
+    schema.statement(
+        concat!(
+            "with seen as (select id from pg_catalog.unnest($2::bigint[]) as seen (id)),
+        ",
+            deleted!(),
+            "
+        select pg_catalog.count(*)::text as result from deleted"
+        ),
         vec![
             days_to_keep.to_string().into(),
-            text(after.map(|position| position.created_at.clone())),
-            text(after.map(|position| position.id.to_string())),
+            Value::BigInts(ids.to_vec()),
         ],
     )
+}
+
+fn values(days_to_keep: f64, after: Option<&Position>) -> Vec<Value> {
+    vec![
+        days_to_keep.to_string().into(),
+        Value::Text(after.map(|position| position.created_at.clone())),
+        Value::Text(after.map(|position| position.id.to_string())),
+    ]
 }

@@ -1,5 +1,6 @@
 //! Completing a job in its handler's own transaction.
 
+use super::settle::owned;
 use crate::connect::{Schema, Statement, Value};
 use crate::processor::Run;
 
@@ -7,17 +8,28 @@ use crate::processor::Run;
 /// id, or nothing if the run no longer owns the job.
 pub fn job(schema: &Schema, run: Run, remove: bool) -> Statement {
     let values = vec![run.id.to_string().into(), run.run_no.to_string().into()];
+    // `run` is not joined by its id, so that the primary key serves.
+    macro_rules! owned_by_run {
+        () => {
+            concat!(
+                "(select $2::text::bigint as run_no) run
+        where job.id = $1::text::bigint and ",
+                owned!("job", "run"),
+                "
+        returning job.id::text as result"
+            )
+        };
+    }
     let template = if remove {
-        "delete from {jobs} job
-        where job.id = $1::text::bigint and job.run_no = $2::text::bigint
-            and (job.status = 'processing') is true
-        returning job.id::text as result"
+        concat!("delete from {jobs} job using ", owned_by_run!())
     } else {
-        "update {jobs} job
-        set status = 'completed', updated_at = now(), pending_reason = null, lease_expires_at = null
-        where job.id = $1::text::bigint and job.run_no = $2::text::bigint
-            and (job.status = 'processing') is true
-        returning job.id::text as result"
+        concat!(
+            "update {jobs} job
+        set status = 'completed', updated_at = now(), pending_reason = null, lease_expires_at = null,
+            claim_token = null, refusals = null
+        from ",
+            owned_by_run!()
+        )
     };
     schema.statement(template, values)
 }
@@ -39,13 +51,15 @@ pub fn settled_by_handler(schema: &Schema, runs: &[Run]) -> Statement {
             when seen.id is null then 'committed'
             when seen.run_no = run.run_no and seen.status = 'processing' then 'open'
             else 'lost' end as fate
-        from unnest($1::bigint[], $2::bigint[]) as run (id, run_no)
+        from rows from (
+            pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[])
+        ) as run (id, run_no)
         left join lateral (
-            select job.id, job.run_no, job.status from {jobs} job
+            select job.id, job.run_no, job.status::text as status from {jobs} job
             where job.id = any (array[run.id])
         ) seen on true
         left join lateral (
-            select job.id, job.run_no, job.status from {jobs} job
+            select job.id, job.run_no, job.status::text as status from {jobs} job
             where job.id = any (array[run.id])
             for update skip locked
         ) free on true",

@@ -9,6 +9,10 @@
 //! whenever that is cheap, which it is unless entries have piled up. While it is not, a look from the
 //! beginning comes [`SPARED`] times as long after the last as that had to search for its first job, and at
 //! the latest after [`LONGEST`].
+//!
+//! Two more things are bounded here. A statement steps through so many lanes at the most; where it stopped, the
+//! next goes on, and after a while it begins at the top again, but not before it has found something or come to
+//! the end. And a look passes over what others seem to have locked ([`super::touched`]), but for one a second.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +20,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::lane::TOP;
 use crate::connect::Value;
 
 /// How long a look may search for its first job: a few lanes and entries are always passed.
@@ -26,6 +31,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// So many looks from the beginning have to be slow before one is spared: any may have been held up by
 /// something else.
 const SAMPLES: usize = 3;
+/// The time between two looks from the top, while there are more lanes than one statement steps through; and
+/// between two that try each lock.
+const SELDOM: Duration = Duration::from_secs(1);
 /// The most lanes that are remembered: those that were claimed from last.
 const MAX_LANES: usize = 64;
 
@@ -43,11 +51,22 @@ pub struct Look {
     /// By priority; nothing is the beginning.
     passed: Vec<(i32, Position)>,
     generation: u64,
+    /// Only lanes below this priority.
+    pub below: i64,
+    /// Whether to try the locks of rows that other transactions seem to have touched.
+    pub tries_locks: bool,
 }
 
 impl Look {
+    /// Whether each lane is looked at from its beginning.
     pub fn is_from_beginning(&self) -> bool {
         self.passed.is_empty()
+    }
+
+    /// Whether it passes over nothing that is due in the lanes that it comes to. One that goes on below a lane
+    /// follows others that came to those above.
+    pub fn is_thorough(&self) -> bool {
+        self.passed.is_empty() && self.tries_locks
     }
 
     /// The columns of `passed`: see [`super::lane`].
@@ -66,6 +85,8 @@ impl Look {
         Self {
             passed: Vec::new(),
             generation: 0,
+            below: TOP,
+            tries_locks: true,
         }
     }
 }
@@ -79,6 +100,14 @@ pub struct Seen {
     pub took: Duration,
     /// The last of those claimed in each lane.
     pub last: HashMap<i32, Position>,
+    /// The lowest priority of those claimed.
+    pub lowest: Option<i32>,
+    /// Whether it found as many as were wanted.
+    pub full: bool,
+    /// The lane where it stopped short of the last one.
+    pub stopped: Option<i64>,
+    /// One of several types may have more to offer than was looked at.
+    pub more: bool,
 }
 
 #[derive(Default)]
@@ -92,6 +121,12 @@ struct State {
     /// Grows with every look from the beginning that has been answered. What was sent before, and is
     /// answered later, does not move the cursor: it may have gone back.
     generation: u64,
+    /// The next look goes on below this priority.
+    below: Option<i64>,
+    /// When a look last began at the top.
+    top_at: Option<Instant>,
+    /// When a look last tried each lock.
+    tried_locks_at: Option<Instant>,
 }
 
 struct Lane {
@@ -113,6 +148,8 @@ impl Cursor {
                 .map(|(priority, lane)| (*priority, lane.position))
                 .collect(),
             generation: state.generation,
+            below: state.below.unwrap_or(TOP),
+            tries_locks: is_over(state.tried_locks_at, SELDOM, now),
         }
     }
 
@@ -122,7 +159,23 @@ impl Cursor {
         if look.generation != state.generation {
             return;
         }
-        if look.is_from_beginning() {
+        if look.below == TOP {
+            state.top_at = Some(now);
+        }
+        if look.tries_locks {
+            state.tried_locks_at = Some(now);
+        }
+        let top_is_due = seen.lowest.is_some() && is_over(state.top_at, SELDOM, now);
+        state.below = match seen.stopped {
+            _ if top_is_due => None,
+            Some(lane) => Some(lane),
+            // There may be more in the lane where it was found.
+            None if seen.full && look.below != TOP => {
+                seen.lowest.map(|lowest| i64::from(lowest) + 1)
+            }
+            None => None,
+        };
+        if look.is_from_beginning() && look.below == TOP {
             state.generation += 1;
             let last = state.last_sample;
             // The server does not tell how long it searched in vain; the way to it takes its time, too.
@@ -160,6 +213,10 @@ impl Cursor {
     }
 }
 
+fn is_over(since: Option<Instant>, pause: Duration, now: Instant) -> bool {
+    since.is_none_or(|since| now - since >= pause)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +229,8 @@ mod tests {
             searched: Some(searched),
             took: SLOW,
             last: HashMap::from([(priority, position)]),
+            lowest: Some(priority),
+            ..Seen::default()
         }
     }
 
@@ -260,6 +319,50 @@ mod tests {
         cursor.looked(&back, &seen(SLOW, 0, 3), now);
         cursor.looked(&ahead, &seen(Duration::ZERO, 0, 9), now);
         assert_eq!(cursor.look(now).passed[0].1.id, 3);
+    }
+
+    #[test]
+    fn a_look_that_stopped_is_gone_on_with_and_begun_at_the_top_again_once_something_was_found() {
+        let now = Instant::now();
+        let cursor = Cursor::default();
+        let stopped = |lane| Seen {
+            stopped: Some(lane),
+            ..Seen::default()
+        };
+        cursor.looked(&cursor.look(now), &stopped(29_000), now);
+        let later = now + SELDOM * 2;
+        assert_eq!(cursor.look(later).below, 29_000, "nothing was found yet");
+        cursor.looked(&cursor.look(later), &stopped(28_000), later);
+        assert_eq!(cursor.look(later).below, 28_000);
+        let full = Seen {
+            full: true,
+            ..seen(FREE, 7, 1)
+        };
+        cursor.looked(&cursor.look(later), &full, later);
+        assert_eq!(
+            cursor.look(later).below,
+            TOP,
+            "the top was not looked at for long"
+        );
+        cursor.looked(&cursor.look(later), &stopped(28_000), later);
+        cursor.looked(&cursor.look(later), &full, later);
+        assert_eq!(
+            cursor.look(later).below,
+            8,
+            "there may be more in this lane"
+        );
+        cursor.looked(&cursor.look(later), &seen(FREE, 7, 2), later);
+        assert_eq!(cursor.look(later).below, TOP, "the end was reached");
+    }
+
+    #[test]
+    fn one_look_a_second_tries_each_lock() {
+        let now = Instant::now();
+        let cursor = Cursor::default();
+        assert!(cursor.look(now).tries_locks);
+        cursor.looked(&cursor.look(now), &seen(FREE, 0, 1), now);
+        assert!(!cursor.look(now + SELDOM / 2).tries_locks);
+        assert!(cursor.look(now + SELDOM).tries_locks);
     }
 
     #[test]

@@ -48,7 +48,9 @@ macro_rules! insert {
         concat!(
             "insert into {jobs} (job_type, payload, max_attempts, priority, run_at, timeout_ms)
             select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
-                coalesce(timestamptz 'epoch' + job.run_at * interval '1 millisecond', now()),
+                coalesce(
+                    timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
+                ),
                 job.timeout_ms
             from ",
             $jobs,
@@ -81,7 +83,8 @@ macro_rules! announced {
 }
 
 /// The jobs travel as a list for each column, so that one statement serves any number of them, on any
-/// client; Postgres reads lists several times faster than JSON.
+/// client; Postgres reads lists several times faster than JSON. An `unnest` of several lists is Postgres's own
+/// if it has no schema before its name, and nobody's if it has.
 macro_rules! several {
     () => {
         "unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])"

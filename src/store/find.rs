@@ -2,55 +2,115 @@
 //! Unix epoch, so that it is the same through every client, whatever that does to dates, bigints and
 //! JSON.
 
-use super::lane::{lanes, next_lane};
-use crate::connect::{Schema, Statement};
+use super::lane::{lanes, microseconds, next_lane};
+use crate::connect::{Schema, Statement, Value};
 
-/// The record of the row `job`. Only the payload is free text as deep as its user likes; it is set in
-/// as it stands.
-macro_rules! record {
-    () => {
-        "json_build_object(
-            'id', job.id,
-            'job_type', job.job_type,
-            'payload', job.payload,
-            'status', job.status,
-            'created_at', floor(extract(epoch from job.created_at) * 1000),
-            'updated_at', floor(extract(epoch from job.updated_at) * 1000),
-            'locked_at', floor(extract(epoch from job.locked_at) * 1000),
-            'locked_by', job.locked_by,
-            'attempts', job.attempts,
-            'max_attempts', job.max_attempts,
-            'next_attempt_at', floor(extract(epoch from job.next_attempt_at) * 1000),
-            'priority', job.priority,
-            'run_at', floor(extract(epoch from job.run_at) * 1000),
-            'pending_reason', job.pending_reason,
-            'timeout_ms', job.timeout_ms,
-            'cancel_requested_at', floor(extract(epoch from job.cancel_requested_at) * 1000),
-            'error_history', coalesce(job.error_history, '[]'::jsonb)
-        )::text as result"
+/// A time of the row `job`.
+macro_rules! milliseconds {
+    ($column:literal) => {
+        concat!(
+            "pg_catalog.floor(extract(epoch from job.",
+            $column,
+            ") * 1000::numeric)"
+        )
     };
 }
 
-pub fn job(schema: &Schema, id: i64) -> Statement {
-    schema.statement(
+/// The record of the row `job`. Only the payload is free text as deep as its user likes; it is set in
+/// as it stands. What is as long as somebody likes can be given otherwise.
+macro_rules! record {
+    () => {
+        record!("job.payload", "job.pending_reason", "job.error_history")
+    };
+    ($payload:literal, $pending_reason:literal, $error_history:literal) => {
+        concat!(
+            "pg_catalog.json_build_object(
+            'id', job.id,
+            'job_type', job.job_type,
+            'payload', ",
+            $payload,
+            ",
+            'status', job.status,
+            'created_at', ",
+            milliseconds!("created_at"),
+            ",
+            'updated_at', ",
+            milliseconds!("updated_at"),
+            ",
+            'locked_at', ",
+            milliseconds!("locked_at"),
+            ",
+            'locked_by', job.locked_by,
+            'attempts', job.attempts,
+            'max_attempts', job.max_attempts,
+            'next_attempt_at', ",
+            milliseconds!("next_attempt_at"),
+            ",
+            'priority', job.priority,
+            'run_at', ",
+            milliseconds!("run_at"),
+            ",
+            'pending_reason', ",
+            $pending_reason,
+            ",
+            'timeout_ms', job.timeout_ms,
+            'cancel_requested_at', ",
+            milliseconds!("cancel_requested_at"),
+            ",
+            'error_history', coalesce(",
+            $error_history,
+            ", '[]'::jsonb)
+        )::text as result"
+        )
+    };
+}
+
+macro_rules! id {
+    () => {
+        "job.id::text as result"
+    };
+}
+
+/// What is answered of each job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    Record,
+    Id,
+}
+
+/// One template or the other.
+macro_rules! of {
+    ($of:expr, $template:ident $(, $argument:literal)?) => {
+        match $of {
+            Of::Record => $template!(record $(, $argument)?),
+            Of::Id => $template!(id $(, $argument)?),
+        }
+    };
+}
+
+macro_rules! found {
+    ($of:ident) => {
         concat!(
             "select ",
-            record!(),
+            $of!(),
             " from {jobs} job where job.id = $1::text::bigint"
-        ),
-        vec![id.to_string().into()],
-    )
+        )
+    };
+}
+
+pub fn job(schema: &Schema, of: Of, id: i64) -> Statement {
+    schema.statement(of!(of, found), vec![id.to_string().into()])
 }
 
 /// What waits is in an index of its own, and what runs, in another order: it is not much.
 macro_rules! listed {
-    ($condition:literal) => {
+    ($of:ident, $condition:literal) => {
         concat!(
             "select ",
-            record!(),
+            $of!(),
             " from (
                 select * from {jobs}
-                where status = $1::text and ",
+                where status::text = $1::text and ",
             $condition,
             "
                 order by created_at desc, id desc
@@ -61,11 +121,15 @@ macro_rules! listed {
     };
 }
 
-pub fn jobs_by_status(schema: &Schema, status: &str, limit: i64, offset: i64) -> Statement {
+pub fn jobs_by_status(schema: &Schema, of: Of, status: &str, limit: i64, offset: i64) -> Statement {
     let template = match status {
-        "pending" => listed!("status = 'pending'"),
-        "processing" => listed!("status = 'processing'"),
-        _ => listed!("status <> 'pending' and status <> 'processing'"),
+        "pending" => of!(of, listed, "status::text = 'pending'"),
+        "processing" => of!(of, listed, "status::text = 'processing'"),
+        _ => of!(
+            of,
+            listed,
+            "status::text <> 'pending' and status::text <> 'processing'"
+        ),
     };
     schema.statement(
         template,
@@ -79,50 +143,91 @@ pub fn jobs_by_status(schema: &Schema, status: &str, limit: i64, offset: i64) ->
 
 /// Steps from status to status through the index that serves the lists by status, and merges what
 /// each has to offer with what waits and what runs: no index of its own, and no walk through the table.
-pub fn all_jobs(schema: &Schema, limit: i64, offset: i64) -> Statement {
-    schema.statement(
+macro_rules! all {
+    ($of:ident) => {
         concat!(
             "with recursive status (name) as (
                 (
-                    select status from {jobs}
-                    where status <> 'pending' and status <> 'processing' order by status limit 1
+                    select job.status::text from {jobs} job
+                    where job.status::text <> 'pending' and job.status::text <> 'processing'
+                    order by job.status limit 1
                 )
                 union all
                 select (
-                    select next.status from {jobs} next
-                    where next.status > status.name
-                        and next.status <> 'pending' and next.status <> 'processing'
+                    select next.status::text from {jobs} next
+                    where next.status::text > status.name
+                        and next.status::text <> 'pending' and next.status::text <> 'processing'
                     order by next.status limit 1
                 )
                 from status where status.name is not null
             )
             select ",
-            record!(),
+            $of!(),
             " from (
                 select newest.* from (
                     select newest.* from status cross join lateral (
                         select * from {jobs} job
-                        where job.status = status.name
-                            and job.status <> 'pending' and job.status <> 'processing'
+                        where job.status::text = status.name
+                            and job.status::text <> 'pending' and job.status::text <> 'processing'
                         order by job.created_at desc, job.id desc
                         limit $1::text::bigint + $2::text::bigint
                     ) newest
                     union all
                     (
-                        select * from {jobs} job where job.status = 'pending'
+                        select * from {jobs} job where job.status::text = 'pending'
                         order by job.created_at desc, job.id desc
                         limit $1::text::bigint + $2::text::bigint
                     )
                     union all
-                    select * from {jobs} where status = 'processing'
+                    select * from {jobs} where status::text = 'processing'
                 ) newest
                 order by newest.created_at desc, newest.id desc
                 limit $1::text::bigint offset $2::text::bigint
             ) job
             order by job.created_at desc, job.id desc"
-        ),
+        )
+    };
+}
+
+pub fn all_jobs(schema: &Schema, of: Of, limit: i64, offset: i64) -> Statement {
+    schema.statement(
+        of!(of, all),
         vec![limit.to_string().into(), offset.to_string().into()],
     )
+}
+
+/// How much of a record is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    Whole,
+    WithoutPayload,
+    /// Nothing but what is short.
+    Least,
+}
+
+/// The records of these jobs, in this order; without those that are gone.
+macro_rules! named {
+    ($($record:tt)*) => {
+        concat!(
+            "select ",
+            record!($($record)*),
+            " from pg_catalog.unnest($1::bigint[]) with ordinality as named (id, place)
+            cross join lateral (
+                select * from {jobs} job where job.id = any (array[named.id])
+            ) job
+            order by named.place"
+        )
+    };
+}
+
+/// On the queue's own connections.
+pub fn named_jobs(schema: &Schema, ids: &[i64], extent: Extent) -> Statement {
+    let template = match extent {
+        Extent::Whole => named!(),
+        Extent::WithoutPayload => named!("null", "job.pending_reason", "job.error_history"),
+        Extent::Least => named!("null", "null", "null"),
+    };
+    schema.statement(template, vec![Value::BigInts(ids.to_vec())])
 }
 
 /// What is left to do: `{ due, nextDueAt }`, how many jobs are due, counted up to 10,000 a priority, and
@@ -133,22 +238,30 @@ pub fn backlog(schema: &Schema) -> Statement {
     schema.statement(
         concat!(
             "with recursive ",
-            lanes!(next_lane!("job.ready_at < 'infinity'", "")),
-            "
-        select json_build_object(
-            'due', coalesce(sum(due.count), 0) + (
-                select count(*) from {jobs} job
-                where job.status = 'processing'
-                    and job.lease_expires_at <= now() and job.lease_expires_at > job.locked_at
+            lanes!(
+                next_lane!("job.ready_at < 'infinity'", ""),
+                "2147483648",
+                "2147483648"
             ),
-            'nextDueAt', floor(extract(epoch from min(later.ready_at)) * 1000)
+            "
+        select pg_catalog.json_build_object(
+            'due', coalesce(pg_catalog.sum(due.count), 0)::bigint + (
+                select pg_catalog.count(*) from {jobs} job
+                where job.status::text = 'processing'
+                    and job.lease_expires_at <= pg_catalog.now()
+                    and job.lease_expires_at > job.locked_at
+            ),
+            'nextDueAt',
+                pg_catalog.floor(
+                    extract(epoch from pg_catalog.min(later.ready_at)) * 1000::numeric
+                )
         )::text as result
         from lane
         cross join lateral (
-            select count(*) from (
+            select pg_catalog.count(*) from (
                 select from {jobs} job
                 where job.priority = lane.priority
-                    and job.ready_at < 'infinity' and job.ready_at <= now()
+                    and job.ready_at < 'infinity' and job.ready_at <= pg_catalog.now()
                 order by job.ready_at, job.id
                 limit 10000
             ) job
@@ -156,7 +269,7 @@ pub fn backlog(schema: &Schema) -> Statement {
         left join lateral (
             select job.ready_at from {jobs} job
             where job.priority = lane.priority
-                and job.ready_at < 'infinity' and job.ready_at > now()
+                and job.ready_at < 'infinity' and job.ready_at > pg_catalog.now()
             order by job.ready_at, job.id
             limit 1
         ) later on true"

@@ -6,16 +6,23 @@
 macro_rules! append {
     ($row:literal, $entry:expr) => {
         concat!(
-            "(case when jsonb_typeof(",
+            "(case when pg_catalog.jsonb_typeof(",
             $row,
-            ".error_history) = 'array' then jsonb_path_query_array(",
+            ".error_history) = 'array' then pg_catalog.jsonb_path_query_array(",
             $row,
-            ".error_history, '$[last - 98 to last]') else '[]'::jsonb end \
-            || jsonb_build_array((",
+            ".error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end \
+            || pg_catalog.jsonb_build_array((",
             $entry,
-            ") || jsonb_build_object('timestamp', \
-            to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'))))"
+            ") || pg_catalog.jsonb_build_object('timestamp', \
+            pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'))))"
         )
+    };
+}
+
+/// Whether the attempt that the row `$row` is in has been counted: see [`super::claim`].
+macro_rules! is_counted {
+    ($row:literal) => {
+        concat!("coalesce(", $row, ".claim_token, 1::bigint) > 0::bigint")
     };
 }
 
@@ -23,24 +30,38 @@ macro_rules! append {
 macro_rules! worker_lost {
     ($row:literal) => {
         concat!(
-            "jsonb_build_object('name', 'WorkerLost', 'attempt', ",
+            "pg_catalog.jsonb_build_object('name', 'WorkerLost', 'attempt', ",
+            attempt!($row),
+            ", 'message', 'Worker lost: ' || coalesce(",
             $row,
-            ".attempts, 'message', 'Worker lost: ' || coalesce(",
+            ".locked_by::text, 'unknown') || case when ",
+            is_counted!($row),
+            " then ' did not finish attempt ' else ' did not begin attempt ' end || (",
+            attempt!($row),
+            ")::text || ' of ' || ",
             $row,
-            ".locked_by, 'unknown') || ' did not finish attempt ' || ",
+            ".max_attempts::text)"
+        )
+    };
+}
+
+macro_rules! attempt {
+    ($row:literal) => {
+        concat!(
+            "(",
             $row,
-            ".attempts || ' of ' || ",
-            $row,
-            ".max_attempts)"
+            ".attempts + case when ",
+            is_counted!($row),
+            " then 0 else 1 end)"
         )
     };
 }
 
 /// Sets the columns of the row `$row`, whose worker was lost: it is pending, from `$due` on if that is not
 /// null, or it has ended, because no attempts are left or somebody wants it cancelled. Whoever ran it can
-/// write nothing more.
+/// write nothing more. `$pending` is what it is in place of `pending`.
 macro_rules! put_back {
-    ($row:literal, $due:literal) => {
+    ($row:literal, $due:expr, $pending:literal) => {
         concat!(
             "status = case
                     when ",
@@ -50,15 +71,18 @@ macro_rules! put_back {
             $row,
             ".attempts < ",
             $row,
-            ".max_attempts then 'pending'
+            ".max_attempts then '",
+            $pending,
+            "'
                     else 'failed' end,
                 updated_at = now(),
                 run_no = ",
             $row,
-            ".run_no + 1,
+            ".run_no + 1::bigint,
                 locked_at = null,
                 locked_by = null,
                 lease_expires_at = null,
+                claim_token = null,
                 next_attempt_at = case
                     when ",
             $row,
@@ -75,4 +99,4 @@ macro_rules! put_back {
     };
 }
 
-pub(super) use {append, put_back, worker_lost};
+pub(super) use {append, attempt, is_counted, put_back, worker_lost};

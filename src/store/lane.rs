@@ -9,20 +9,26 @@
 //! What lies before a position in `passed`, a priority with the `ready_at` and `id` of a job, is not
 //! looked at: see [`super::cursor`]. Most statements start at the beginning, and do without.
 
-/// Steps downwards, each time to the highest priority below `lane.priority`, which `$next` finds as
-/// `priority`. `began_at` is when the first step was taken, in microseconds since the Unix epoch.
+/// Steps downwards from below `$below`, a bigint, each time to the highest priority below `lane.priority`, which
+/// `$next` finds as `priority`, `$most` times at the most. `began_at` is when the first step was taken, in
+/// microseconds since the Unix epoch.
 macro_rules! lanes {
-    ($next:expr) => {
+    ($next:expr, $below:expr, $most:expr) => {
         concat!(
-            // Above all that an integer holds.
-            "lane (priority, began_at) as (
-                select 2147483648::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint
+            "lane (priority, began_at, step) as (
+                select ",
+            $below,
+            "::bigint, ",
+            microseconds!("clock_timestamp()"),
+            ", 0
                 union all
                 select ",
             $next,
-            ", lane.began_at
+            ", lane.began_at, lane.step + 1
                 from lane
-                where lane.priority is not null
+                where lane.priority is not null and lane.step < ",
+            $most,
+            "
             )"
         )
     };
@@ -31,13 +37,16 @@ macro_rules! lanes {
 /// The same from the positions in `passed` on, which are in `ready_at` and `id`. `$next` finds only priorities
 /// above `known.priority`, the next of those in `passed`.
 macro_rules! lanes_behind {
-    ($next:expr) => {
+    ($next:expr, $below:expr, $most:expr) => {
         concat!(
-            "lane (priority, began_at, ready_at, id) as (
-                select 2147483648::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint,
-                    timestamptz '-infinity', 0::bigint
+            "lane (priority, began_at, step, ready_at, id) as (
+                select ",
+            $below,
+            "::bigint, ",
+            microseconds!("clock_timestamp()"),
+            ", 0, timestamptz '-infinity', 0::bigint
                 union all
-                select next.priority, lane.began_at, coalesce(passed.ready_at, '-infinity'),
+                select next.priority, lane.began_at, lane.step + 1, coalesce(passed.ready_at, '-infinity'),
                     coalesce(passed.id, -9223372036854775808)
                 from lane
                 cross join lateral (
@@ -52,8 +61,24 @@ macro_rules! lanes_behind {
                     offset 0
                 ) next
                 left join passed on passed.priority = next.priority
-                where lane.priority is not null
+                where lane.priority is not null and lane.step < ",
+            $most,
+            "
             )"
+        )
+    };
+}
+
+/// Above all that an integer holds: where the highest lane is below.
+pub const TOP: i64 = 2_147_483_648;
+
+/// `$moment`, a timestamptz, in microseconds since the Unix epoch.
+macro_rules! microseconds {
+    ($moment:expr) => {
+        concat!(
+            "(pg_catalog.date_part('epoch', ",
+            $moment,
+            ") * 1000000::double precision)::bigint"
         )
     };
 }
@@ -75,4 +100,4 @@ macro_rules! next_lane {
     };
 }
 
-pub(super) use {lanes, lanes_behind, next_lane};
+pub(super) use {lanes, lanes_behind, microseconds, next_lane};

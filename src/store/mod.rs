@@ -6,13 +6,27 @@
 //! queue's own connections and on whatever client the caller's transaction is in. A batch is a transaction
 //! that copies many jobs, and [`Worker`] is what the engine does; both run on this queue's own connections
 //! only.
+//!
+//! Somebody else may be allowed to create functions and operators where a statement looks for them: in `public`,
+//! everybody was before Postgres 15. What fits the arguments better than Postgres's own is called in place of
+//! it, with the rights of whoever runs the statement. So each function is named with its schema,
+//! `pg_catalog.now()`, and each operator stands between two types that Postgres has it for, where no other can fit
+//! better: varchar is compared as text, an interval is multiplied by a float8, a numeric by a numeric.
+//! `__test__/planted-functions.test.ts` watches over that. What is syntax (`coalesce`, `greatest`,
+//! `extract`, a cast, an `unnest` of several lists) is Postgres's own in any case.
 
+mod answers;
+mod aside;
 mod batch;
+mod begin;
+mod bulk;
 mod cancel;
+mod careful;
 mod claim;
 mod cleanup;
 mod complete;
 mod cursor;
+mod each;
 mod enqueue;
 mod enqueuer;
 mod extend;
@@ -23,13 +37,17 @@ mod notify;
 mod operation;
 mod reclaim;
 mod recover;
+mod refuse;
 mod retry;
 mod settle;
 mod table;
 #[cfg(test)]
 mod tests;
+mod touched;
+mod unreadable;
 mod worker;
 
+pub use aside::Aside;
 pub use enqueue::NewJob;
 pub use notify::{CHANNEL, Notice};
 pub use operation::Operation;

@@ -28,7 +28,7 @@ pub const CHANNEL: &str = "pg_bg_job_queue";
 macro_rules! notify {
     ($content:expr) => {
         concat!(
-            "pg_notify('pg_bg_job_queue', json_build_object('schema', {schema}, ",
+            "pg_catalog.pg_notify('pg_bg_job_queue', pg_catalog.json_build_object('schema', {schema}, ",
             $content,
             ")::text)"
         )

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::enqueue::NewJob;
+use super::find::Of;
 use super::notify::Notice;
 use super::{cancel, cleanup, complete, enqueue, find, reclaim, retry};
 use crate::connect::{Schema, Statement};
@@ -53,13 +54,15 @@ impl Operation {
     pub fn statement(&self, schema: &Schema) -> Statement {
         match self {
             Self::Enqueue { jobs } => enqueue::jobs(schema, jobs, jobs.iter().any(NewJob::is_due)),
-            Self::FindJob { id } => find::job(schema, *id),
+            Self::FindJob { id } => find::job(schema, Of::Record, *id),
             Self::FindJobsByStatus {
                 status,
                 limit,
                 offset,
-            } => find::jobs_by_status(schema, status, *limit, *offset),
-            Self::FindAllJobs { limit, offset } => find::all_jobs(schema, *limit, *offset),
+            } => find::jobs_by_status(schema, Of::Record, status, *limit, *offset),
+            Self::FindAllJobs { limit, offset } => {
+                find::all_jobs(schema, Of::Record, *limit, *offset)
+            }
             Self::Retry { id } => retry::job(schema, *id),
             Self::Cancel { id } => cancel::job(schema, *id),
             Self::CancelUpcoming(filters) => cancel::upcoming(schema, filters),
@@ -76,6 +79,20 @@ impl Operation {
                 after,
             } => cleanup::old_jobs(schema, *days_to_keep, after.as_ref()),
         }
+    }
+
+    /// For what reads records, a statement that answers the ids alone.
+    pub fn ids(&self, schema: &Schema) -> Option<Statement> {
+        Some(match self {
+            Self::FindJob { id } => find::job(schema, Of::Id, *id),
+            Self::FindJobsByStatus {
+                status,
+                limit,
+                offset,
+            } => find::jobs_by_status(schema, Of::Id, status, *limit, *offset),
+            Self::FindAllJobs { limit, offset } => find::all_jobs(schema, Of::Id, *limit, *offset),
+            _ => return None,
+        })
     }
 
     /// What those who process jobs are to be told once it has run.

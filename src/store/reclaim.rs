@@ -1,36 +1,76 @@
 //! Putting back jobs whose worker is gone and that no lease brings back.
 
-use super::history::{append, put_back, worker_lost};
+use super::history::{append, attempt, is_counted, put_back, worker_lost};
 use super::notify::notify;
-use crate::connect::{Schema, Statement};
+use crate::connect::{Schema, Statement, Value};
 
-/// Answers how many jobs were put back. What something else has locked is being dealt with already.
-pub fn stuck_jobs(schema: &Schema, max_processing_minutes: f64) -> Statement {
-    schema.statement(
+/// Whether the row `job` runs, was claimed longer ago than `$1` minutes, and has no live lease.
+macro_rules! is_stuck {
+    () => {
+        "job.status::text = 'processing'
+                    and coalesce(job.locked_at, job.updated_at)
+                        < now() - $1::text::double precision * interval '1 minute'
+                    and (job.lease_expires_at > job.locked_at and job.lease_expires_at > now()) is not true"
+    };
+}
+
+/// Puts back what is stuck and meets `$condition`. Answers how many jobs that were. What something else has
+/// locked is being dealt with already.
+macro_rules! reclaim {
+    ($condition:literal) => {
         concat!(
             "with stuck as (
                 select job.id from {jobs} job
-                where job.status = 'processing'
-                    and coalesce(job.locked_at, job.updated_at)
-                        < now() - make_interval(secs => $1::text::float8 * 60)
-                    and (job.lease_expires_at > job.locked_at and job.lease_expires_at > now()) is not true
-                for update skip locked
+                where ",
+            is_stuck!(),
+            $condition,
+            "
+                for no key update skip locked
             ),
             reclaimed as (
                 update {jobs} job
                 set ",
-            put_back!("job", "null::timestamptz"),
+            put_back!("job", "null::timestamptz", "pending"),
             "
                 from stuck
                 where job.id = any (array[stuck.id])
                 returning 1
             )
-            select count(*)::text as result from reclaimed cross join (
+            select pg_catalog.count(*)::text as result from reclaimed cross join (
                 select case when exists (select from reclaimed) then ",
             notify!("'ready', true"),
             " end
             ) notified"
+        )
+    };
+}
+
+/// Answers how many jobs were put back.
+pub fn stuck_jobs(schema: &Schema, max_processing_minutes: f64) -> Statement {
+    schema.statement(
+        reclaim!(""),
+        vec![max_processing_minutes.to_string().into()],
+    )
+}
+
+/// The ids of what is stuck, for a statement that was refused, to find out which of them is at fault.
+pub fn stuck_ids(schema: &Schema, max_processing_minutes: f64) -> Statement {
+    schema.statement(
+        concat!(
+            "select job.id::text as result from {jobs} job where ",
+            is_stuck!()
         ),
         vec![max_processing_minutes.to_string().into()],
+    )
+}
+
+/// The same as [`stuck_jobs`], of these jobs.
+pub fn named(schema: &Schema, max_processing_minutes: f64, ids: &[i64]) -> Statement {
+    schema.statement(
+        reclaim!(" and job.id = any ($2::bigint[])"),
+        vec![
+            max_processing_minutes.to_string().into(),
+            Value::BigInts(ids.to_vec()),
+        ],
     )
 }

@@ -16,8 +16,9 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::time::Instant;
 
-use super::history::{append, put_back, worker_lost};
+use super::history::{append, attempt, is_counted, put_back, worker_lost};
 use super::notify::notify;
+use super::touched::{is_over, last_transaction};
 use crate::connect::{Schema, Statement, Value};
 use crate::processor::{LostJob, Recovered};
 
@@ -28,57 +29,159 @@ macro_rules! most {
     };
 }
 
+/// A job whose lease has ended is left alone for so long if it was locked until just now.
+macro_rules! spare {
+    () => {
+        "interval '3 seconds'"
+    };
+}
+
 /// A thorough look comes so many times as long after the last as that took, ...
 const SPARED: u32 = 200;
 /// ... and not before.
 const SOONEST: Duration = Duration::from_secs(30);
 
-/// The jobs whose leases have ended after `$1`. What some transaction has locked is left alone until it is
-/// free. Answers a row for each job, and one that says up to when there is none left, if that is known.
-pub fn jobs(schema: &Schema, from: i64) -> Statement {
-    schema.statement(
+/// Whether the lease in the row `job` has ended.
+macro_rules! has_ended {
+    () => {
+        "(
+                job.status::text = 'processing' and job.lease_expires_at <= now()
+                and job.lease_expires_at > job.locked_at
+            ) is true"
+    };
+}
+
+/// The row `job` was locked after its lease was last extended, by a transaction that has ended: meanwhile its
+/// owner could not extend it. A lease that is moved on leaves no trace of that lock; what the transaction that wrote
+/// the row had locked before, as every claim does, is left in it with its own number.
+macro_rules! was_locked {
+    ($row:literal) => {
         concat!(
-            "with ended as (
-                select job.id, job.lease_expires_at from {jobs} job
-                where job.status = 'processing'
-                    and job.lease_expires_at <= now()
-                    and job.lease_expires_at
-                        > timestamptz 'epoch' + $1::bigint * interval '1 microsecond'
-                    and job.lease_expires_at > job.locked_at
-                order by job.lease_expires_at
+            "(",
+            $row,
+            ".xmax <> '0'::xid and ",
+            $row,
+            ".xmax <> ",
+            $row,
+            ".xmin and ",
+            is_over!($row),
+            ")"
+        )
+    };
+}
+
+/// Puts back the jobs in `ended`, which are `id` and `was_locked`, that are free.
+macro_rules! recovered {
+    ($pending:literal, $due:expr) => {
+        concat!(
+            "free as (
+                select job.id, ended.was_locked from ended cross join lateral (
+                    select job.id from {jobs} job
+                    where job.id = any (array[ended.id]) and ",
+            has_ended!(),
+            "
+                    for no key update skip locked
+                ) job
                 limit ",
             most!(),
             "
             ),
-            free as (
-                select job.id from ended cross join lateral (
-                    select job.id from {jobs} job
-                    where job.id = any (array[ended.id])
-                        and (job.status = 'processing' and job.lease_expires_at <= now()) is true
-                    for update skip locked
-                ) job
-            ),
             recovered as (
                 update {jobs} job
                 set ",
-            put_back!("job", "now()"),
+            put_back!("job", $due, $pending),
             "
                 from free
-                where job.id = any (array[free.id])
-                returning job.id, job.job_type, job.status
-            )
-            select id::bigint, job_type::text, status::text as fate, null::bigint as looked_at
-            from recovered
+                where job.id = any (array[free.id]) and not free.was_locked
+                returning job.id, job.job_type, job.status, job.next_attempt_at
+            ),
+            spared as (
+                update {jobs} job
+                set lease_expires_at = now() + ",
+            spare!(),
+            ",
+                    locked_at = least(job.locked_at, now())
+                from free
+                where job.id = any (array[free.id]) and free.was_locked
+                returning job.id
+            )"
+        )
+    };
+}
+
+macro_rules! recovered_rows {
+    () => {
+        concat!(
+            "
+            select id::bigint, job_type::text, case when ready then 'pending' else status end as fate,
+                null::bigint as looked_at
+            from (
+                select id, job_type, status::text as status,
+                    status::text = 'pending' or status::text = 'failed' and next_attempt_at is not null as ready
+                from recovered
+            ) recovered
+            union all
+            select id::bigint, null, 'spared', null from spared"
+        )
+    };
+}
+
+/// The jobs whose leases have ended after `$1`. What some transaction has locked is left alone until it is
+/// free. Answers a row for each job, and one that says up to when there is none left, if that is known.
+///
+/// Where something has held the statement up, as a lock of the whole table does, it has held up the extensions
+/// of the owners too: then it brings nothing back, and the next one does.
+///
+/// Where the server's clock has gone back, as in a fail-over, leases lie further in the future than they should. A
+/// look from 0 gives them the same time from now on: their owners can extend them, and those of lost workers end.
+pub fn jobs(schema: &Schema, from: i64) -> Statement {
+    schema.statement(
+        concat!(
+            "with ended as (
+                select job.id, ",
+            was_locked!("job"),
+            " as was_locked from {jobs} job
+                where job.status::text = 'processing'
+                    and job.lease_expires_at <= now()
+                    and job.lease_expires_at > timestamptz 'epoch'
+                        + $1::bigint::double precision * interval '1 microsecond'
+                    and job.lease_expires_at > job.locked_at
+                    and (select clock_timestamp() - now()) < interval '500 milliseconds'
+                order by job.lease_expires_at
+            ),
+            ",
+            recovered!("pending", "now()"),
+            ",
+            ahead as (
+                select job.id from {jobs} job
+                where $1::bigint = 0::bigint
+                    and job.status::text = 'processing' and job.lease_expires_at > now()
+                    and job.locked_at > now() + interval '1 second'
+                    and job.lease_expires_at > job.locked_at and job.lease_expires_at < 'infinity'
+                    and job.locked_at < 'infinity'
+                for no key update skip locked
+            ),
+            moved as (
+                update {jobs} job
+                set lease_expires_at = now() + (job.lease_expires_at - job.locked_at), locked_at = now()
+                from ahead
+                where job.id = any (array[ahead.id])
+            )",
+            recovered_rows!(),
+            "
             union all
             select null, null, 'looked', (
-                select (extract(epoch from now()) * 1000000)::bigint
-                where (select count(*) from ended) < ",
+                select (pg_catalog.date_part('epoch', now()) * 1000000::double precision)::bigint
+                where (select pg_catalog.count(*) from free) < ",
             most!(),
             "
-                    and (select count(*) from ended) = (select count(*) from recovered)
+                    and not exists (
+                        select from ended where ended.id <> all (array(select free.id from free))
+                    )
+                    and (select clock_timestamp() - now()) < interval '500 milliseconds'
             )
             from (
-                select case when exists (select from recovered where status = 'pending') then ",
+                select case when exists (select from recovered where status::text = 'pending') then ",
             notify!("'ready', true"),
             " end
             ) notified"
@@ -87,13 +190,62 @@ pub fn jobs(schema: &Schema, from: i64) -> Statement {
     )
 }
 
-/// What [`jobs`] answers: what was brought back, and up to when no ended lease is left.
+/// Those whose leases have ended, for a recovery that was refused, to find out which of them is at fault.
+pub fn ended(schema: &Schema, aside: Vec<i64>) -> Statement {
+    schema.statement(
+        concat!(
+            "select job.id::bigint from {jobs} job
+            where job.status::text = 'processing'
+                and job.lease_expires_at <= now()
+                and job.lease_expires_at > job.locked_at
+                and job.id <> all ($1::bigint[])
+            order by job.lease_expires_at
+            limit ",
+            most!()
+        ),
+        vec![Value::BigInts(aside)],
+    )
+}
+
+/// How a job is brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// It is pending.
+    Pending,
+    /// It has failed and is due again: for what may not be pending, as by a unique index of the user's.
+    Failed,
+}
+
+/// Brings these jobs back, as far as their leases have ended and they are free. None of them is spared: the
+/// recovery that was refused has locked them, which cannot be told from the locks of others.
+pub fn named(schema: &Schema, ids: &[i64], manner: Manner) -> Statement {
+    macro_rules! named {
+        ($pending:literal) => {
+            concat!(
+                "with ended as (
+                    select id, false as was_locked from pg_catalog.unnest($1::bigint[]) as named (id)
+                ),
+                ",
+                recovered!($pending, "now()"),
+                recovered_rows!()
+            )
+        };
+    }
+    let template = match manner {
+        Manner::Pending => named!("pending"),
+        Manner::Failed => named!("failed"),
+    };
+    schema.statement(template, vec![Value::BigInts(ids.to_vec())])
+}
+
+/// What [`jobs`] and [`named`] answer: what was brought back, and up to when no ended lease is left.
 pub fn read(rows: &[PgRow]) -> Result<(Recovered, Option<i64>), sqlx::Error> {
     let mut recovered = Recovered::default();
     let mut looked_at = None;
     for row in rows {
         match row.try_get("fate")? {
             "pending" => recovered.pending += 1,
+            "spared" => recovered.spared += 1,
             "failed" => recovered.lost.push(LostJob {
                 id: row.try_get("id")?,
                 job_type: row.try_get("job_type")?,

@@ -1,5 +1,6 @@
 //! Retrying a job.
 
+use super::lane::microseconds;
 use super::notify::notify;
 use crate::connect::{Schema, Statement};
 
@@ -12,19 +13,25 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
             update {jobs} job
             set status = 'pending',
                 updated_at = now(),
+                -- What a frozen worker of the job says later is refused, whoever claims it.
+                run_no = greatest(job.run_no + 1::bigint, ",
+            microseconds!("clock_timestamp()"),
+            "),
                 max_attempts = greatest(
-                    job.max_attempts, least(job.attempts::bigint + 1, 2147483647)::int
+                    job.max_attempts, least(job.attempts::bigint + 1::bigint, 2147483647::bigint)::int
                 ),
                 run_at = least(job.run_at, now()),
                 next_attempt_at = now(),
                 locked_at = null,
                 locked_by = null,
                 lease_expires_at = null,
+                claim_token = null,
+                refusals = null,
                 cancel_requested_at = null,
                 pending_reason = null
             where job.id = $1::text::bigint
                 and (
-                    job.status = 'processing'
+                    job.status::text = 'processing'
                     and job.lease_expires_at > job.locked_at and job.lease_expires_at > now()
                 ) is not true
             returning job.id

@@ -1,69 +1,120 @@
 //! Writing how runs ended: alone, or as a part of the statement that [`super::claim`] makes.
 
 use super::history::append;
+use super::touched::{is_over, last_transaction, untouched};
 use crate::connect::{Schema, Statement, Value};
 use crate::processor::{End, Outcome};
 
-/// Settles the outcomes in `$1` to `$5`. The runs whose outcomes are written are in `settled_rows`: a run
-/// that no longer owns its job writes nothing, and is missing. If `$6` says that some were sent before,
-/// those that were written then are there too.
+/// The fence: whether `$run` owns the job in `$row`. What the original's code has claimed meanwhile has the same
+/// `run_no`, but no lease that is later than `locked_at`.
+macro_rules! owned {
+    ($row:literal, $run:literal) => {
+        concat!(
+            $row,
+            ".run_no = ",
+            $run,
+            ".run_no and (",
+            $row,
+            ".status::text = 'processing' and ",
+            $row,
+            ".lease_expires_at > ",
+            $row,
+            ".locked_at) is true"
+        )
+    };
+}
+
+/// The outcomes in `$1` to `$5`.
+macro_rules! ended {
+    () => {
+        "ended as (
+                select * from rows from (
+                    pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]),
+                    pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[])
+                ) as ended (id, run_no, outcome, entry, pending_reason)
+            )"
+    };
+}
+
+/// Writes the outcomes in `$from`, of jobs that meet `$condition`.
 ///
 /// A job that somebody wants cancelled is not tried again, however its run ended.
 ///
 /// A failed job is tried again after `2^attempts` minutes, `attempts` counted with this one; the
-/// exponent stops at 30, some two thousand years.
+/// exponent stops at 30, some two thousand years. One whose outcome Postgres refuses has failed for good.
 ///
-/// Two conditions are written so that the planner has no choice. For `job.status = 'processing'` it
-/// may prefer the index by status, and walk the dead entries of every job that ever ran. For
-/// `job.id = ended.id` it may walk the whole primary key, to look each row up in the outcomes: that
-/// is what it does when its statistics say that hardly any job is being processed. An `any` offers no
-/// order to merge by, so that the index serves look-ups alone.
-macro_rules! settled {
-    () => {
+/// The last attempt is counted when its handler begins, the others with the claim (see [`super::claim`]): a run
+/// that is handed back gives back what was counted.
+macro_rules! write_outcomes {
+    ($from:literal, $condition:expr) => {
         concat!(
-            "ended as (
-                select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[])
-                    as ended (id, run_no, outcome, entry, pending_reason)
-            ),
-            settled as (
+            "settled as (
                 update {jobs} job
                 set status = case
                         when ended.outcome <> 'completed' and job.cancel_requested_at is not null
-                        then 'cancelled' else ended.outcome end,
+                        then 'cancelled'
+                        when ended.outcome = 'behind' then 'pending'
+                        when ended.outcome = 'unfinished' then
+                            case when job.attempts < job.max_attempts then 'pending' else 'failed' end
+                        when ended.outcome = 'refused' then 'failed'
+                        else ended.outcome end,
                     updated_at = now(),
-                    attempts = case ended.outcome
-                        when 'pending' then greatest(job.attempts - 1, 0) else job.attempts end,
+                    attempts = case
+                        when ended.outcome in ('pending', 'behind')
+                        then greatest(job.attempts - (coalesce(job.claim_token, 1::bigint) > 0::bigint)::int, 0)
+                        when ended.outcome = 'refused' then greatest(job.attempts, job.max_attempts)
+                        else job.attempts end,
                     next_attempt_at = case
+                        when job.cancel_requested_at is not null then null
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
-                            and job.cancel_requested_at is null
-                        then now() + power(2, least(job.attempts, 30)) * interval '1 minute' end,
+                        then now() + pg_catalog.power(
+                            2::double precision, least(job.attempts, 30)::double precision
+                        ) * interval '1 minute'
+                        when ended.outcome = 'behind' then now()
+                        when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
+                        end,
                     pending_reason = ended.pending_reason,
                     error_history = case
                         when ended.entry is not null then ",
             append!(
                 "job",
-                "ended.entry::jsonb || jsonb_build_object('attempt', job.attempts)"
+                "ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)"
             ),
             " else job.error_history end,
-                    locked_at = case ended.outcome when 'pending' then null else job.locked_at end,
-                    locked_by = case ended.outcome when 'pending' then null else job.locked_by end,
-                    lease_expires_at = null
-                from ended
+                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished')
+                        then null else job.locked_at end,
+                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished')
+                        then null else job.locked_by end,
+                    lease_expires_at = null,
+                    claim_token = null,
+                    refusals = null
+                from ",
+            $from,
+            " ended
                 where ended.outcome <> 'removed'
-                    and job.id = any (array[ended.id])
-                    and job.run_no = ended.run_no
-                    and (job.status = 'processing') is true
+                    and job.id = any (array[ended.id]) and ",
+            $condition,
+            "
                 returning job.id, job.run_no
             ),
             removed as (
-                delete from {jobs} job using ended
+                delete from {jobs} job using ",
+            $from,
+            " ended
                 where ended.outcome = 'removed'
-                    and job.id = any (array[ended.id])
-                    and job.run_no = ended.run_no
-                    and (job.status = 'processing') is true
+                    and job.id = any (array[ended.id]) and ",
+            $condition,
+            "
                 returning job.id, job.run_no
-            ),
-            written as (
+            )"
+        )
+    };
+}
+
+/// Of the outcomes in `$1` to `$5`, those that were sent before and had been written then.
+macro_rules! written_before {
+    () => {
+        "written as (
                 select ended.id, ended.run_no from ended
                 where $6::boolean and case ended.outcome
                     when 'removed' then not exists (
@@ -74,11 +125,43 @@ macro_rules! settled {
                         where job.id = any (array[ended.id])
                             and job.run_no = ended.run_no
                             and (
-                                job.status = ended.outcome
-                                or (job.status = 'cancelled' and ended.outcome <> 'completed')
+                                job.status::text = case ended.outcome
+                                    when 'behind' then 'pending'
+                                    when 'unfinished' then
+                                        case when job.attempts < job.max_attempts then 'pending' else 'failed' end
+                                    when 'refused' then 'failed'
+                                    else ended.outcome end
+                                or (job.status::text = 'cancelled' and ended.outcome <> 'completed')
                             ) is true
                     ) end
+            )"
+    };
+}
+
+/// Settles the outcomes in `$1` to `$5`. The runs whose outcomes are written are in `settled_rows`. If `$6` says
+/// that some were sent before, those that were written then are there too. What is missing is told by
+/// [`each`]: its run no longer owns its job, or some transaction has touched the job. That is passed over, so
+/// that it does not hold the others up.
+///
+/// Two conditions are written so that the planner has no choice. For `job.status = 'processing'` it
+/// may prefer the index by status, and walk the dead entries of every job that ever ran. For
+/// `job.id = ended.id` it may walk the whole primary key, to look each row up in the outcomes: that
+/// is what it does when its statistics say that hardly any job is being processed. An `any` offers no
+/// order to merge by, so that the index serves look-ups alone.
+macro_rules! settled {
+    () => {
+        concat!(
+            ended!(),
+            ",
+            ",
+            write_outcomes!(
+                "ended",
+                concat!(owned!("job", "ended"), " and (", untouched!(), ")")
             ),
+            ",
+            ",
+            written_before!(),
+            ",
             settled_rows as (
                 select * from settled union all select * from removed union all select * from written
             )"
@@ -86,7 +169,7 @@ macro_rules! settled {
     };
 }
 
-pub(super) use settled;
+pub(super) use {ended, owned, settled, write_outcomes, written_before};
 
 /// Settles outcomes, and claims nothing.
 pub fn statement(schema: &Schema, values: Vec<Value>) -> Statement {
@@ -94,6 +177,59 @@ pub fn statement(schema: &Schema, values: Vec<Value>) -> Statement {
         "with ",
         settled!(),
         " select id::bigint, run_no, 'settled' as fate from settled_rows"
+    );
+    schema.statement(template, values)
+}
+
+/// Settles outcomes and says of each what became of it: `written`, `locked` by some transaction, or `lost`,
+/// because its run no longer owns the job. Each row's lock is tried, which takes longer than to write it.
+pub fn each(schema: &Schema, values: Vec<Value>) -> Statement {
+    let template = concat!(
+        "with ",
+        ended!(),
+        ",
+            kept as (
+                select ended.* from ended cross join lateral (
+                    select from {jobs} job
+                    where ended.outcome <> 'removed' and job.id = any (array[ended.id]) and ",
+        owned!("job", "ended"),
+        "
+                    for no key update skip locked
+                ) free
+            ),
+            gone as (
+                select ended.* from ended cross join lateral (
+                    select from {jobs} job
+                    where ended.outcome = 'removed' and job.id = any (array[ended.id]) and ",
+        owned!("job", "ended"),
+        "
+                    for update skip locked
+                ) free
+            ),
+            free as (
+                select * from kept union all select * from gone
+            ),
+            ",
+        write_outcomes!("free", "true"),
+        ",
+            ",
+        written_before!(),
+        ",
+            settled_rows as (
+                select * from settled union all select * from removed union all select * from written
+            )
+        select ended.id::bigint, ended.run_no, case
+            when exists (
+                select from settled_rows
+                where settled_rows.id = ended.id and settled_rows.run_no = ended.run_no
+            ) then 'written'
+            when exists (
+                select from {jobs} job where job.id = any (array[ended.id]) and ",
+        owned!("job", "ended"),
+        "
+            ) then 'locked'
+            else 'lost' end as fate
+        from ended"
     );
     schema.statement(template, values)
 }
@@ -114,7 +250,10 @@ pub fn values(outcomes: Vec<Outcome>, remove_on_complete: bool) -> Vec<Value> {
                 entry,
                 pending_reason,
             } => ("failed", Some(entry), pending_reason),
-            End::Released => ("pending", None, None),
+            End::Released { behind: false } => ("pending", None, None),
+            End::Released { behind: true } => ("behind", None, None),
+            End::Unfinished { entry } => ("unfinished", Some(entry), None),
+            End::Refused { entry } => ("refused", Some(entry), None),
             End::Cancelled => ("cancelled", None, None),
         };
         ids.push(outcome.run.id);

@@ -1,15 +1,18 @@
 //! The job table as a user asks it, over the queue's own connections.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::batch::Batch;
+use super::bulk::Bulk;
 use super::enqueue::NewJob;
 use super::enqueuer::Enqueuer;
 use super::operation::Operation;
+use super::unreadable;
 use crate::connect::{Pool, Schema, Statement};
 use crate::error::{Code, Error, Result};
 
@@ -30,9 +33,31 @@ impl Table {
         }
     }
 
-    /// Runs an operation and returns the `result` of each row.
-    pub async fn run(&self, operation: Operation) -> Result<Vec<String>> {
-        fetch_results(&self.pool, operation.statement(&self.schema)).await
+    /// Runs an operation and returns the `result` of each row. A caller who cannot wait for the answer
+    /// as long as the `query_timeout` says gives a `limit`. A job that cannot be read, or that Postgres refuses to
+    /// let be changed, does not keep the others from it.
+    pub async fn run(&self, operation: Operation, limit: Option<Duration>) -> Result<Vec<String>> {
+        let limit = limit.or(self.pool.query_timeout());
+        let statement = operation.statement(&self.schema);
+        let answer = self.pool.fetch_within(limit, &statement).await;
+        if let Some(ids) = operation.ids(&self.schema) {
+            let answer = answer.and_then(|rows| results(&rows));
+            return match unreadable::readable(answer) {
+                Some(answer) => answer,
+                None => unreadable::records(&self.pool, &self.schema, ids).await,
+            };
+        }
+        match answer {
+            Err(error) if error.suspects_rows() => {
+                let bulk = Bulk {
+                    pool: &self.pool,
+                    schema: &self.schema,
+                    limit,
+                };
+                bulk.run(&operation).await?.ok_or(error)
+            }
+            answer => results(&answer?),
+        }
     }
 
     /// Adds jobs, each for itself, and returns the id of each: those that come at the same time travel

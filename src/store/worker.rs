@@ -1,6 +1,5 @@
 //! The job table as one processor sees it.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,19 +8,19 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::time::Instant;
 
+use super::answers::{read_exchanged, read_extended, read_fates, read_run, read_runs};
+use super::aside::Aside;
 use super::claim::Claim;
-use super::cursor::{Cursor, Look, Position, Seen};
+use super::cursor::{Cursor, Look, Seen};
+use super::each::each;
 use super::recover::{self, LeaseCursor};
 use super::table::unreadable;
-use super::{cancel, claim, complete, extend};
-use crate::connect::{Pool, Schema, Statement};
+use super::{begin, cancel, claim, complete, extend, refuse, settle};
+use crate::connect::{Patience, Pool, Schema, Statement, Turn};
 use crate::error::Result;
 use crate::processor::{
-    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Settled, Store,
+    End, Exchanged, Extended, Fate, Outcome, Recovered, Run, Settled, SettledEach, Store, Wanted,
 };
-
-/// How long to wait for an answer, however short a lease is.
-const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub struct Worker {
@@ -36,6 +35,8 @@ pub struct Worker {
     pub remove_on_complete: bool,
     pub cursor: Arc<Cursor>,
     pub lease_cursor: Arc<LeaseCursor>,
+    /// The jobs that cannot be claimed or brought back at present.
+    pub aside: Arc<Aside>,
     /// Whether the queue's role is known to have the rights to settle, so that no job runs in vain.
     pub proven: Arc<AtomicBool>,
     /// Whether to look behind the cursors before nothing is said to be due. Who polls need not: what is
@@ -44,41 +45,102 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// An answer that takes longer than half a lease comes too late for what it is about; the server
-    /// may be gone without a word.
-    async fn fetch(&self, statement: Statement) -> Result<Vec<PgRow>> {
-        let limit = (self.lease / 2).max(LEAST_PATIENCE);
-        self.pool.fetch_within(Some(limit), &statement).await
+    pub(super) async fn fetch(&self, statement: Statement) -> Result<Vec<PgRow>> {
+        self.fetch_for(Turn::Worker, &statement).await
+    }
+
+    async fn fetch_for(&self, turn: Turn, statement: &Statement) -> Result<Vec<PgRow>> {
+        let patience = Patience::with_lease(self.lease);
+        let limits = self.pool.leases().patience().limits();
+        self.pool
+            .fetch_for_worker(turn, patience.answer(), limits, statement)
+            .await
+    }
+
+    /// The same, given up by the server before the lease ends that the statement moves: what it has written would
+    /// else be taken for a lost worker's as soon as it is committed.
+    async fn fetch_soon(&self, statement: &Statement) -> Result<Vec<PgRow>> {
+        let patience = Patience::with_lease(self.lease);
+        let limits = self.pool.leases().patience().limits();
+        let limits = limits.within(patience.half_a_lease());
+        self.pool
+            .fetch_for_worker(Turn::Lease, patience.answer(), limits, statement)
+            .await
+    }
+
+    pub(super) fn claim<'a>(&'a self, wanted: &'a Wanted) -> Claim<'a> {
+        let only = wanted.only.as_ref();
+        Claim {
+            limit: wanted.limit,
+            worker_id: &self.id,
+            lease_ms: self.lease_ms(),
+            token: wanted.token,
+            types: only.or(self.job_types.as_ref()).map(Vec::as_slice),
+            proving: !self.proven.load(Ordering::Relaxed),
+        }
     }
 
     async fn look(
         &self,
         outcomes: Vec<Outcome>,
-        limit: usize,
-        only: Option<Vec<String>>,
+        wanted: &Wanted,
         look: &Look,
     ) -> Result<Exchanged> {
-        let claim = Claim {
-            limit,
-            worker_id: &self.id,
-            lease_ms: self.lease_ms(),
-            types: only.as_ref().or(self.job_types.as_ref()).map(Vec::as_slice),
-            proving: !self.proven.load(Ordering::Relaxed),
-        };
+        let claim = self.claim(wanted);
         let remove = self.remove_on_complete;
         let statement = claim::statement(&self.schema, outcomes, remove, &claim, look);
         let asked = Instant::now();
         let rows = self.fetch(statement).await?;
-        if claim.proving && limit > 0 {
+        if claim.proving && wanted.limit > 0 {
             self.proven.store(true, Ordering::Relaxed);
         }
-        let (exchanged, seen) = read_exchanged(&rows).map_err(unreadable)?;
-        if limit > 0 && only.is_none() {
+        let (mut exchanged, seen) = read_exchanged(&rows).map_err(unreadable)?;
+        let full = exchanged.found() >= wanted.limit;
+        if seen.more && !full {
+            self.look_at_each_type(wanted, claim.types.unwrap_or_default(), &mut exchanged)
+                .await?;
+        }
+        if wanted.limit > 0 && wanted.only.is_none() {
             let now = Instant::now();
             let took = now - asked;
-            self.cursor.looked(look, &Seen { took, ..seen }, now);
+            self.cursor.looked(look, &Seen { took, full, ..seen }, now);
         }
         Ok(exchanged)
+    }
+
+    /// Claims what is left of `wanted` type by type: others have locked so much of one that the merged look did not
+    /// get past it.
+    async fn look_at_each_type(
+        &self,
+        wanted: &Wanted,
+        types: &[String],
+        exchanged: &mut Exchanged,
+    ) -> Result<()> {
+        for job_type in types {
+            let left = Wanted {
+                limit: wanted.limit - exchanged.found(),
+                only: Some(vec![job_type.clone()]),
+                ..*wanted
+            };
+            if left.limit == 0 {
+                break;
+            }
+            let look = Look::from_beginning();
+            let claim = self.claim(&left);
+            let statement = claim::statement(&self.schema, Vec::new(), false, &claim, &look);
+            let rows = self.fetch(statement).await?;
+            let (more, _) = read_exchanged(&rows).map_err(unreadable)?;
+            exchanged.claimed.extend(more.claimed);
+            exchanged.lost.extend(more.lost);
+        }
+        Ok(())
+    }
+
+    async fn extend_all(&self, runs: &[Run]) -> Result<Vec<Extended>> {
+        let statement = extend::leases(&self.schema, runs, self.lease_ms());
+        let rows = self.fetch_for(Turn::Lease, &statement).await?;
+        let runs: std::result::Result<_, _> = rows.iter().map(read_extended).collect();
+        runs.map_err(unreadable)
     }
 
     fn lease_ms(&self) -> i64 {
@@ -87,45 +149,147 @@ impl Worker {
 }
 
 impl Store for Worker {
-    async fn exchange(
-        &self,
-        outcomes: Vec<Outcome>,
-        limit: usize,
-        only: Option<Vec<String>>,
-    ) -> Result<Exchanged> {
-        let hands_back = outcomes.iter().any(|outcome| outcome.end == End::Released);
+    async fn exchange(&self, outcomes: Vec<Outcome>, wanted: Wanted) -> Result<Exchanged> {
+        let hands_back =
+            (outcomes.iter()).any(|outcome| matches!(outcome.end, End::Released { .. }));
+        let now = Instant::now();
         // The cursor is that of all types.
-        let look = match only {
-            None => self.cursor.look(Instant::now()),
+        let mut look = match wanted.only {
+            None => self.cursor.look(now),
             Some(_) => Look::from_beginning(),
         };
-        let exchanged = self.look(outcomes, limit, only.clone(), &look).await?;
+        look.tries_locks |= self.thorough;
+        let settles = !outcomes.is_empty();
+        let careful = wanted.limit > 0 && self.aside.is_careful(now);
+        let fast = if careful {
+            Wanted {
+                limit: 0,
+                ..wanted.clone()
+            }
+        } else {
+            wanted.clone()
+        };
+        let exchanged = if careful && !settles {
+            Ok(Exchanged::default())
+        } else {
+            self.look(outcomes, &fast, &look).await
+        };
+        let exchanged = match exchanged {
+            // It had nothing to settle: one of the due jobs is at fault.
+            Err(error) if !settles && wanted.limit > 0 && error.suspects_rows() => {
+                // What fails without any row is the statement's fault.
+                let nothing = Wanted {
+                    limit: 0,
+                    ..wanted.clone()
+                };
+                self.look(Vec::new(), &nothing, &look).await?;
+                self.aside.be_careful(now);
+                return self.claim_carefully(&wanted, look.below).await;
+            }
+            exchanged => exchanged?,
+        };
         if hands_back {
             // A statement does not see what it has written itself.
             self.cursor.go_back();
         }
-        let found = exchanged.claimed.len() + exchanged.lost.len();
-        let nothing = limit > 0 && found == 0;
-        if !(nothing && self.thorough) || look.is_from_beginning() {
+        if careful {
+            let claimed = self.claim_carefully(&wanted, look.below).await?;
+            let settled = exchanged.settled;
+            return Ok(Exchanged { settled, ..claimed });
+        }
+        let nothing = wanted.limit > 0 && exchanged.found() == 0 && !exchanged.unfinished;
+        if !(nothing && self.thorough) || look.is_thorough() {
             return Ok(exchanged);
         }
         let settled = exchanged.settled;
         let look = Look::from_beginning();
-        let exchanged = self.look(Vec::new(), limit, only, &look).await?;
+        let exchanged = self.look(Vec::new(), &wanted, &look).await?;
         Ok(Exchanged {
             settled,
             ..exchanged
         })
     }
 
+    async fn settle_each(&self, outcomes: Vec<Outcome>) -> Result<SettledEach> {
+        let settle = |outcomes: Vec<Outcome>, remove| async move {
+            let values = settle::values(outcomes, remove);
+            self.fetch(settle::each(&self.schema, values)).await
+        };
+        let remove = self.remove_on_complete;
+        let error = match settle(outcomes.clone(), remove).await {
+            Ok(rows) => return read_fates(&rows).map_err(unreadable),
+            Err(error) if error.suspects_rows() => error,
+            Err(error) => return Err(error),
+        };
+        // What fails without any outcome is the statement's fault.
+        settle(Vec::new(), remove).await?;
+        let [outcome] = &outcomes[..] else {
+            return Ok(SettledEach::Refused(error));
+        };
+        let run = outcome.run;
+        if remove && outcome.end == End::Completed {
+            let rows = match settle(outcomes, false).await {
+                Ok(rows) => rows,
+                Err(other) if other.suspects_rows() => return Ok(SettledEach::Refused(other)),
+                Err(other) => return Err(other),
+            };
+            let fates = read_fates(&rows).map_err(unreadable)?;
+            return Ok(match fates {
+                SettledEach::Fates(fates) if fates.contains(&(run, Fate::Written)) => {
+                    SettledEach::Fates(vec![(run, Fate::Kept(error))])
+                }
+                fates => fates,
+            });
+        }
+        let state = error.sql_state.as_deref().unwrap_or_default();
+        let note = refuse::settle(&self.schema, run.id, run.run_no, state);
+        // Where this is refused too, the report to the user says it alone.
+        let _ = self.fetch(note).await;
+        Ok(SettledEach::Refused(error))
+    }
+
+    async fn begin(&self, runs: Vec<Run>) -> Result<Vec<Run>> {
+        let by_id = |ids: Vec<i64>| {
+            let named: Vec<_> = runs
+                .iter()
+                .filter(|run| ids.contains(&run.id))
+                .copied()
+                .collect();
+            let statement = begin::runs(&self.schema, &named, self.lease_ms());
+            async move { read_runs(&self.fetch_soon(&statement).await?).map_err(unreadable) }
+        };
+        let all = begin::runs(&self.schema, &runs, self.lease_ms());
+        match self.fetch_soon(&all).await {
+            Ok(rows) => read_runs(&rows).map_err(unreadable),
+            Err(error) if !error.suspects_rows() => Err(error),
+            Err(_) => {
+                let ids = runs.iter().map(|run| run.id).collect();
+                let (begun, _) = each(ids, by_id).await?;
+                Ok(begun.into_iter().flatten().collect())
+            }
+        }
+    }
+
+    async fn claimed_by(&self, tokens: Vec<i64>) -> Result<Vec<Run>> {
+        let rows = self.fetch(begin::claimed_by(&self.schema, &tokens)).await?;
+        read_runs(&rows).map_err(unreadable)
+    }
+
     async fn recover(&self) -> Result<Recovered> {
         let began = Instant::now();
+        if self.aside.is_careful(began) {
+            return self.recover_carefully().await;
+        }
         let from = if self.thorough {
             0
         } else {
             self.lease_cursor.look(began)
         };
-        let rows = self.fetch(recover::jobs(&self.schema, from)).await?;
+        let rows = match self.fetch(recover::jobs(&self.schema, from)).await {
+            Ok(rows) => rows,
+            Err(error) if error.suspects_rows() => return self.recover_carefully().await,
+            Err(error) => return Err(error),
+        };
         let (recovered, looked_at) = recover::read(&rows).map_err(unreadable)?;
         let now = Instant::now();
         self.lease_cursor.looked(from, looked_at, now - began, now);
@@ -133,10 +297,32 @@ impl Store for Worker {
     }
 
     async fn extend(&self, runs: Vec<Run>) -> Result<Vec<Extended>> {
-        let statement = extend::leases(&self.schema, &runs, self.lease_ms());
-        let rows = self.fetch(statement).await?;
-        let runs: std::result::Result<_, _> = rows.iter().map(read_extended).collect();
-        runs.map_err(unreadable)
+        let error = match self.extend_all(&runs).await {
+            Err(error) if error.suspects_rows() => error,
+            extended => return extended,
+        };
+        // Those that refuse to be extended keep the lease that they have; the others should not lose theirs.
+        let of = |ids: &[i64]| -> Vec<Run> {
+            let named = runs.iter().filter(|run| ids.contains(&run.id));
+            named.copied().collect()
+        };
+        let ids = runs.iter().map(|run| run.id).collect();
+        let extend = |ids: Vec<i64>| {
+            let runs = of(&ids);
+            async move { self.extend_all(&runs).await }
+        };
+        let (extended, refused) = match each(ids, extend).await {
+            Ok(done) => done,
+            Err(_) => return Err(error),
+        };
+        let culprits: Vec<_> = refused.iter().map(|refusal| refusal.id).collect();
+        let refused = of(&culprits).into_iter().map(|run| Extended {
+            run,
+            locked: false,
+            refused: true,
+            cancel_requested: false,
+        });
+        Ok(extended.into_iter().flatten().chain(refused).collect())
     }
 
     async fn settled_by_handler(&self, runs: Vec<Run>) -> Result<Vec<(Run, Settled)>> {
@@ -160,77 +346,6 @@ impl Store for Worker {
     async fn cancel_requested(&self, runs: Vec<Run>) -> Result<Vec<Run>> {
         let statement = cancel::requested(&self.schema, &runs);
         let rows = self.fetch(statement).await?;
-        let runs: std::result::Result<_, _> = rows.iter().map(read_run).collect();
-        runs.map_err(unreadable)
+        read_runs(&rows).map_err(unreadable)
     }
-}
-
-pub(super) fn read_extended(row: &PgRow) -> std::result::Result<Extended, sqlx::Error> {
-    Ok(Extended {
-        run: read_run(row)?,
-        locked: row.try_get("locked")?,
-        cancel_requested: row.try_get("cancel_requested")?,
-    })
-}
-
-fn milliseconds(ms: Option<i64>) -> Option<Duration> {
-    ms.and_then(|ms| u64::try_from(ms).ok())
-        .map(Duration::from_millis)
-}
-
-fn read_run(row: &PgRow) -> std::result::Result<Run, sqlx::Error> {
-    Ok(Run {
-        id: row.try_get("id")?,
-        run_no: row.try_get("run_no")?,
-    })
-}
-
-/// What an exchange brought, and what the cursor is to know of it but the time that it took.
-pub(super) fn read_exchanged(
-    rows: &[PgRow],
-) -> std::result::Result<(Exchanged, Seen), sqlx::Error> {
-    let mut exchanged = Exchanged::default();
-    let mut seen = Seen::default();
-    let mut claimed: Vec<(Option<i64>, ClaimedJob)> = Vec::new();
-    for row in rows {
-        let fate = row.try_get::<&str, _>("fate")?;
-        let run = read_run(row)?;
-        if fate == "settled" {
-            exchanged.settled.push(run);
-            continue;
-        }
-        let searched: i64 = row.try_get("searched")?;
-        let searched = Duration::from_micros(searched.try_into().unwrap_or(0));
-        let first = *seen.searched.get_or_insert(searched);
-        seen.searched = Some(searched.min(first));
-        match fate {
-            "failed" => exchanged.lost.push(LostJob {
-                id: run.id,
-                job_type: row.try_get("job_type")?,
-            }),
-            _ => {
-                let job = ClaimedJob {
-                    run,
-                    job_type: row.try_get("job_type")?,
-                    payload: row.try_get("payload")?,
-                    attempts: row.try_get("attempts")?,
-                    max_attempts: row.try_get("max_attempts")?,
-                    priority: row.try_get("priority")?,
-                    run_at: row.try_get("run_at")?,
-                    timeout: milliseconds(row.try_get("timeout_ms")?),
-                };
-                claimed.push((row.try_get("ready_at")?, job));
-            }
-        }
-    }
-    // `returning` promises no order. What has been due since minus infinity comes first.
-    claimed.sort_by_key(|(ready_at, job)| (Reverse(job.priority), *ready_at, job.run.id));
-    for (ready_at, job) in &claimed {
-        if let &Some(ready_at) = ready_at {
-            let id = job.run.id;
-            seen.last.insert(job.priority, Position { ready_at, id });
-        }
-    }
-    exchanged.claimed = claimed.into_iter().map(|(_, job)| job).collect();
-    Ok((exchanged, seen))
 }

@@ -2,7 +2,8 @@
 
 import { crypto } from '../crypto.js';
 import type { JobQueueError } from '../errors.js';
-import type { ProcessorOptions } from '../types.js';
+import { printError, printFailedJob } from '../report.js';
+import type { JobContext, ProcessorOptions } from '../types.js';
 import {
   boolean,
   INT4_MAX,
@@ -14,6 +15,7 @@ import {
   refuse,
   refuseValue,
 } from './check.js';
+import { suggest } from './spelling.js';
 
 /** `ProcessorOptions`, complete. */
 export interface ParsedProcessorOptions {
@@ -23,7 +25,9 @@ export interface ParsedProcessorOptions {
   /** Milliseconds. */
   pollInterval: number;
   onError: (error: JobQueueError) => void;
-  verbose: boolean;
+  onJobFailed: (error: unknown, job: JobContext) => void;
+  /** `null` = as the queue says. */
+  verbose: boolean | null;
   /** Each one once; `null` = all. */
   jobTypes: string[] | null;
   removeOnComplete: boolean;
@@ -44,6 +48,7 @@ export const SHARED_OPTIONS: readonly (keyof ProcessorOptions)[] = [
   'workerId',
   'concurrency',
   'onError',
+  'onJobFailed',
   'verbose',
   'jobType',
   'removeOnComplete',
@@ -67,8 +72,9 @@ export function parseProcessorOptions(given: unknown, method = METHOD): ParsedPr
     batchSize = 10,
     concurrency = 3,
     pollInterval = 5_000,
-    onError = logError,
-    verbose = false,
+    onError = printError,
+    onJobFailed = printFailedJob,
+    verbose,
     jobType,
     removeOnComplete = false,
     leaseDuration = 30_000,
@@ -80,8 +86,11 @@ export function parseProcessorOptions(given: unknown, method = METHOD): ParsedPr
     batchSize: integer(method, 'batchSize', batchSize, 1, MAX_BATCH_SIZE),
     concurrency: integer(method, 'concurrency', concurrency, 1, MAX_CONCURRENCY),
     pollInterval: integer(method, 'pollInterval', pollInterval, 1, MAX_POLL_INTERVAL),
-    onError: isListener(onError) ? onError : refuseValue(method, 'onError', 'a function', onError),
-    verbose: boolean(method, 'verbose', verbose),
+    onError: isFunction(onError) ? onError : refuseValue(method, 'onError', 'a function', onError),
+    onJobFailed: isFunction(onJobFailed)
+      ? onJobFailed
+      : refuseValue(method, 'onJobFailed', 'a function', onJobFailed),
+    verbose: verbose === undefined ? null : boolean(method, 'verbose', verbose),
     jobTypes: jobType === undefined ? null : parseJobTypes(method, jobType),
     removeOnComplete: boolean(method, 'removeOnComplete', removeOnComplete),
     leaseDuration: integer(method, 'leaseDuration', leaseDuration, MIN_LEASE, MAX_LEASE),
@@ -93,12 +102,7 @@ export function parseProcessorOptions(given: unknown, method = METHOD): ParsedPr
   };
 }
 
-/** Looked up at each call, so that a console that is replaced or spied on later is used. */
-function logError(error: JobQueueError): void {
-  console.error(error);
-}
-
-function isListener(value: unknown): value is (error: JobQueueError) => void {
+function isFunction(value: unknown): value is (...args: unknown[]) => void {
   return typeof value === 'function';
 }
 
@@ -114,21 +118,33 @@ function parseJobTypes(method: string, jobType: unknown): string[] {
  * Checks the handlers and gives them by job type: the object's own and enumerable members. A map,
  * so that a job of the type `constructor` or `__proto__` finds no handler either.
  */
-export function parseHandlers(handlers: unknown): Map<string, AnyHandler> {
-  const given = object(METHOD, 'handlers', handlers);
+export function parseHandlers(handlers: unknown, method = METHOD): Map<string, AnyHandler> {
+  const given = object(method, 'handlers', handlers);
   const byType = new Map<string, AnyHandler>();
   for (const [type, handler] of Object.entries(given)) {
     if (!isHandler(handler))
-      refuseValue(METHOD, `handlers[${quoted(type)}]`, 'a function', handler);
+      refuseValue(method, `handlers[${quoted(type)}]`, 'a function', handler);
     byType.set(type, handler);
   }
   if (byType.size === 0 && isClassInstance(given)) {
     refuse(
-      METHOD,
+      method,
       'handlers must have functions of its own by job type, got an instance of a class',
     );
   }
   return byType;
+}
+
+/** Refuses a type that is to be taken and has no handler: each job of it would fail. */
+export function refuseUnhandled(
+  { jobTypes }: ParsedProcessorOptions,
+  handlers: ReadonlyMap<string, AnyHandler>,
+  method = METHOD,
+): void {
+  for (const type of jobTypes ?? []) {
+    if (handlers.has(type)) continue;
+    refuse(method, `jobType ${quoted(type)} has no handler${suggest(type, handlers.keys())}`);
+  }
 }
 
 /** A `Map`, or an object whose methods are its class's: to take it for empty would fail every job. */

@@ -5,6 +5,7 @@
 
 import type { Client } from '../clients/client.js';
 import { CLIENTS, recognise } from '../clients/recognise.js';
+import { TotalSize } from '../payload/size.js';
 import { stringifyPayload } from '../payload/stringify.js';
 import type { JobStatus } from '../types.js';
 import {
@@ -109,19 +110,18 @@ export function parseJobs(method: string, jobs: unknown): ParsedJobs {
 }
 
 function* partsOf(method: string, jobs: unknown[]): Generator<ParsedJob[]> {
-  let size = 0;
+  const total = new TotalSize(MAX_BATCH_SIZE);
   for (let from = 0; from < jobs.length; from += PART) {
-    const part = jobs
-      .slice(from, from + PART)
-      .map((job, at) => parseJob(`${method}: jobs[${from + at}]`, job));
-    size = part.reduce((sum, job) => sum + job.payload.length, size);
-    if (size > MAX_BATCH_SIZE) {
-      refuse(
-        method,
-        `the payloads together must have at most ${MAX_BATCH_SIZE} characters, got ${size}`,
-      );
-    }
-    yield part;
+    yield jobs.slice(from, from + PART).map((job, at) => {
+      const parsed = parseJob(`${method}: jobs[${from + at}]`, job);
+      if (total.add(parsed.payload)) {
+        refuse(
+          method,
+          `the payloads together must have at most ${MAX_BATCH_SIZE} bytes of text, as Postgres writes them`,
+        );
+      }
+      return parsed;
+    });
   }
 }
 

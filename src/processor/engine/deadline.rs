@@ -6,13 +6,31 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Engine, Mode};
-use crate::error::Code;
-use crate::processor::{ClaimedJob, Handlers, Run, Store};
+use crate::error::{Code, Error};
+use crate::processor::{ClaimedJob, DidNotFit, End, Handlers, Run, Store};
+
+/// A run that has begun.
+pub(super) struct Begun {
+    job_type: String,
+    at: Instant,
+    /// No attempt is left after this one.
+    is_last: bool,
+}
+
+impl Begun {
+    pub(super) fn new(job: &ClaimedJob, at: Instant) -> Self {
+        Self {
+            job_type: job.job_type.clone(),
+            at,
+            is_last: job.attempts >= job.max_attempts,
+        }
+    }
+}
 
 impl<S: Store, H: Handlers> Engine<S, H> {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.mode {
-            Mode::UntilEmpty { deadline } => Some(deadline),
+            Mode::UntilEmpty { deadline, .. } => Some(deadline),
             Mode::Batch | Mode::Background => None,
         }
     }
@@ -23,41 +41,104 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     /// The types of jobs that are worth claiming, if those are not all.
-    pub(super) fn claimable_types(&self, now: Instant) -> Option<Vec<String>> {
-        let left = self.time_left(now)?;
-        let fits = |job_type: &&String| self.settings.usual.fits(job_type, left);
-        let types = &self.settings.job_types;
-        let fitting: Vec<_> = types.iter().filter(fits).cloned().collect();
-        (fitting.len() < types.len()).then_some(fitting)
+    pub(super) fn claimable_types(&mut self, now: Instant) -> Option<Vec<String>> {
+        let (fitting, others) = self.fitting_types(now)?;
+        self.tally.not_claimed = others;
+        (!self.tally.not_claimed.is_empty()).then_some(fitting)
+    }
+
+    fn fitting_types(&self, now: Instant) -> Option<(Vec<String>, Vec<String>)> {
+        self.deadline()?;
+        let types = self.settings.job_types.iter().cloned();
+        Some(types.partition(|job_type| self.fits_type(job_type, now)))
     }
 
     /// Whether so little time is left that no job is worth claiming.
     pub(super) fn too_late_to_claim(&self, now: Instant) -> bool {
         self.time_left(now).is_some_and(|left| left.is_zero())
-            || self
-                .claimable_types(now)
-                .is_some_and(|types| types.is_empty())
+            || (self.fitting_types(now))
+                .is_some_and(|(fitting, others)| fitting.is_empty() && !others.is_empty())
+    }
+
+    /// Whether a job of the type usually ends in the time that is left. What takes longer than an invocation
+    /// has is given nearly all of one, so that no type is left alone for ever.
+    fn fits_type(&self, job_type: &str, now: Instant) -> bool {
+        let Some(left) = self.time_left(now) else {
+            return true;
+        };
+        self.settings.usual.fits(job_type, left) || left >= self.time() * 9 / 10
+    }
+
+    /// What the engine was given in all.
+    fn time(&self) -> Duration {
+        let deadline = self.deadline();
+        deadline.map_or(Duration::MAX, |deadline| deadline - self.started_at)
     }
 
     /// Whether a job that was claimed may as well begin.
     pub(super) fn fits(&self, job: &ClaimedJob, now: Instant) -> bool {
-        self.time_left(now)
-            .is_none_or(|left| self.settings.usual.fits(&job.job_type, left))
+        self.fits_type(&job.job_type, now)
     }
 
     /// Takes note of how long a run took.
     pub(super) fn took(&mut self, run: Run) {
-        if let Some((job_type, begun)) = self.begun.remove(&run) {
-            self.settings.usual.took(&job_type, begun.elapsed());
+        if let Some(begun) = self.begun.remove(&run) {
+            let took = begun.at.elapsed();
+            self.settings.usual.took(&begun.job_type, took);
         }
     }
 
     pub(super) fn meet_deadline(&mut self) {
-        if self.give_up_at.is_none() && self.deadline().is_some_and(|at| at <= Instant::now()) {
-            self.hand_back(
-                Code::Deadline,
-                "the job was handed back, because the time of its processor is up",
-            );
+        if self.give_up_at.is_some() || self.deadline().is_none_or(|at| at > Instant::now()) {
+            return;
         }
+        let running = self.running() - self.uncounted.len();
+        self.hand_back(
+            Code::Deadline,
+            "the job was handed back, because the time of its processor is up",
+        );
+        if running > 0 {
+            self.handlers.report(&Error::new(
+                Code::Deadline,
+                format!(
+                    "jobs that did not end before the deadline: {running}. They were handed back, and run again behind \
+                     what is due now, unless that was their last attempt"
+                ),
+            ));
+        }
+    }
+
+    /// How a run ends that is handed back. What has not ended by the deadline goes behind what is due, and if it had
+    /// at least half of the invocation, it has had an attempt.
+    pub(super) fn handed_back(&mut self, run: Run) -> End {
+        let begun = self.begun.remove(&run);
+        let met = self.deadline().is_some_and(|at| at <= Instant::now());
+        let Some(Begun {
+            job_type,
+            at,
+            is_last,
+        }) = begun.filter(|_| met)
+        else {
+            return End::Released { behind: false };
+        };
+        let had = at.elapsed();
+        self.settings.usual.took_longer(&job_type, had);
+        let id = run.id;
+        self.tally.did_not_fit.push(DidNotFit { id, job_type });
+        if had < self.time() / 2 {
+            return End::Released { behind: true };
+        }
+        let message = format!(
+            "Did not end before the deadline, after {} ms",
+            had.as_millis()
+        );
+        let entry = serde_json::json!({ "name": "Deadline", "message": message }).to_string();
+        if is_last {
+            return End::Failed {
+                entry,
+                pending_reason: None,
+            };
+        }
+        End::Unfinished { entry }
     }
 }

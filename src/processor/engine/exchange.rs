@@ -8,31 +8,38 @@ use tokio::time::Instant;
 
 use super::{Engine, Mode};
 use crate::error::{Code, Error, Result};
-use crate::processor::{End, Exchanged, Handlers, Outcome, Recovery, Run, Store};
+use crate::processor::{End, Exchanged, Handlers, Outcome, Recovery, Store, Wanted};
 
 /// What an exchange was sent with, to be taken up again if it fails.
 pub(super) struct SentExchange {
     at: Instant,
     outcomes: Vec<Outcome>,
-    limit: usize,
+    wanted: Wanted,
+}
+
+/// What an exchange brought, and what went wrong with a recovery besides.
+pub(super) struct Brought {
+    exchanged: Exchanged,
+    recovery: Option<Result<()>>,
 }
 
 impl<S: Store, H: Handlers> Engine<S, H> {
     /// How many jobs to ask for, if an exchange begins now.
     pub(super) fn claim_limit(&mut self, now: Instant) -> usize {
-        if self.stopping {
+        if self.stopping || self.failure.is_some() {
             return 0;
         }
-        match self.mode {
-            Mode::Batch => self.batch_left,
-            Mode::UntilEmpty { .. } if self.too_late_to_claim(now) => 0,
-            Mode::Background | Mode::UntilEmpty { .. } => {
-                let ahead = self.pace.ahead(now).min(2 * self.settings.batch_size);
-                let wanted = self.settings.concurrency + ahead;
-                let coming = self.held.len() + self.claiming;
-                wanted.saturating_sub(coming).min(self.settings.batch_size)
-            }
+        if self.deadline().is_some() && self.too_late_to_claim(now) {
+            return 0;
         }
+        let ahead = self.pace.ahead(now).min(2 * self.settings.batch_size);
+        let wanted = self.settings.concurrency + ahead;
+        let coming = self.held.len() + self.claiming;
+        let most = match self.mode {
+            Mode::Batch => self.batch_left,
+            Mode::Background | Mode::UntilEmpty { .. } => self.settings.batch_size,
+        };
+        wanted.saturating_sub(coming).min(most)
     }
 
     /// One exchange at a time claims. A second claim would pass over the jobs of the first, which takes both of
@@ -66,36 +73,44 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     fn begin_exchange(&mut self, now: Instant, limit: usize) {
+        let only = self.claimable_types(now);
+        let wanted = Wanted {
+            limit,
+            token: self.next_token(),
+            only,
+        };
         let sent = SentExchange {
             at: now,
             outcomes: std::mem::take(&mut self.outcomes),
-            limit,
+            wanted,
         };
         self.claiming += limit;
         if limit > 0 {
             self.woken = false;
-            // The answer will say what is left of the batch.
-            self.batch_left = 0;
         }
         let store = Arc::clone(&self.store);
         let recovery = Arc::clone(&self.settings.recovery);
-        let only = self.claimable_types(now);
         let ends = self.mode != Mode::Background;
         self.exchanges.push(Box::pin(async move {
             let outcomes = sent.outcomes.clone();
-            let reply = exchange(&*store, &recovery, outcomes, limit, only, ends).await;
+            let reply = exchange(&*store, &recovery, outcomes, &sent.wanted, ends).await;
             (sent, reply)
         }));
     }
 
-    pub(super) fn exchanged(&mut self, sent: SentExchange, reply: Result<Exchanged>) {
-        self.claiming -= sent.limit;
+    pub(super) fn exchanged(&mut self, sent: SentExchange, reply: Result<Brought>) {
+        self.claiming -= sent.wanted.limit;
         match reply {
-            Ok(exchanged) => {
+            Ok(Brought {
+                exchanged,
+                recovery,
+            }) => {
                 self.backoff.succeed();
                 self.failing_since = None;
-                self.count_settled(&sent.outcomes, &exchanged.settled);
-                if sent.limit > 0 {
+                self.recovered(recovery);
+                self.count_settled(&sent.outcomes, &exchanged);
+                if sent.wanted.limit > 0 {
+                    self.has_claimed = true;
                     self.take_in(exchanged, &sent);
                 }
             }
@@ -104,18 +119,19 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     fn take_in(&mut self, exchanged: Exchanged, sent: &SentExchange) {
-        let found = exchanged.claimed.len() + exchanged.lost.len();
+        let found = exchanged.found();
         // A full answer means that there is more, a short one that the rest is not due yet.
-        let full = found >= sent.limit;
+        let more = found >= sent.wanted.limit || exchanged.unfinished;
         let now = Instant::now();
-        self.next_claim = if full || self.woken {
+        self.heard.looked(found > 0);
+        self.next_claim = if more || self.woken {
             now
         } else {
             now + self.settings.poll_interval
         };
-        self.found_nothing = found == 0 && !self.woken;
-        self.batch_left = if full {
-            sent.limit - exchanged.claimed.len()
+        self.found_nothing = found == 0 && !more && !self.woken;
+        self.batch_left = if more {
+            self.batch_left.saturating_sub(exchanged.claimed.len())
         } else {
             0
         };
@@ -127,6 +143,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                     job.id, job.job_type
                 ),
             ));
+        }
+        self.tell_refusals("claimed", exchanged.refused);
+        self.tell_refusals("brought back", exchanged.not_recovered);
+        for unreadable in exchanged.unreadable {
+            self.held.insert(unreadable.run, sent.at);
+            self.end_unreadable(unreadable);
         }
         if self.waiting.is_empty() {
             self.moved_at = now;
@@ -145,48 +167,51 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    fn count_settled(&mut self, sent: &[Outcome], settled: &[Run]) {
-        let settled: HashSet<_> = settled.iter().collect();
+    fn count_settled(&mut self, sent: &[Outcome], exchanged: &Exchanged) {
+        let settled: HashSet<_> = exchanged.settled.iter().collect();
+        let mut missing = Vec::new();
         for outcome in sent {
             if settled.contains(&outcome.run) {
-                self.tally.count(&outcome.end);
-            } else if outcome.end != End::Released {
-                self.report_refusal(outcome.run);
+                self.written(outcome);
+            } else {
+                missing.push(outcome.clone());
             }
         }
-    }
-
-    pub(super) fn report_refusal(&self, run: Run) {
-        self.handlers.report(&Error::new(
-            Code::LeaseLost,
-            format!(
-                "the outcome of job {} was refused: the run had lost its lease",
-                run.id
-            ),
-        ));
+        self.settle_each(missing);
     }
 
     fn exchange_failed(&mut self, sent: SentExchange, error: Error) {
-        let mut outcomes = sent.outcomes;
-        if error.blames_data() {
-            // Only the error entries are free text. One that this database cannot hold must not
-            // keep its neighbours from being settled.
-            outcomes.iter_mut().for_each(Outcome::simplify);
+        if error.leaves_open() && sent.wanted.limit > 0 {
+            self.claim_is_lost(sent.wanted.token, sent.at);
         }
-        for outcome in &mut outcomes {
-            outcome.sent_before = true;
+        if error.suspects_rows() && !sent.outcomes.is_empty() {
+            // One of the outcomes may be at fault, or the claim: each is asked for alone.
+            self.settle_each(sent.outcomes);
+            return;
+        }
+        let mut outcomes = sent.outcomes;
+        if error.leaves_open() {
+            for outcome in &mut outcomes {
+                outcome.sent_before = true;
+            }
         }
         outcomes.append(&mut self.outcomes);
         self.outcomes = outcomes;
 
-        if self.mode != Mode::Background {
-            // What was claimed is run; what was not is left to the next batch.
-            self.batch_left = 0;
-            if self.tally.started == 0 && self.held.len() == 0 {
-                self.report_failure(&error);
+        if self.mode != Mode::Background && self.tally.started == 0 && self.held.len() == 0 {
+            let now = Instant::now();
+            let since = *self.failing_since.get_or_insert(sent.at);
+            let waits = error.was_held_up()
+                && now - since < self.settings.answer_within
+                && !self.too_late_to_claim(now);
+            if !waits {
+                self.report_failure(sent.at, &error);
                 self.failure = Some(error);
                 return;
             }
+        } else if self.mode == Mode::Batch && sent.wanted.limit > 0 {
+            // What was claimed is run; what was not is left to the next batch.
+            self.batch_left = 0;
         }
         self.store_failed(sent.at, error);
     }
@@ -194,7 +219,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     /// What was to be written is tried again, after a while.
     pub(super) fn store_failed(&mut self, asked_at: Instant, error: Error) {
         let now = Instant::now();
-        self.report_failure(&error);
+        self.report_failure(asked_at, &error);
+        self.last_failure = Some(error.clone());
         self.exchange_after = now + self.backoff.fail();
         let failing_since = *self.failing_since.get_or_insert(asked_at);
         // An engine that is about to end keeps trying to write its last outcomes for as long as
@@ -205,8 +231,41 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         {
             self.outcomes.clear();
             self.unsure.clear();
+            self.give_up_each();
             self.failure = Some(error);
         }
+    }
+
+    /// What came of bringing back the jobs of lost workers, if that was tried.
+    fn recovered(&mut self, recovery: Option<Result<()>>) {
+        match recovery {
+            None => {}
+            Some(Ok(())) => self.recovery_fails = false,
+            Some(Err(error)) => {
+                // What is wrong with the connection, the next exchange will say.
+                let is_told = std::mem::replace(&mut self.recovery_fails, true);
+                if error.was_refused() && !is_told {
+                    self.handlers.report(&error);
+                }
+            }
+        }
+    }
+
+    pub(super) fn end_unreadable(&mut self, unreadable: crate::processor::Unreadable) {
+        let state = unreadable.error.sql_state.as_deref().unwrap_or("none");
+        let message = format!("Postgres cannot give the payload back (SQLSTATE {state})");
+        self.handlers.report(
+            &Error::new(
+                Code::InvalidPayload,
+                format!(
+                    "job {} ({}) has failed for good: {message}",
+                    unreadable.run.id, unreadable.job_type
+                ),
+            )
+            .with_state_of(&unreadable.error),
+        );
+        let entry = serde_json::json!({ "name": "Unreadable", "message": message }).to_string();
+        self.end(unreadable.run, End::Refused { entry });
     }
 }
 
@@ -216,29 +275,34 @@ async fn exchange<S: Store>(
     store: &S,
     recovery: &Recovery,
     outcomes: Vec<Outcome>,
-    limit: usize,
-    only: Option<Vec<String>>,
+    wanted: &Wanted,
     ends: bool,
-) -> Result<Exchanged> {
-    let mut exchanged = store.exchange(outcomes, limit, only.clone()).await?;
-    let found = exchanged.claimed.len() + exchanged.lost.len();
-    let rest = limit.saturating_sub(found);
+) -> Result<Brought> {
+    let mut exchanged = store.exchange(outcomes, wanted.clone()).await?;
+    let rest = wanted.limit.saturating_sub(exchanged.found());
     // What only settles does not ask, and must not take the turn of what does.
-    let due = || recovery.is_due(Instant::now(), found > 0) || (ends && rest > 0);
-    if limit == 0 || !due() {
-        return Ok(exchanged);
+    let due = || recovery.is_due(Instant::now(), exchanged.found() > 0) || (ends && rest > 0);
+    if wanted.limit == 0 || exchanged.unfinished || !due() {
+        return Ok(Brought {
+            exchanged,
+            recovery: None,
+        });
     }
-    // What was claimed is to be run, whatever becomes of this; what is wrong, the next exchange will say.
-    let Ok(recovered) = store.recover().await else {
-        return Ok(exchanged);
+    // What was claimed is to be run, whatever becomes of this.
+    let recovery = match store.recover().await {
+        Err(error) => Some(Err(error)),
+        Ok(recovered) => {
+            exchanged.lost.extend(recovered.lost);
+            exchanged.not_recovered.extend(recovered.refused);
+            if recovered.pending > 0 && rest > 0 {
+                // They are due now, and claimed by the next exchange.
+                exchanged.unfinished = true;
+            }
+            Some(Ok(()))
+        }
     };
-    exchanged.lost.extend(recovered.lost);
-    if recovered.pending > 0
-        && rest > 0
-        && let Ok(more) = store.exchange(Vec::new(), rest, only).await
-    {
-        exchanged.claimed.extend(more.claimed);
-        exchanged.lost.extend(more.lost);
-    }
-    Ok(exchanged)
+    Ok(Brought {
+        exchanged,
+        recovery,
+    })
 }

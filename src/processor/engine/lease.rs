@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Engine, Mode};
+use super::Engine;
 use crate::error::{Code, Error, Result};
 use crate::processor::held::TimedOut;
 use crate::processor::pace::Pace;
@@ -14,6 +14,12 @@ use crate::processor::{End, Extended, Handlers, Run, Store};
 
 /// How long what was claimed ahead may wait for a slot before it is handed back to whoever has one.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// The least time between two looks for cancelled jobs. Anyone may say that there are some.
+const RECHECK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The longest wait before an extension is tried again, in parts of a lease: several times before it ends.
+const TRIES_A_LEASE: u32 = 16;
 
 /// What an extension was sent with.
 pub(super) struct SentExtension {
@@ -53,7 +59,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                         self.lose(run);
                         continue;
                     };
-                    if extended.locked {
+                    if extended.refused {
+                        self.held.not_extended(run);
+                        self.extend_after = Instant::now() + self.settings.lease / TRIES_A_LEASE;
+                    } else if extended.locked {
                         self.held.locked(run, Instant::now());
                     } else {
                         self.held.extended(run, sent.at);
@@ -64,8 +73,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 }
             }
             Err(error) => {
-                self.report_failure(&error);
-                self.extend_after = Instant::now() + self.extend_backoff.fail();
+                self.report_failure(sent.at, &error);
+                let wait = self.extend_backoff.fail();
+                let longest = self.settings.lease / TRIES_A_LEASE;
+                self.extend_after = Instant::now() + wait.min(longest);
                 for run in sent.runs {
                     self.held.not_extended(run);
                 }
@@ -74,11 +85,13 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     pub(super) fn begin_recheck(&mut self) {
-        if !self.recheck || self.rechecking.is_some() {
+        let now = Instant::now();
+        if !self.recheck || self.rechecking.is_some() || self.recheck_after > now {
             return;
         }
         self.recheck = false;
-        let runs = self.held.runs();
+        self.recheck_after = now + RECHECK_INTERVAL;
+        let runs = self.held.live_runs();
         if runs.is_empty() {
             return;
         }
@@ -100,7 +113,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let now = Instant::now();
         let expired = self.held.expired(now);
         for run in expired.lapsed {
-            self.lose(run);
+            if self.is_being_counted(run) {
+                // The answer says whether it owns its job; if it does not begin, its attempt is given back.
+                self.held.locked(run, now);
+            } else {
+                self.lose(run);
+            }
         }
         for timed_out in expired.timed_out {
             self.time_out(timed_out);
@@ -114,11 +132,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    /// When what was claimed ahead is handed back, because every slot is taken by something slow. A
-    /// batch waits for its slots, since nothing else is to be run.
+    /// When what was claimed ahead is handed back, because every slot is taken by something slow.
     pub(super) fn waited_too_long_at(&self) -> Option<Instant> {
-        let waits = self.mode != Mode::Batch && !self.waiting.is_empty();
-        waits.then(|| self.moved_at + LONGEST_WAIT)
+        (!self.waiting.is_empty()).then(|| self.moved_at + LONGEST_WAIT)
     }
 
     /// The attempt has failed, and its slot is free, whatever the handler does from now on.
@@ -171,8 +187,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     /// Whether the run had not started; it will not.
     fn forget_waiting(&mut self, run: Run) -> bool {
-        let before = self.waiting.len();
+        let before = self.waiting.len() + self.uncounted.len();
         self.waiting.retain(|job| job.run != run);
-        self.waiting.len() < before
+        self.uncounted.retain(|job| job.run != run);
+        self.is_being_counted(run) || self.waiting.len() + self.uncounted.len() < before
     }
 }

@@ -1,9 +1,12 @@
 //! The loop of one processor. One task owns all of its state, so nothing here is locked or shared. No
 //! round trip ever waits for the connection of another while holding its own.
 
+mod begin;
 mod deadline;
+mod each;
 mod exchange;
 mod lease;
+mod lost_claim;
 mod settled_by_handler;
 
 use std::collections::{HashMap, VecDeque};
@@ -18,17 +21,22 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::handle::{Command, Handle};
+use super::heard::Heard;
 use super::held::{Held, Settlement};
-use super::job::{ClaimedJob, End, Exchanged, Extended, Outcome, Run, Settled};
-use super::pace::Pace;
+use super::job::{ClaimedJob, End, Extended, Outcome, Run, Settled};
+use super::pace::{LastPace, Pace};
 use super::recovery::Recovery;
 use super::tally::Tally;
 use super::usual::UsualDurations;
 use super::{Handlers, Store};
 use crate::backoff::Backoff;
 use crate::error::{Code, Error, Result};
-use exchange::SentExchange;
+use begin::SentCount;
+use deadline::Begun;
+use each::Each;
+use exchange::{Brought, SentExchange};
 use lease::SentExtension;
+use lost_claim::LostClaim;
 
 /// How a processor works.
 #[derive(Debug, Clone)]
@@ -48,9 +56,12 @@ pub struct Settings {
     /// The types that there are handlers for, or that are taken. See [`Mode::UntilEmpty`].
     pub job_types: Vec<String>,
     pub usual: Arc<UsualDurations>,
+    pub last_pace: Arc<LastPace>,
     pub recovery: Arc<Recovery>,
     /// The most exchanges under way at a time: 2, or 1 where there is but one connection.
     pub exchanges: usize,
+    /// After what time the store can no longer do what it was asked, if it has not answered.
+    pub answer_within: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +70,12 @@ pub enum Mode {
     Batch,
     /// Claim whenever a slot is free, until stopped.
     Background,
-    /// Claim whenever a slot is free, until nothing is due and nothing runs, or until the deadline.
-    UntilEmpty { deadline: Instant },
+    /// Claim whenever a slot is free, until nothing is due and nothing runs, or until the deadline. What is
+    /// handed back then may take `last_words` to be written.
+    UntilEmpty {
+        deadline: Instant,
+        last_words: Duration,
+    },
 }
 
 /// How long an engine that was told to hand back tries to say so to the database.
@@ -87,8 +102,11 @@ pub struct Engine<S, H> {
 
     /// Claimed and started, or waiting for a slot.
     held: Held,
-    /// Claimed, in the order in which they will start: the rest of a batch, or what was claimed ahead.
+    /// Claimed, in the order in which they will start: what was claimed ahead.
     waiting: VecDeque<ClaimedJob>,
+    /// Jobs that have a slot, and whose last attempt is counted before they begin.
+    uncounted: Vec<ClaimedJob>,
+    counting: Option<UnderWay<SentCount, Vec<Run>>>,
     /// When a job last left `waiting`, or came into it when it was empty.
     moved_at: Instant,
     pace: Pace,
@@ -97,16 +115,26 @@ pub struct Engine<S, H> {
     /// Ended, and perhaps settled by their handlers, in transactions whose end is to be asked for.
     unsure: Vec<Outcome>,
     asking: Option<UnderWay<Vec<Outcome>, SettledRuns>>,
-    exchanges: FuturesUnordered<Reply<(SentExchange, Result<Exchanged>)>>,
+    /// Ended, and to be settled one by one.
+    each: Each,
+    exchanges: FuturesUnordered<Reply<(SentExchange, Result<Brought>)>>,
     /// How many jobs the exchange under way that claims may bring.
     claiming: usize,
     extension: Option<UnderWay<SentExtension, Vec<Extended>>>,
     /// Word of cancelled jobs may have been missed.
     recheck: bool,
+    recheck_after: Instant,
     rechecking: Option<UnderWay<(), Vec<Run>>>,
+    lost_claims: Vec<LostClaim>,
+    /// When to look for what they took.
+    search_at: Instant,
+    searching: Option<UnderWay<Instant, Vec<Run>>>,
+    /// The token of the last claim.
+    token: i64,
 
     /// When to look for jobs, if a slot is free.
     next_claim: Instant,
+    heard: Heard,
     /// Jobs may have become due after the claims under way have looked.
     woken: bool,
     /// After a failure: not to be tried again before.
@@ -114,8 +142,13 @@ pub struct Engine<S, H> {
     extend_after: Instant,
     backoff: Backoff,
     extend_backoff: Backoff,
-    /// Since when every exchange has failed.
+    /// Since when every exchange has failed, and how the last one did.
     failing_since: Option<Instant>,
+    last_failure: Option<Error>,
+    /// When a failure was last reported.
+    told_at: Option<Instant>,
+    /// Jobs of lost workers could not be brought back when that was last tried.
+    recovery_fails: bool,
     /// How many jobs of the batch are still to be claimed.
     batch_left: usize,
     stopping: bool,
@@ -123,8 +156,11 @@ pub struct Engine<S, H> {
     give_up_at: Option<Instant>,
     /// Nothing was due when it looked last. See [`Mode::UntilEmpty`].
     found_nothing: bool,
-    /// When runs began, and of what type. See [`Mode::UntilEmpty`].
-    begun: HashMap<Run, (String, Instant)>,
+    /// When runs began, and of what. See [`Mode::UntilEmpty`].
+    begun: HashMap<Run, Begun>,
+    /// A claim was answered.
+    has_claimed: bool,
+    started_at: Instant,
     tally: Tally,
     /// The failure that ended a batch early.
     failure: Option<Error>,
@@ -138,6 +174,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let engine = Self {
             held: Held::new(settings.lease),
             batch_left: settings.batch_size,
+            pace: Pace::after(&settings.last_pace, now),
             store,
             handlers,
             settings,
@@ -146,27 +183,40 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             alone: false,
             _ended: ended_sender,
             waiting: VecDeque::new(),
+            uncounted: Vec::new(),
+            counting: None,
             moved_at: now,
-            pace: Pace::new(now),
             outcomes: Vec::new(),
             unsure: Vec::new(),
             asking: None,
+            each: Each::default(),
             exchanges: FuturesUnordered::new(),
             claiming: 0,
             extension: None,
             recheck: false,
+            recheck_after: now,
             rechecking: None,
+            lost_claims: Vec::new(),
+            search_at: now,
+            searching: None,
+            token: first_token(),
             next_claim: now,
+            heard: Heard::new(now),
             woken: false,
             exchange_after: now,
             extend_after: now,
             backoff: Backoff::default(),
             extend_backoff: Backoff::default(),
             failing_since: None,
+            last_failure: None,
+            told_at: None,
+            recovery_fails: false,
             stopping: false,
             give_up_at: None,
             found_nothing: false,
             begun: HashMap::new(),
+            has_claimed: false,
+            started_at: now,
             tally: Tally::default(),
             failure: None,
         };
@@ -190,11 +240,15 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             self.expire();
             self.meet_deadline();
             self.start_waiting();
+            self.begin_counting();
             self.begin_exchanges();
+            self.begin_settling_each();
+            self.begin_searching();
             self.begin_extension();
             self.begin_recheck();
             self.begin_asking();
             if self.finished() {
+                self.pace.leave(&self.settings.last_pace, Instant::now());
                 return self.result();
             }
             self.step().await;
@@ -202,13 +256,32 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     fn result(self) -> Result<Tally> {
-        let unwritten = self.outcomes.len() + self.unsure.len();
-        match self.failure {
+        let unwritten = self.outcomes.len() + self.unsure.len() + self.each.len();
+        let has_deadline = self.deadline().is_some();
+        let never_claimed = self.mode != Mode::Background && self.tally.started == 0;
+        let fails = self.failing_since.is_some();
+        let unanswered = has_deadline && !self.has_claimed;
+        let last_failure = self.last_failure.filter(|_| fails && never_claimed);
+        match self.failure.or(last_failure) {
             Some(error) => Err(error),
-            None if self.deadline().is_some() && unwritten > 0 => Err(Error::new(
+            None if unanswered => Err(Error::new(
+                Code::Deadline,
+                "Postgres did not answer a claim before the deadline",
+            )),
+            None if fails && unwritten > 0 => Err(Error::new(
                 Code::ConnectionFailed,
                 format!("the outcomes of {unwritten} jobs could not be written in time"),
             )),
+            None if has_deadline && unwritten > 0 => {
+                self.handlers.report(&Error::new(
+                    Code::DatabaseError,
+                    format!(
+                        "the outcomes of {unwritten} jobs could not be written in time, because other \
+                         transactions have locked the jobs: they run again when their leases have ended"
+                    ),
+                ));
+                Ok(self.tally)
+            }
             None => Ok(self.tally),
         }
     }
@@ -228,6 +301,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             },
             Some((sent, reply)) = self.exchanges.next() => self.exchanged(sent, reply),
             reply = reply_to(&mut self.extension) => self.extended(reply),
+            reply = reply_to(&mut self.counting) => self.counted(reply),
+            reply = reply_to(self.each.under_way()) => self.settled_each(reply),
+            reply = reply_to(&mut self.searching) => self.searched(reply),
             reply = reply_to(&mut self.rechecking) => self.rechecked(reply),
             reply = reply_to(&mut self.asking) => self.asked(reply),
             () = sleep_until(wake_at) => {}
@@ -252,10 +328,20 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 self.found_nothing = false;
                 self.next_claim = Instant::now();
             }
+            Command::HeardReady => {
+                let at = self.heard.look_at(Instant::now());
+                self.found_nothing = false;
+                self.next_claim = self.next_claim.min(at);
+                self.woken |= at <= Instant::now();
+            }
             Command::Cancel(id) => {
-                for run in self.held.runs_of(id) {
+                for run in self.held.live_runs_of(id) {
                     self.cancel(run);
                 }
+            }
+            Command::HeardCancel(id) => {
+                // Whether that is so, the table says.
+                self.recheck |= !self.held.live_runs_of(id).is_empty();
             }
             Command::Recheck => self.recheck = true,
             Command::ExtendTimeout(run, by) => {
@@ -274,19 +360,34 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     fn release_waiting(&mut self) {
-        for job in std::mem::take(&mut self.waiting) {
-            self.end(job.run, End::Released);
+        let waiting = std::mem::take(&mut self.waiting);
+        let uncounted = std::mem::take(&mut self.uncounted);
+        if self.mode == Mode::Batch {
+            self.batch_left += waiting.len();
         }
+        for job in waiting.into_iter().chain(uncounted) {
+            self.release(job.run);
+        }
+    }
+
+    /// Hands back what has not begun.
+    fn release(&mut self, run: Run) {
+        self.end(run, End::Released { behind: false });
     }
 
     /// Stops, and gives back what runs.
     fn hand_back(&mut self, code: Code, why: &str) {
         self.stop();
-        self.give_up_at.get_or_insert(Instant::now() + LAST_WORDS);
+        let last_words = match self.mode {
+            Mode::UntilEmpty { last_words, .. } => last_words.min(LAST_WORDS),
+            Mode::Batch | Mode::Background => LAST_WORDS,
+        };
+        self.give_up_at.get_or_insert(Instant::now() + last_words);
         let reason = Error::new(code, why);
-        for run in self.held.runs() {
+        for run in self.held.live_runs() {
             self.handlers.abort(run, &reason);
-            self.end(run, End::Released);
+            let end = self.handed_back(run);
+            self.end(run, end);
         }
     }
 
@@ -296,12 +397,17 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     fn abandon(&mut self) {
         self.stop();
         self.give_up_at.get_or_insert(Instant::now() + LAST_WORDS);
-        self.held = Held::new(self.settings.lease);
+        if let Some((sent, _)) = &self.counting {
+            for run in sent.jobs.iter().map(|job| job.run).collect::<Vec<_>>() {
+                self.release(run);
+            }
+        }
+        self.held.abandon_live();
     }
 
     /// Takes note of how a run ended, unless it did so before or was lost; returns whether it was held.
     fn end(&mut self, run: Run, end: End) -> bool {
-        let settlement = self.held.remove(run);
+        let settlement = self.held.end(run);
         match settlement {
             Some(Settlement::Engine) => self.outcomes.push(Outcome::new(run, end)),
             Some(Settlement::Handler) => self.unsure.push(Outcome::new(run, end)),
@@ -310,10 +416,24 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         settlement.is_some()
     }
 
+    /// The outcome is in the table.
+    fn written(&mut self, outcome: &Outcome) {
+        self.held.remove(outcome.run);
+        self.tally.count(&outcome.end);
+    }
+
+    fn next_token(&mut self) -> i64 {
+        self.token = self.token.checked_add(1).unwrap_or(1);
+        self.token
+    }
+
     /// Reports that the database could not be reached or refused: once an outage, whichever of what
-    /// is under way meets it first.
-    fn report_failure(&self, error: &Error) {
-        if !self.backoff.failing() && !self.extend_backoff.failing() {
+    /// is under way meets it first. What was sent before the last report met the same.
+    fn report_failure(&mut self, asked_at: Instant, error: &Error) {
+        let failing = self.backoff.failing() || self.extend_backoff.failing();
+        let is_told = self.told_at.is_some_and(|told_at| asked_at <= told_at);
+        if !failing && !is_told {
+            self.told_at = Some(Instant::now());
             self.handlers.report(error);
         }
     }
@@ -322,35 +442,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.held.len() - self.waiting.len()
     }
 
-    fn start_waiting(&mut self) {
-        let free = self.settings.concurrency.saturating_sub(self.running());
-        let count = free.min(self.waiting.len());
-        if count > 0 {
-            let now = Instant::now();
-            self.moved_at = now;
-            let jobs: Vec<_> = self.waiting.drain(..count).collect();
-            let (jobs, too_long): (Vec<_>, Vec<_>) =
-                jobs.into_iter().partition(|job| self.fits(job, now));
-            for job in too_long {
-                self.end(job.run, End::Released);
-            }
-            if jobs.is_empty() {
-                return;
-            }
-            self.tally.started += jobs.len() as u64;
-            for job in &jobs {
-                if self.deadline().is_some() {
-                    self.begun.insert(job.run, (job.job_type.clone(), now));
-                }
-                let timeout = job.timeout.or(self.settings.default_timeout);
-                self.held.start(job.run, now, timeout);
-            }
-            self.handlers.run(jobs);
-        }
-    }
-
     fn no_more_claims(&self) -> bool {
         self.stopping
+            || self.failure.is_some()
             || match self.mode {
                 Mode::Batch => self.batch_left == 0,
                 Mode::Background => false,
@@ -360,14 +454,20 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             }
     }
 
-    fn finished(&self) -> bool {
-        let done = self.no_more_claims()
+    /// Whether nothing is left but outcomes that are settled one by one.
+    fn is_done_but_for_each(&self) -> bool {
+        self.no_more_claims()
             && self.held.len() == 0
             && self.outcomes.is_empty()
             && self.unsure.is_empty()
             && self.asking.is_none()
-            && self.exchanges.is_empty();
-        done || self.give_up_at.is_some_and(|at| at <= Instant::now())
+            && self.exchanges.is_empty()
+            && self.lost_claims.is_empty()
+    }
+
+    fn finished(&self) -> bool {
+        (self.is_done_but_for_each() && self.each.is_empty())
+            || self.give_up_at.is_some_and(|at| at <= Instant::now())
     }
 
     /// When something is due that no message announces.
@@ -384,8 +484,15 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let extension = extension.filter(|_| self.extension.is_none());
         let extension = extension.map(|at| at.max(self.extend_after));
         let ask = (!self.unsure.is_empty() && self.asking.is_none()).then_some(self.exchange_after);
+        let each = (self.each.next(now)).map(|at| at.max(self.exchange_after));
+        let searches = !self.lost_claims.is_empty() && self.searching.is_none();
+        let search = searches.then(|| self.search_at.max(self.exchange_after));
+        let recheck = (self.recheck && self.rechecking.is_none()).then_some(self.recheck_after);
         let others = [
             ask,
+            each,
+            search,
+            recheck,
             self.deadline().filter(|_| self.give_up_at.is_none()),
             self.held.next_check(),
             self.waited_too_long_at(),
@@ -398,6 +505,13 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             .min()
             .unwrap_or(far)
     }
+}
+
+/// Where an engine begins to count its claims: above 0, and another number in each engine.
+fn first_token() -> i64 {
+    use std::hash::{BuildHasher, RandomState};
+    let bits = RandomState::new().hash_one(0u8) >> 2;
+    i64::try_from(bits).unwrap_or(0).max(1)
 }
 
 /// The reply to what is under way, or never.

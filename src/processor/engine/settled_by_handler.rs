@@ -34,11 +34,26 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                         continue;
                     };
                     match settled {
-                        Settled::Committed => self.tally.completed += 1,
+                        Settled::Committed => {
+                            self.held.remove(run);
+                            self.tally.completed += 1;
+                            self.handlers.settled_by_handler(run, true);
+                        }
                         // The run is settled by how it ended, as any other.
-                        Settled::RolledBack => self.outcomes.push(outcome),
-                        Settled::Open => self.report_open(run),
-                        Settled::Lost => self.report_refusal(run),
+                        Settled::RolledBack => {
+                            self.outcomes.push(outcome);
+                            self.handlers.settled_by_handler(run, false);
+                        }
+                        Settled::Open => {
+                            self.held.remove(run);
+                            self.report_open(run);
+                            self.handlers.settled_by_handler(run, false);
+                        }
+                        Settled::Lost => {
+                            self.held.remove(run);
+                            self.report_refusal(run);
+                            self.handlers.settled_by_handler(run, false);
+                        }
                     }
                 }
             }

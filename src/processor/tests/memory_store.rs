@@ -2,17 +2,18 @@
 //! That the rules are the same is what `store::tests::agreement` shows on a server.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use crate::error::{Code, Error, Result};
 use crate::processor::{
-    ClaimedJob, End, Exchanged, Extended, LostJob, Outcome, Recovered, Run, Settled, Store,
+    ClaimedJob, End, Exchanged, Extended, Fate, LostJob, Outcome, Recovered, Refusal, Run, Settled,
+    SettledEach, Store, Wanted,
 };
 
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -41,8 +42,14 @@ pub struct Row {
     pub locked_at: Option<Instant>,
     pub timeout: Option<Duration>,
     pub cancel_requested: bool,
+    /// Of the claim that holds it; 0 is none.
+    pub token: i64,
+    /// The attempt is not counted yet.
+    pub uncounted: bool,
     /// A transaction holds it.
     pub locked: bool,
+    /// Every change of it is refused.
+    pub refuses: bool,
 }
 
 impl Row {
@@ -58,7 +65,10 @@ impl Row {
             locked_at: None,
             timeout: None,
             cancel_requested: false,
+            token: 0,
+            uncounted: false,
             locked: false,
+            refuses: false,
         }
     }
 
@@ -91,13 +101,15 @@ impl Row {
     /// Whether its worker is lost, and nobody is about to find that out.
     fn is_lost(&self, now: Instant) -> bool {
         let ended = matches!(self.status, Status::Processing { lease_until } if lease_until <= now);
-        ended && !self.locked
+        ended && !self.locked && !self.refuses
     }
 
     /// What becomes of it if its worker is lost.
     fn put_back(&mut self, due: Option<Instant>) {
         self.run_no += 1;
         self.locked_at = None;
+        self.token = 0;
+        self.uncounted = false;
         self.next_attempt_at = None;
         self.status = match () {
             () if self.cancel_requested => Status::Cancelled,
@@ -113,32 +125,77 @@ impl Row {
 
     fn settle(&mut self, end: &End, now: Instant) {
         let attempts = self.attempts;
+        let has_more = attempts < self.max_attempts;
         self.next_attempt_at = None;
-        if *end == End::Released {
-            self.attempts = (attempts - 1).max(0);
+        self.token = 0;
+        let uncounted = std::mem::take(&mut self.uncounted);
+        match end {
+            End::Released { .. } if !uncounted => self.attempts = (attempts - 1).max(0),
+            End::Refused { .. } => self.attempts = attempts.max(self.max_attempts),
+            _ => {}
         }
+        if self.cancel_requested && *end != End::Completed {
+            self.status = Status::Cancelled;
+            return;
+        }
+        self.next_attempt_at = match end {
+            End::Released { behind: true } => Some(now),
+            End::Unfinished { .. } if has_more => Some(now),
+            End::Failed { .. } if has_more => {
+                let minutes = 2_u64.pow(attempts.min(30).unsigned_abs());
+                Some(now + Duration::from_secs(60 * minutes))
+            }
+            _ => None,
+        };
         self.status = match end {
             End::Completed => Status::Completed,
             End::Cancelled => Status::Cancelled,
-            End::Failed { .. } | End::Released if self.cancel_requested => Status::Cancelled,
-            End::Released => Status::Pending,
-            End::Failed { entry, .. } => {
-                let minutes = 2_u64.pow(attempts.min(30).unsigned_abs());
-                self.next_attempt_at =
-                    (attempts < self.max_attempts).then(|| now + Duration::from_secs(60 * minutes));
+            End::Released { .. } => Status::Pending,
+            End::Unfinished { .. } if has_more => Status::Pending,
+            End::Failed { entry, .. } | End::Unfinished { entry } | End::Refused { entry } => {
                 Status::Failed {
                     entry: entry.clone(),
                 }
             }
         };
     }
+
+    /// Whether an outcome that was sent before has been written.
+    fn has(&self, outcome: &Outcome) -> bool {
+        let has_more = self.attempts < self.max_attempts;
+        self.run_no == outcome.run.run_no
+            && match (&outcome.end, &self.status) {
+                (End::Completed, status) => *status == Status::Completed,
+                (_, Status::Cancelled) => true,
+                (End::Released { .. }, status) => *status == Status::Pending,
+                (End::Unfinished { .. }, Status::Pending) => has_more,
+                (
+                    End::Failed { .. } | End::Refused { .. } | End::Unfinished { .. },
+                    Status::Failed { .. },
+                ) => true,
+                _ => false,
+            }
+    }
+}
+
+/// What Postgres says where a constraint refuses a row.
+pub fn refused() -> Error {
+    let mut error = Error::new(Code::DatabaseError, "refused");
+    error.sql_state = Some("23514".into());
+    error
 }
 
 #[derive(Default)]
 pub struct MemoryStore {
-    rows: Mutex<BTreeMap<i64, Row>>,
+    rows: Arc<Mutex<BTreeMap<i64, Row>>>,
     /// What the next round trips fail with; the last one stays.
     outage: Mutex<Option<Error>>,
+    /// How many of the next exchanges are done and not answered, how late they are done, and what their client
+    /// takes that for.
+    lost: Mutex<Option<(usize, Duration, Error)>>,
+    pub recovery_fails: Mutex<Option<Error>>,
+    /// The jobs that could not be brought back and of which that was said.
+    told: Mutex<HashSet<i64>>,
     under_way: AtomicUsize,
     /// The most exchanges that were under way at a time.
     pub at_once: AtomicUsize,
@@ -187,6 +244,25 @@ impl MemoryStore {
         *self.outage.lock().unwrap() = error;
     }
 
+    /// The next exchanges are done, and their answers do not come.
+    pub fn lose_answers(&self, count: usize, error: Error) {
+        *self.lost.lock().unwrap() = Some((count, Duration::ZERO, error));
+    }
+
+    /// The next exchange is done only after its client has left.
+    pub fn answer_late(&self, after: Duration, error: Error) {
+        *self.lost.lock().unwrap() = Some((1, after, error));
+    }
+
+    fn lose_answer(&self) -> Option<(Duration, Error)> {
+        let mut lost = self.lost.lock().unwrap();
+        let (count, late, error) = lost.take()?;
+        if count > 1 {
+            *lost = Some((count - 1, late, error.clone()));
+        }
+        Some((late, error))
+    }
+
     pub fn trips(&self) -> Vec<String> {
         self.trips.lock().unwrap().clone()
     }
@@ -200,7 +276,7 @@ impl MemoryStore {
     }
 
     /// What an exchange does when it reaches the table.
-    pub fn settle_and_claim(&self, outcomes: &[Outcome], limit: usize) -> Result<Exchanged> {
+    pub fn settle_and_claim(&self, outcomes: &[Outcome], wanted: &Wanted) -> Result<Exchanged> {
         // What Postgres says of text that the database's encoding lacks.
         let unstorable = |outcome: &Outcome| matches!(&outcome.end, End::Failed { entry, .. } if !entry.is_ascii());
         if outcomes.iter().any(unstorable) {
@@ -210,6 +286,14 @@ impl MemoryStore {
         }
         let now = Instant::now();
         let mut rows = self.rows.lock().unwrap();
+        let owned = |outcome: &&Outcome| {
+            (rows.get(&outcome.run.id))
+                .is_some_and(|row| row.is_owned_by(outcome.run) && !row.locked)
+        };
+        let refuses = |outcome: &Outcome| rows[&outcome.run.id].refuses;
+        if outcomes.iter().filter(owned).any(refuses) {
+            return Err(refused());
+        }
         // A statement sees the table as it was before it, and claims nothing that it settles.
         let settles = |id, row: &Row| {
             outcomes
@@ -218,11 +302,11 @@ impl MemoryStore {
         };
         let mut due: Vec<_> = rows
             .iter()
-            .filter(|&(&id, row)| row.is_due(now) && !settles(id, row))
+            .filter(|&(&id, row)| row.is_due(now) && !row.refuses && !settles(id, row))
             .map(|(&id, row)| (Reverse(row.priority), row.ready_at(), id))
             .collect();
         due.sort();
-        due.truncate(limit);
+        due.truncate(wanted.limit);
 
         let mut exchanged = Exchanged::default();
         let sent_before = outcomes.iter().any(|outcome| outcome.sent_before);
@@ -230,20 +314,11 @@ impl MemoryStore {
             let Some(row) = rows.get_mut(&outcome.run.id) else {
                 continue;
             };
-            if row.is_owned_by(outcome.run) {
+            if row.is_owned_by(outcome.run) && !row.locked {
                 row.settle(&outcome.end, now);
                 exchanged.settled.push(outcome.run);
-            } else if sent_before && row.run_no == outcome.run.run_no {
-                let written = match (&outcome.end, &row.status) {
-                    (End::Completed, status) => *status == Status::Completed,
-                    (_, Status::Cancelled) => true,
-                    (End::Failed { .. }, status) => matches!(status, Status::Failed { .. }),
-                    (End::Released, status) => *status == Status::Pending,
-                    (End::Cancelled, _) => false,
-                };
-                if written {
-                    exchanged.settled.push(outcome.run);
-                }
+            } else if sent_before && row.has(outcome) {
+                exchanged.settled.push(outcome.run);
             }
         }
         for (_, _, id) in due {
@@ -255,7 +330,7 @@ impl MemoryStore {
             row.cancel_requested = false;
             if row.attempts >= row.max_attempts {
                 row.status = Status::Failed {
-                    entry: "lost".into(),
+                    entry: "no attempts".into(),
                 };
                 exchanged.lost.push(LostJob {
                     id,
@@ -263,7 +338,10 @@ impl MemoryStore {
                 });
                 continue;
             }
-            row.attempts += 1;
+            let attempt = row.attempts + 1;
+            row.uncounted = attempt == row.max_attempts;
+            row.attempts += i32::from(!row.uncounted);
+            row.token = wanted.token;
             row.locked_at = Some(now);
             row.status = Status::Processing {
                 lease_until: now + LEASE,
@@ -275,7 +353,8 @@ impl MemoryStore {
                 },
                 job_type: "job".into(),
                 payload: "null".into(),
-                attempts: row.attempts,
+                attempts: attempt,
+                uncounted: row.uncounted,
                 max_attempts: row.max_attempts,
                 priority: row.priority,
                 run_at: None,
@@ -285,13 +364,79 @@ impl MemoryStore {
         Ok(exchanged)
     }
 
+    /// What settling one by one does when it reaches the table.
+    pub fn settle_one_by_one(&self, outcomes: &[Outcome]) -> Result<SettledEach> {
+        let mut fates = Vec::new();
+        for outcome in outcomes {
+            let rows = self.rows();
+            let row = rows.get(&outcome.run.id);
+            let owned = row.filter(|row| row.is_owned_by(outcome.run));
+            let fate = match owned {
+                Some(row) if row.locked => Fate::Locked,
+                Some(row) if row.refuses => {
+                    return Ok(SettledEach::Refused(refused()));
+                }
+                Some(_) => Fate::Written,
+                None if outcome.sent_before && row.is_some_and(|row| row.has(outcome)) => {
+                    Fate::Written
+                }
+                None => Fate::Lost,
+            };
+            fates.push((outcome.run, fate));
+        }
+        let all_none = Wanted {
+            limit: 0,
+            token: 0,
+            only: None,
+        };
+        match self.settle_and_claim(outcomes, &all_none) {
+            Ok(_) => Ok(SettledEach::Fates(fates)),
+            Err(error) if error.suspects_rows() => Ok(SettledEach::Refused(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Counts the attempts of runs.
+    pub fn count_attempts(&self, runs: &[Run]) -> Vec<Run> {
+        let now = Instant::now();
+        let mut rows = self.rows.lock().unwrap();
+        let counts = |run: &Run| {
+            let row = rows.get_mut(&run.id);
+            let Some(row) = row.filter(|row| row.is_owned_by(*run) && !row.locked && !row.refuses)
+            else {
+                return false;
+            };
+            row.attempts += i32::from(std::mem::take(&mut row.uncounted));
+            row.status = Status::Processing {
+                lease_until: now + LEASE,
+            };
+            true
+        };
+        let mut runs = runs.to_vec();
+        let mut counts = counts;
+        runs.retain(|run| counts(run));
+        runs
+    }
+
+    /// What claims with these tokens hold.
+    pub fn held_by(&self, tokens: &[i64]) -> Vec<Run> {
+        let rows = self.rows.lock().unwrap();
+        let held =
+            (rows.iter()).filter(|(_, row)| row.is_processing() && tokens.contains(&row.token));
+        held.map(|(&id, row)| Run {
+            id,
+            run_no: row.run_no,
+        })
+        .collect()
+    }
+
     /// What an extension does when it reaches the table.
     pub fn extend_leases(&self, runs: &[Run]) -> Vec<Extended> {
         let now = Instant::now();
         let mut rows = self.rows.lock().unwrap();
         let extends = |&run: &Run| {
             let row = rows.get_mut(&run.id).filter(|row| row.is_owned_by(run))?;
-            if !row.locked {
+            if !row.locked && !row.refuses {
                 row.status = Status::Processing {
                     lease_until: now + LEASE,
                 };
@@ -299,6 +444,7 @@ impl MemoryStore {
             Some(Extended {
                 run,
                 locked: row.locked,
+                refused: row.refuses,
                 cancel_requested: row.cancel_requested,
             })
         };
@@ -336,6 +482,9 @@ impl MemoryStore {
             return Some("running");
         }
         row.status = Status::Pending;
+        row.run_no += 1;
+        row.token = 0;
+        row.uncounted = false;
         row.max_attempts = row.max_attempts.max(row.attempts + 1);
         row.run_at = row.run_at.min(now);
         row.next_attempt_at = Some(now);
@@ -363,6 +512,17 @@ impl MemoryStore {
         let now = Instant::now();
         let mut rows = self.rows.lock().unwrap();
         let mut recovered = Recovered::default();
+        let ended = |row: &Row| matches!(row.status, Status::Processing { lease_until } if lease_until <= now);
+        let mut told = self.told.lock().unwrap();
+        let refused = rows
+            .iter()
+            .filter(|&(&id, row)| row.refuses && ended(row) && told.insert(id));
+        recovered.refused = refused
+            .map(|(&id, _)| Refusal {
+                id,
+                error: self::refused(),
+            })
+            .collect();
         for (&id, row) in rows.iter_mut().filter(|(_, row)| row.is_lost(now)) {
             row.put_back(Some(now));
             match row.status {
@@ -384,43 +544,74 @@ impl MemoryStore {
     async fn exchange_alone(
         &self,
         outcomes: Vec<Outcome>,
-        limit: usize,
-        only: Option<Vec<String>>,
+        mut wanted: Wanted,
     ) -> Result<Exchanged> {
         self.travel().await?;
-        let limit = match only {
-            // Here all jobs are of one type.
-            Some(types) if !types.iter().any(|job_type| job_type == "job") => 0,
-            _ => limit,
-        };
-        let exchanged = self.settle_and_claim(&outcomes, limit)?;
-        self.note(format!("settle {} claim {limit}", outcomes.len()));
+        // Here all jobs are of one type.
+        let of_type = |types: &Vec<String>| types.iter().any(|job_type| job_type == "job");
+        if !wanted.only.as_ref().is_none_or(of_type) {
+            wanted.limit = 0;
+        }
+        self.note(format!("settle {} claim {}", outcomes.len(), wanted.limit));
+        if let Some((late, error)) = self.lose_answer() {
+            let same_table = Self {
+                rows: self.rows.clone(),
+                ..Self::default()
+            };
+            let server = async move {
+                sleep(late).await;
+                let _ = same_table.settle_and_claim(&outcomes, &wanted);
+            };
+            if late.is_zero() {
+                server.await;
+            } else {
+                tokio::spawn(server);
+            }
+            return Err(error);
+        }
+        let exchanged = self.settle_and_claim(&outcomes, &wanted)?;
         sleep(ROUND_TRIP / 2).await;
         Ok(exchanged)
     }
 }
 
 impl Store for MemoryStore {
-    async fn exchange(
-        &self,
-        outcomes: Vec<Outcome>,
-        limit: usize,
-        only: Option<Vec<String>>,
-    ) -> Result<Exchanged> {
-        let claims = usize::from(limit > 0);
+    async fn exchange(&self, outcomes: Vec<Outcome>, wanted: Wanted) -> Result<Exchanged> {
+        let claims = usize::from(wanted.limit > 0);
         let under_way = self.under_way.fetch_add(1, Relaxed) + 1;
         let claims_under_way = self.claims_under_way.fetch_add(claims, Relaxed) + claims;
         self.at_once.fetch_max(under_way, Relaxed);
         self.claims_at_once.fetch_max(claims_under_way, Relaxed);
-        let exchanged = self.exchange_alone(outcomes, limit, only).await;
+        let exchanged = self.exchange_alone(outcomes, wanted).await;
         self.under_way.fetch_sub(1, Relaxed);
         self.claims_under_way.fetch_sub(claims, Relaxed);
         exchanged
     }
 
+    async fn settle_each(&self, outcomes: Vec<Outcome>) -> Result<SettledEach> {
+        self.travel().await?;
+        self.note(format!("settle each of {}", outcomes.len()));
+        self.settle_one_by_one(&outcomes)
+    }
+
+    async fn begin(&self, runs: Vec<Run>) -> Result<Vec<Run>> {
+        self.travel().await?;
+        self.note(format!("begin {}", runs.len()));
+        Ok(self.count_attempts(&runs))
+    }
+
+    async fn claimed_by(&self, tokens: Vec<i64>) -> Result<Vec<Run>> {
+        self.travel().await?;
+        self.note("search".into());
+        Ok(self.held_by(&tokens))
+    }
+
     async fn recover(&self) -> Result<Recovered> {
         self.travel().await?;
         self.note("recover".into());
+        if let Some(error) = &*self.recovery_fails.lock().unwrap() {
+            return Err(error.clone());
+        }
         Ok(self.recover_lost())
     }
 

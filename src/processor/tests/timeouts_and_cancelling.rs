@@ -126,14 +126,22 @@ async fn a_cancelled_run_that_does_not_end_loses_its_slot_when_the_grace_is_over
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_and_is_cancelled_never_starts() {
-    let mut rig = Rig::new(MemoryStore::with_jobs(2), Mode::Batch, 1);
-    let first = rig.next().await;
-    rig.store.change(2, |row| row.cancel_requested = true);
-    rig.handle.cancel(2);
-    rig.complete(first);
-    let store = rig.store.clone();
-    assert_eq!(rig.ended().await, Ok(1));
-    assert_eq!(store.row(2).status, Status::Cancelled);
+    let mut rig = Rig::new(MemoryStore::with_jobs(1_000), Mode::Background, 2);
+    run_fast(&mut rig, 500).await;
+    let running = rig.next_of(2).await;
+    sleep(ROUND_TRIP * 5).await;
+    let rows = rig.store.rows();
+    let mut claimed = rows.iter().filter(|(_, row)| row.is_processing());
+    let waits = *claimed.next_back().unwrap().0;
+    assert!(waits > running[1].id);
+    rig.store.change(waits, |row| row.cancel_requested = true);
+    rig.handle.cancel(waits);
+    for run in running {
+        rig.complete(run);
+    }
+    assert_ne!(rig.next().await.id, waits);
+    sleep(ROUND_TRIP * 3).await;
+    assert_eq!(rig.store.row(waits).status, Status::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,11 +16,11 @@ use crate::connect::{Schema, Statement};
 use crate::processor::tests::memory_store::LEASE;
 use crate::processor::tests::model::trace::{Answer, Asked, Command, RowState};
 use crate::processor::tests::model::{stories, tell};
-use crate::processor::{Extended, Run};
+use crate::processor::{Extended, Outcome, Run};
+use crate::store::answers::{read_exchanged, read_extended, read_fates, read_runs};
 use crate::store::claim::{self, Claim};
 use crate::store::cursor::Look;
-use crate::store::worker::{read_exchanged, read_extended};
-use crate::store::{cancel, extend, reclaim, recover, retry};
+use crate::store::{begin, cancel, extend, reclaim, recover, retry, settle};
 
 /// How many stories are told.
 const STORIES: &str = "JOB_QUEUE_TEST_STORIES";
@@ -132,28 +132,28 @@ impl Server {
             }
             Command::Exchange {
                 outcomes,
-                limit,
+                wanted,
                 types: count,
             } => {
                 let types = ["job".to_owned(), "none".to_owned()];
                 let claim = Claim {
-                    limit: *limit,
+                    limit: wanted.limit,
                     worker_id: "story",
                     lease_ms: lease_ms(),
+                    token: wanted.token,
                     types: (*count > 0).then_some(&types[..*count]),
                     proving: false,
                 };
-                let mut outcomes = outcomes.clone();
-                for outcome in &mut outcomes {
-                    outcome.run = self.fences.of_server(outcome.run);
-                }
+                let outcomes = self.of_server(outcomes);
                 claim::statement(schema, outcomes, false, &claim, &Look::from_beginning())
             }
-            Command::Recover => recover::jobs(schema, 0),
-            Command::Extend(runs) => {
-                let runs: Vec<_> = runs.iter().map(|&run| self.fences.of_server(run)).collect();
-                extend::leases(schema, &runs, lease_ms())
+            Command::SettleEach(outcomes) => {
+                settle::each(schema, settle::values(self.of_server(outcomes), false))
             }
+            Command::Begin(runs) => begin::runs(schema, &self.runs_of_server(runs), lease_ms()),
+            Command::ClaimedBy(tokens) => begin::claimed_by(schema, tokens),
+            Command::Recover => recover::jobs(schema, 0),
+            Command::Extend(runs) => extend::leases(schema, &self.runs_of_server(runs), lease_ms()),
             Command::Cancel(id) => cancel::job(schema, *id),
             Command::Retry(id) => retry::job(schema, *id),
             Command::Reclaim(older_than) => {
@@ -162,9 +162,22 @@ impl Server {
         }
     }
 
+    fn of_server(&self, outcomes: &[Outcome]) -> Vec<Outcome> {
+        let mut outcomes = outcomes.to_vec();
+        for outcome in &mut outcomes {
+            outcome.run = self.fences.of_server(outcome.run);
+        }
+        outcomes
+    }
+
+    fn runs_of_server(&self, runs: &[Run]) -> Vec<Run> {
+        runs.iter().map(|&run| self.fences.of_server(run)).collect()
+    }
+
     async fn table(&mut self) -> sqlx::Result<Vec<RowState>> {
         let sql = "select id::bigint, status::text, run_no, attempts, max_attempts,
                 cancel_requested_at is not null as cancel_requested,
+                coalesce(claim_token < 0, false) as uncounted,
                 (extract(epoch from ready_at - clock) * 1000000)::bigint + microseconds as ready_at
             from job_queue cross join story order by id";
         let rows = sqlx::query(sql).fetch_all(&mut self.connection).await?;
@@ -177,6 +190,7 @@ impl Server {
                     attempts: row.try_get("attempts")?,
                     max_attempts: row.try_get("max_attempts")?,
                     cancel_requested: row.try_get("cancel_requested")?,
+                    uncounted: row.try_get("uncounted")?,
                     ready_at: row.try_get("ready_at")?,
                 })
             })
@@ -192,6 +206,8 @@ fn read(command: &Command, rows: &[PgRow]) -> sqlx::Result<Answer> {
     Ok(match command {
         Command::Insert { .. } => Answer::Nothing,
         Command::Exchange { .. } => Answer::from(&read_exchanged(rows)?.0),
+        Command::SettleEach(_) => Answer::from(&read_fates(rows)?),
+        Command::Begin(_) | Command::ClaimedBy(_) => Answer::of_runs(&read_runs(rows)?),
         Command::Recover => Answer::from(&recover::read(rows)?.0),
         Command::Extend(_) => {
             let extended: sqlx::Result<Vec<Extended>> = rows.iter().map(read_extended).collect();
@@ -240,7 +256,7 @@ fn the_server_answers_as_the_store_in_memory_does() {
         max_shrink_time: 60_000,
         ..ProptestConfig::default()
     };
-    let told = TestRunner::new(config).run(&stories(), |story| {
+    let told = TestRunner::new(config).run(&stories(false), |story| {
         let trace = tell(&story)?;
         commands.fetch_add(trace.len(), std::sync::atomic::Ordering::Relaxed);
         runtime.block_on(agree(&mut server.lock().unwrap(), &trace))

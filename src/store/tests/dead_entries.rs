@@ -26,6 +26,7 @@ async fn pages_of_claim(
         limit: 5,
         worker_id: "worker",
         lease_ms: 30_000,
+        token: 1,
         types,
         proving: false,
     };
@@ -85,6 +86,7 @@ async fn what_lies_behind_the_cursor_is_not_walked() {
             searched: Some(std::time::Duration::from_secs(1)),
             took: std::time::Duration::from_secs(1),
             last: HashMap::from([(0, at(ENDED)), (1, at(ENDED - 1))]),
+            ..Seen::default()
         };
         cursor.looked(&cursor.look(now), &seen, now);
     }

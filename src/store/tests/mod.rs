@@ -2,6 +2,7 @@
 
 mod agreement;
 mod dead_entries;
+mod many_lanes;
 
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;

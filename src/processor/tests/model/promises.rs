@@ -1,6 +1,9 @@
 //! What may become of a row, whatever happens.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::time::Instant;
 
@@ -13,12 +16,30 @@ pub struct Promises {
     before: BTreeMap<i64, Row>,
     /// Runs whose handlers ended without an error.
     completed: HashSet<Run>,
+    /// Jobs of which a handler has begun.
+    begun: HashSet<i64>,
+    /// Jobs whose last attempt was counted for a process, and whether that was cut off, frozen or killed: it may not
+    /// have heard of it, or not have come to begin the handler.
+    counted: HashMap<i64, Arc<AtomicBool>>,
     pub broken: Vec<String>,
 }
 
 impl Promises {
     pub fn completed_by_handler(&mut self, run: Run) {
         self.completed.insert(run);
+    }
+
+    pub fn begun_by_handler(&mut self, run: Run) {
+        self.begun.insert(run.id);
+    }
+
+    pub fn counted_for(&mut self, run: Run, disturbed: &Arc<AtomicBool>) {
+        self.counted.insert(run.id, disturbed.clone());
+    }
+
+    fn was_begun_or_could_not_be(&self, id: i64) -> bool {
+        let disturbed = self.counted.get(&id);
+        self.begun.contains(&id) || disturbed.is_some_and(|disturbed| disturbed.load(Relaxed))
     }
 
     /// `retried` is the job that a user has put back, if that is what the change was.
@@ -48,6 +69,11 @@ impl Promises {
                     retried == Some(*id)
                         || before.is_none_or(|before| !is_final(before) || same(before, row)),
                     "what has ended stays as it is",
+                ),
+                (
+                    !matches!(&row.status, Status::Failed { entry } if entry == "lost")
+                        || self.was_begun_or_could_not_be(*id),
+                    "no job ends for want of attempts before a handler of it has begun",
                 ),
                 (
                     row.status != Status::Completed

@@ -64,6 +64,16 @@ pub enum Step {
     Reclaim {
         older_than: Duration,
     },
+    /// Somebody's transaction locks a job, or ends.
+    Lock {
+        job: usize,
+        locked: bool,
+    },
+    /// A constraint or a trigger begins or ceases to refuse every change of a job.
+    Refuse {
+        job: usize,
+        refuses: bool,
+    },
     /// Every engine is told that jobs are due.
     Wake,
     Recheck {
@@ -71,7 +81,9 @@ pub enum Step {
     },
 }
 
-pub fn steps() -> impl Strategy<Value = Step> {
+/// `with_disturbances`: rows are locked and refuse to be changed, which is not asked of a server by the same
+/// stories.
+pub fn steps(with_disturbances: bool) -> impl Strategy<Value = Step> {
     let process = || any::<prop::sample::Index>().prop_map(|index| index.index(1 << 16));
     let any_of = process;
     let seconds = |range| (range,).prop_map(|(seconds,)| Duration::from_secs(seconds));
@@ -100,7 +112,14 @@ pub fn steps() -> impl Strategy<Value = Step> {
         seconds(60..600),
     ];
     let cancel = (any_of(), any::<bool>());
+    let disturbance = (any_of(), any::<bool>(), any::<bool>());
+    let disturbance = disturbance.prop_map(move |(job, locks, begins)| match (locks, begins) {
+        _ if !with_disturbances => Step::Wake,
+        (true, locked) => Step::Lock { job, locked },
+        (false, refuses) => Step::Refuse { job, refuses },
+    });
     prop_oneof![
+        4 => disturbance,
         8 => add,
         8 => pass.prop_map(Step::Pass),
         12 => end,

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::processor::tests::memory_store::{Row, Status};
-use crate::processor::{Exchanged, Extended, LostJob, Outcome, Recovered, Run};
+use crate::processor::{
+    Exchanged, Extended, Fate, LostJob, Outcome, Recovered, Run, SettledEach, Wanted,
+};
 
 /// In the order in which it reached the store.
 pub type Trace = Vec<Asked>;
@@ -29,11 +31,14 @@ pub enum Command {
     },
     Exchange {
         outcomes: Vec<Outcome>,
-        limit: usize,
+        wanted: Wanted,
         /// How many types of jobs the worker names that it takes, the one that there is among them; 0 is
         /// all.
         types: usize,
     },
+    SettleEach(Vec<Outcome>),
+    Begin(Vec<Run>),
+    ClaimedBy(Vec<i64>),
     Recover,
     Extend(Vec<Run>),
     Cancel(i64),
@@ -51,6 +56,9 @@ pub enum Answer {
         claimed: Vec<(Run, i32)>,
         lost: Vec<i64>,
     },
+    /// Of each run, whether its outcome is written.
+    SettledEach(Vec<(Run, bool)>),
+    Runs(Vec<Run>),
     /// How many jobs are due again, and which had no attempts left.
     Recovered(usize, Vec<i64>),
     Extended(Vec<(Run, bool)>),
@@ -71,7 +79,27 @@ impl From<&Exchanged> for Answer {
     }
 }
 
+impl From<&SettledEach> for Answer {
+    fn from(settled: &SettledEach) -> Self {
+        let mut fates: Vec<_> = match settled {
+            SettledEach::Fates(fates) => fates
+                .iter()
+                .map(|(run, fate)| (*run, *fate == Fate::Written))
+                .collect(),
+            SettledEach::Refused(_) => Vec::new(),
+        };
+        fates.sort();
+        Self::SettledEach(fates)
+    }
+}
+
 impl Answer {
+    pub fn of_runs(runs: &[Run]) -> Self {
+        let mut runs = runs.to_vec();
+        runs.sort();
+        Self::Runs(runs)
+    }
+
     /// The same with other names for its runs.
     pub fn with_runs(self, name: impl Fn(Run) -> Run) -> Self {
         let sorted = |mut runs: Vec<_>| {
@@ -94,6 +122,14 @@ impl Answer {
                     lost,
                 }
             }
+            Self::SettledEach(fates) => {
+                let mut fates: Vec<_> = (fates.into_iter())
+                    .map(|(run, written)| (name(run), written))
+                    .collect();
+                fates.sort();
+                Self::SettledEach(fates)
+            }
+            Self::Runs(runs) => Self::Runs(sorted(runs.into_iter().map(name).collect())),
             Self::Extended(runs) => {
                 let runs = runs.into_iter().map(|(run, cancel)| (name(run), cancel));
                 Self::Extended(runs.collect())
@@ -135,6 +171,7 @@ pub struct RowState {
     pub attempts: i32,
     pub max_attempts: i32,
     pub cancel_requested: bool,
+    pub uncounted: bool,
     /// In microseconds since the story began.
     pub ready_at: Option<i64>,
 }
@@ -156,6 +193,7 @@ impl RowState {
             attempts: row.attempts,
             max_attempts: row.max_attempts,
             cancel_requested: row.cancel_requested,
+            uncounted: row.uncounted,
             ready_at: row.ready_at().and_then(|at| microseconds(at).ok()),
         }
     }

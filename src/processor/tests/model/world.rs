@@ -2,6 +2,8 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -17,7 +19,7 @@ use crate::error::{Code, Error, Result};
 use crate::processor::tests::memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row};
 use crate::processor::{
     ClaimedJob, End, Engine, Exchanged, Extended, Handle, Handlers, Mode, Outcome, Recovered, Run,
-    Settings, Settled, Store,
+    Settings, Settled, SettledEach, Store, Wanted,
 };
 
 const PROCESSES: usize = 3;
@@ -77,12 +79,19 @@ struct Control {
     frozen: Mutex<Option<Waker>>,
     is_frozen: Mutex<bool>,
     line: Mutex<Line>,
+    /// It was cut off, frozen or killed.
+    disturbed: Arc<AtomicBool>,
     running: Mutex<Vec<Believed>>,
 }
 
 impl Control {
     fn freeze(&self) {
+        self.disturb();
         *self.is_frozen.lock().unwrap() = true;
+    }
+
+    fn disturb(&self) {
+        self.disturbed.store(true, Relaxed);
     }
 
     fn thaw(&self) {
@@ -126,23 +135,50 @@ fn cut() -> Error {
 }
 
 impl Store for Control {
-    async fn exchange(
-        &self,
-        outcomes: Vec<Outcome>,
-        limit: usize,
-        _only: Option<Vec<String>>,
-    ) -> Result<Exchanged> {
+    async fn exchange(&self, outcomes: Vec<Outcome>, wanted: Wanted) -> Result<Exchanged> {
         let exchange = |store: &Recorded| {
-            let exchanged = store.memory.settle_and_claim(&outcomes, limit)?;
+            let exchanged = store.memory.settle_and_claim(&outcomes, &wanted)?;
             let command = Command::Exchange {
                 outcomes,
-                limit,
+                wanted,
                 types: self.number % 3,
             };
             store.note(command, Answer::from(&exchanged));
             Ok(exchanged)
         };
         self.ask(exchange).await?
+    }
+
+    async fn settle_each(&self, outcomes: Vec<Outcome>) -> Result<SettledEach> {
+        let settle = |store: &Recorded| {
+            let settled = store.memory.settle_one_by_one(&outcomes)?;
+            store.note(Command::SettleEach(outcomes), Answer::from(&settled));
+            Ok(settled)
+        };
+        self.ask(settle).await?
+    }
+
+    async fn begin(&self, runs: Vec<Run>) -> Result<Vec<Run>> {
+        let begin = |store: &Recorded| {
+            let counted = store.memory.count_attempts(&runs);
+            let mut promises = store.promises.lock().unwrap();
+            for run in &counted {
+                promises.counted_for(*run, &self.disturbed);
+            }
+            drop(promises);
+            store.note(Command::Begin(runs), Answer::of_runs(&counted));
+            counted
+        };
+        self.ask(begin).await
+    }
+
+    async fn claimed_by(&self, tokens: Vec<i64>) -> Result<Vec<Run>> {
+        let search = |store: &Recorded| {
+            let held = store.memory.held_by(&tokens);
+            store.note(Command::ClaimedBy(tokens), Answer::of_runs(&held));
+            held
+        };
+        self.ask(search).await
     }
 
     async fn recover(&self) -> Result<Recovered> {
@@ -182,6 +218,11 @@ impl Store for Control {
 
 impl Handlers for Control {
     fn run(&self, jobs: Vec<ClaimedJob>) {
+        let mut promises = self.store.promises.lock().unwrap();
+        for job in &jobs {
+            promises.begun_by_handler(job.run);
+        }
+        drop(promises);
         let begun = jobs.into_iter().map(|job| Believed {
             run: job.run,
             told: false,
@@ -194,6 +235,8 @@ impl Handlers for Control {
             believed.told |= believed.run == run;
         }
     }
+
+    fn settled_by_handler(&self, _run: Run, _committed: bool) {}
 
     fn report(&self, _error: &Error) {}
 
@@ -216,6 +259,7 @@ impl Process {
             frozen: Mutex::default(),
             is_frozen: Mutex::default(),
             line: Mutex::new(Line::Whole),
+            disturbed: Arc::default(),
             running: Mutex::default(),
         });
         let settings = Settings {
@@ -225,10 +269,12 @@ impl Process {
             lease: LEASE,
             job_types: vec!["job".into()],
             usual: Arc::default(),
+            last_pace: Arc::default(),
             recovery: Arc::default(),
             default_timeout: None,
             cancel_grace: GRACE,
             exchanges: 2,
+            answer_within: LEASE / 2,
         };
         let (engine, handle) =
             Engine::new(control.clone(), control.clone(), settings, Mode::Background);
@@ -248,6 +294,9 @@ impl Process {
     }
 
     fn set_line(&self, line: Line) {
+        if line != Line::Whole {
+            self.control.disturb();
+        }
         *self.control.line.lock().unwrap() = line;
     }
 
@@ -312,6 +361,7 @@ impl World {
             } => self.end(process, run, completes),
             Step::Crash { process } => {
                 let crashed = self.replace(process);
+                crashed.control.disturb();
                 crashed.engine.abort();
             }
             Step::Freeze { process } => self.process(process).control.freeze(),
@@ -331,7 +381,7 @@ impl World {
             }
             Step::Cancel { job, told } => self.cancel(job, told),
             Step::Retry { job } => {
-                if let Some(id) = self.job(job) {
+                if let Some(id) = self.free_job(job) {
                     let said = self.store.memory.retry(id);
                     self.note(Command::Retry(id), said);
                 }
@@ -339,6 +389,16 @@ impl World {
             Step::Reclaim { older_than } => {
                 let reclaimed = self.store.memory.reclaim(older_than).to_string();
                 self.note(Command::Reclaim(older_than), Some(&reclaimed));
+            }
+            Step::Lock { job, locked } => {
+                if let Some(id) = self.job(job) {
+                    self.store.memory.change(id, |row| row.locked = locked);
+                }
+            }
+            Step::Refuse { job, refuses } => {
+                if let Some(id) = self.job(job) {
+                    self.store.memory.change(id, |row| row.refuses = refuses);
+                }
             }
             Step::Wake => {
                 for process in &self.processes {
@@ -387,7 +447,7 @@ impl World {
     }
 
     fn cancel(&self, job: usize, told: bool) {
-        let Some(id) = self.job(job) else {
+        let Some(id) = self.free_job(job) else {
             return;
         };
         let said = self.store.memory.cancel(id);
@@ -420,6 +480,13 @@ impl World {
         (!ids.is_empty()).then(|| ids[number % ids.len()])
     }
 
+    /// One that can be changed: a user's call waits for the others.
+    fn free_job(&self, number: usize) -> Option<i64> {
+        let id = self.job(number)?;
+        let row = self.store.memory.row(id);
+        (!row.locked && !row.refuses).then_some(id)
+    }
+
     /// Whether all promises have been kept so far.
     pub async fn check(&self) -> std::result::Result<(), TestCaseError> {
         // Whose time has come at this very instant is told before anyone asks.
@@ -445,14 +512,32 @@ impl World {
         Ok(())
     }
 
-    /// Everything is mended, every handler ends well, and hours pass: then every job has ended.
+    /// Everything is mended, every handler ends well, and hours pass: then every job has ended. Before that, every
+    /// one has that is neither locked nor refused.
     pub async fn come_to_rest(&mut self) -> std::result::Result<(), TestCaseError> {
         for process in &self.processes {
             process.set_line(Line::Whole);
             process.control.thaw();
         }
+        let is_innocent = |row: &Row| !row.locked && !row.refuses;
+        self.all_end("every innocent job ends", is_innocent).await?;
+        for id in self.store.memory.rows().into_keys() {
+            self.store.memory.change(id, |row| {
+                row.locked = false;
+                row.refuses = false;
+            });
+        }
+        self.all_end("every job ends", |_| true).await
+    }
+
+    async fn all_end(
+        &mut self,
+        promise: &str,
+        of: impl Fn(&Row) -> bool,
+    ) -> std::result::Result<(), TestCaseError> {
         let hours = Instant::now() + Duration::from_secs(6 * 60 * 60);
-        while Instant::now() < hours && !self.store.memory.rows().values().all(is_final) {
+        let is_open = |row: &Row| of(row) && !is_final(row);
+        while Instant::now() < hours && self.store.memory.rows().values().any(is_open) {
             sleep(POLL).await;
             for process in &self.processes {
                 let running = process.control.running.lock().unwrap().clone();
@@ -462,11 +547,9 @@ impl World {
             }
             self.check().await?;
         }
-        let unfinished = self.store.memory.rows();
-        match unfinished.iter().find(|(_, row)| !is_final(row)) {
-            Some((id, row)) => Err(TestCaseError::fail(format!(
-                "every job ends: job {id}, {row:?}"
-            ))),
+        let rows = self.store.memory.rows();
+        match rows.iter().find(|(_, row)| is_open(row)) {
+            Some((id, row)) => Err(TestCaseError::fail(format!("{promise}: job {id}, {row:?}"))),
             None => Ok(()),
         }
     }

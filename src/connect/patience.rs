@@ -1,0 +1,186 @@
+//! How long a statement may take.
+//!
+//! The server gives up before the client does: a client that has left would have a backend wait on, and
+//! claim jobs for nobody. A statement waits for a lock only briefly, so that one locked row or table holds
+//! neither a worker's other jobs nor a queue's only connection.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The lease that the limits are made for while no worker runs: the default of `leaseDuration`.
+const USUAL_LEASE: Duration = Duration::from_secs(30);
+/// How long a worker waits for an answer, however short its lease is.
+const LEAST_ANSWER: Duration = Duration::from_secs(5);
+/// How long a statement waits for a lock, however long the lease is.
+const LONGEST_LOCK: Duration = Duration::from_secs(1);
+
+/// What a worker with a lease can wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    lease: Duration,
+}
+
+impl Patience {
+    pub fn with_lease(lease: Duration) -> Self {
+        Self { lease }
+    }
+
+    /// How long the client waits. An answer that takes longer than half a lease comes too late for what it
+    /// is about.
+    pub fn answer(self) -> Duration {
+        (self.lease / 2).max(LEAST_ANSWER)
+    }
+
+    /// How long the server works at a statement: less than the client waits.
+    fn statement(self) -> Duration {
+        self.answer() * 4 / 5
+    }
+
+    /// How long a statement waits for each lock. Several turns of this fit into half a lease.
+    fn lock(self) -> Duration {
+        (self.lease / 8).min(LONGEST_LOCK)
+    }
+
+    /// For what must be done well before a lease ends.
+    pub fn half_a_lease(self) -> Limits {
+        Limits {
+            statement: Some(self.lease / 2),
+            lock: None,
+        }
+    }
+
+    pub fn limits(self) -> Limits {
+        Limits {
+            statement: Some(self.statement()),
+            lock: Some(self.lock()),
+        }
+    }
+}
+
+/// Postgres's `statement_timeout` and `lock_timeout`; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub statement: Option<Duration>,
+    pub lock: Option<Duration>,
+}
+
+impl Limits {
+    /// The shorter of each two: what the user has set holds where it is shorter.
+    pub fn within(self, other: Self) -> Self {
+        Self {
+            statement: shorter(self.statement, other.statement),
+            lock: shorter(self.lock, other.lock),
+        }
+    }
+
+    /// SQL that puts them in force, by `set` or `set local`.
+    pub fn assignments(self, set: &str) -> String {
+        let ms = |limit: Option<Duration>| limit.map_or(0, |limit| limit.as_millis().max(1));
+        format!(
+            "{set} statement_timeout = {}; {set} lock_timeout = {}",
+            ms(self.statement),
+            ms(self.lock)
+        )
+    }
+}
+
+fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    [a, b].into_iter().flatten().min()
+}
+
+/// The leases of the workers that run on a queue's connections.
+#[derive(Debug, Clone, Default)]
+pub struct Leases(Arc<Mutex<BTreeMap<Duration, usize>>>);
+
+impl Leases {
+    /// Takes note of a worker, for as long as the answer is kept.
+    pub fn hold(&self, lease: Duration) -> HeldLease {
+        *self.lock().entry(lease).or_default() += 1;
+        HeldLease {
+            leases: self.clone(),
+            lease,
+        }
+    }
+
+    /// Whether any worker runs.
+    pub fn any(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
+    /// That of the worker which can wait the least.
+    pub fn patience(&self) -> Patience {
+        let shortest = self.lock().first_key_value().map(|(lease, _)| *lease);
+        Patience::with_lease(shortest.unwrap_or(USUAL_LEASE))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Duration, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A worker runs on a queue's connections until this is dropped.
+pub struct HeldLease {
+    leases: Leases,
+    lease: Duration,
+}
+
+impl Drop for HeldLease {
+    fn drop(&mut self) {
+        let mut leases = self.leases.lock();
+        if let Some(count) = leases.get_mut(&self.lease) {
+            *count -= 1;
+            if *count == 0 {
+                leases.remove(&self.lease);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_server_gives_up_before_the_client_and_a_lock_long_before_a_lease_ends() {
+        for lease in [SECOND, 10 * SECOND, 30 * SECOND, 3600 * SECOND] {
+            let patience = Patience::with_lease(lease);
+            assert!(patience.statement() + SECOND <= patience.answer());
+            assert!(patience.lock() * 4 <= lease / 2);
+        }
+    }
+
+    #[test]
+    fn the_shortest_lease_counts_for_as_long_as_its_worker_runs() {
+        let leases = Leases::default();
+        assert!(!leases.any());
+        let of = |lease| Patience::with_lease(lease);
+        assert_eq!(leases.patience(), of(USUAL_LEASE));
+        let long = leases.hold(60 * SECOND);
+        assert_eq!(leases.patience(), of(60 * SECOND));
+        let short = leases.hold(SECOND);
+        assert_eq!(leases.patience(), of(SECOND));
+        drop(short);
+        assert_eq!(leases.patience(), of(60 * SECOND));
+        drop(long);
+        assert!(!leases.any());
+    }
+
+    #[test]
+    fn what_the_user_has_set_holds_where_it_is_shorter() {
+        let ours = Patience::with_lease(30 * SECOND).limits();
+        let users = Limits {
+            statement: Some(SECOND),
+            lock: None,
+        };
+        let both = ours.within(users);
+        assert_eq!(both.statement, Some(SECOND));
+        assert_eq!(both.lock, ours.lock);
+        assert_eq!(
+            both.assignments("set local"),
+            "set local statement_timeout = 1000; set local lock_timeout = 1000"
+        );
+    }
+}

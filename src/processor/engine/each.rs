@@ -1,0 +1,295 @@
+//! Outcomes that could not be written together with others: each is settled for itself. One whose job some
+//! transaction has locked is tried again until that ends; one that Postgres refuses, ever more seldom, for as long
+//! as the engine lives, and its job is kept under its lease. So none of them holds up another.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Engine, UnderWay};
+use crate::error::{Code, Error, Result};
+use crate::processor::{End, Fate, Handlers, Outcome, Refusal, Run, SettledEach, Store};
+
+/// After what time to try again to settle a job that a transaction has locked.
+const LOCKED: Duration = Duration::from_secs(1);
+/// After what time to try again to write an outcome that was refused once; twice that after the next time.
+const REFUSED: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// An outcome that is tried again later.
+struct Later {
+    outcome: Outcome,
+    at: Instant,
+    tried: Tried,
+}
+
+/// What came of trying to write an outcome.
+struct Tried {
+    /// When that was tried first.
+    since: Instant,
+    /// The last refusal, and how many there were; `None` if the job is locked.
+    refused: Option<(Error, u32)>,
+}
+
+/// The outcomes that are settled one by one.
+#[derive(Default)]
+pub(super) struct Each {
+    /// Parts of what was refused as a whole, to be tried next.
+    parts: VecDeque<Vec<Outcome>>,
+    later: Vec<Later>,
+    under_way: Option<UnderWay<Vec<Outcome>, SettledEach>>,
+    /// Refusals that are to be told, together.
+    untold: Vec<Refusal>,
+    kept: Vec<Refusal>,
+    /// Of the outcomes that are being tried again.
+    tried: HashMap<Run, Tried>,
+}
+
+impl Each {
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty() && self.later.is_empty() && self.under_way.is_none()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        let under_way = self.under_way.as_ref().map_or(0, |(part, _)| part.len());
+        self.parts.iter().map(Vec::len).sum::<usize>() + self.later.len() + under_way
+    }
+
+    pub(super) fn under_way(&mut self) -> &mut Option<UnderWay<Vec<Outcome>, SettledEach>> {
+        &mut self.under_way
+    }
+
+    /// When there is next something to do, while nothing is under way.
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+        if self.under_way.is_some() {
+            None
+        } else if self.parts.is_empty() {
+            self.later.iter().map(|later| later.at).min()
+        } else {
+            Some(now)
+        }
+    }
+}
+
+impl<S: Store, H: Handlers> Engine<S, H> {
+    /// Has outcomes settled for themselves.
+    pub(super) fn settle_each(&mut self, outcomes: Vec<Outcome>) {
+        if !outcomes.is_empty() {
+            self.each.parts.push_back(outcomes);
+        }
+    }
+
+    pub(super) fn begin_settling_each(&mut self) {
+        let now = Instant::now();
+        if self.each.under_way.is_some() || self.exchange_after > now {
+            return;
+        }
+        self.take_up_again(now);
+        let Some(part) = self.each.parts.pop_front() else {
+            self.tell_of_each();
+            return;
+        };
+        let store = Arc::clone(&self.store);
+        let outcomes = part.clone();
+        let reply = Box::pin(async move { store.settle_each(outcomes).await });
+        self.each.under_way = Some((part, reply));
+    }
+
+    /// What is locked is asked for together, what was refused alone. Where nothing else is left to do, what was
+    /// refused has failed.
+    fn take_up_again(&mut self, now: Instant) {
+        if self.each.parts.is_empty() && self.is_done_but_for_each() {
+            for later in &mut self.each.later {
+                if let Some((error, _)) = &later.tried.refused
+                    && !matches!(later.outcome.end, End::Refused { .. })
+                {
+                    later.outcome = later.outcome.refused(error);
+                    later.at = now;
+                }
+            }
+        }
+        let all = std::mem::take(&mut self.each.later);
+        let (due, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|later| later.at <= now);
+        self.each.later = later;
+        let mut locked = Vec::new();
+        for Later { outcome, tried, .. } in due {
+            let was_refused = tried.refused.is_some();
+            self.each.tried.insert(outcome.run, tried);
+            if was_refused {
+                self.each.parts.push_back(vec![outcome]);
+            } else {
+                locked.push(outcome);
+            }
+        }
+        self.settle_each(locked);
+    }
+
+    pub(super) fn settled_each(&mut self, reply: Result<SettledEach>) {
+        let Some((mut part, _)) = self.each.under_way.take() else {
+            return;
+        };
+        match reply {
+            Ok(SettledEach::Fates(fates)) => {
+                self.backoff.succeed();
+                for (run, fate) in fates {
+                    let position = part.iter().position(|outcome| outcome.run == run);
+                    if let Some(outcome) = position.map(|at| part.swap_remove(at)) {
+                        self.meets(outcome, fate);
+                    }
+                }
+                self.settle_each(part);
+            }
+            Ok(SettledEach::Refused(error)) => {
+                self.backoff.succeed();
+                if part.len() > 1 {
+                    let second = part.split_off(part.len() / 2);
+                    self.each.parts.push_front(second);
+                    self.each.parts.push_front(part);
+                } else if let Some(outcome) = part.pop() {
+                    self.is_refused(outcome, error);
+                }
+            }
+            Err(error) => {
+                if error.leaves_open() {
+                    for outcome in &mut part {
+                        outcome.sent_before = true;
+                    }
+                }
+                self.each.parts.push_front(part);
+                self.store_failed(Instant::now(), error);
+            }
+        }
+    }
+
+    fn meets(&mut self, outcome: Outcome, fate: Fate) {
+        match fate {
+            Fate::Written => {
+                self.each.tried.remove(&outcome.run);
+                self.written(&outcome);
+            }
+            Fate::Kept(error) => {
+                self.each.tried.remove(&outcome.run);
+                self.written(&outcome);
+                let id = outcome.run.id;
+                self.each.kept.push(Refusal { id, error });
+            }
+            Fate::Lost => {
+                self.each.tried.remove(&outcome.run);
+                self.held.remove(outcome.run);
+                if !matches!(outcome.end, End::Released { .. }) {
+                    self.report_refusal(outcome.run);
+                }
+            }
+            Fate::Locked => self.try_later(outcome, None),
+        }
+    }
+
+    fn is_refused(&mut self, mut outcome: Outcome, error: Error) {
+        // Only the error entries are free text, which the database's encoding may not be able to hold.
+        if error.blames_data() && outcome.simplify() {
+            self.each.parts.push_front(vec![outcome]);
+            return;
+        }
+        if matches!(outcome.end, End::Refused { .. }) {
+            // Nothing can be written of this run: the job comes back when its lease ends.
+            self.each.tried.remove(&outcome.run);
+            self.held.remove(outcome.run);
+            let id = outcome.run.id;
+            self.each.untold.push(Refusal { id, error });
+            return;
+        }
+        self.try_later(outcome, Some(error));
+    }
+
+    fn try_later(&mut self, outcome: Outcome, error: Option<Error>) {
+        let now = Instant::now();
+        let (since, before) = match self.each.tried.remove(&outcome.run) {
+            Some(Tried { since, refused }) => (since, refused.map_or(0, |(_, count)| count)),
+            None => (now, 0),
+        };
+        let (pause, refused) = match error {
+            None => (LOCKED.min(self.settings.lease / 4), None),
+            Some(error) => {
+                let doubled = REFUSED.saturating_mul(1 << before.min(16)).min(LONGEST);
+                if before == 0 {
+                    let id = outcome.run.id;
+                    let error = error.clone();
+                    self.each.untold.push(Refusal { id, error });
+                }
+                (doubled, Some((error, before + 1)))
+            }
+        };
+        if self.no_more_claims() && self.held.len() == 0 && now - since >= self.settings.lease {
+            self.give_up(&outcome);
+            return;
+        }
+        self.each.later.push(Later {
+            outcome,
+            at: now + pause,
+            tried: Tried { since, refused },
+        });
+    }
+
+    /// An engine that is about to end does not wait for ever for somebody's transaction.
+    fn give_up(&mut self, outcome: &Outcome) {
+        self.held.remove(outcome.run);
+        let message = format!(
+            "the outcome of job {} could not be written, because another transaction has locked the job: the \
+             job runs again when its lease has ended",
+            outcome.run.id
+        );
+        let error = Error::new(Code::DatabaseError, message);
+        if self.deadline().is_some() {
+            self.handlers.report(&error);
+        } else {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    /// The store cannot be reached, and the engine is about to end.
+    pub(super) fn give_up_each(&mut self) {
+        self.each.parts.clear();
+        self.each.later.clear();
+    }
+
+    pub(super) fn report_refusal(&self, run: Run) {
+        self.handlers.report(&Error::new(
+            Code::LeaseLost,
+            format!(
+                "the outcome of job {} was refused: the run had lost its lease",
+                run.id
+            ),
+        ));
+    }
+
+    fn tell_of_each(&mut self) {
+        let untold = std::mem::take(&mut self.each.untold);
+        self.tell_refusals("settled", untold);
+        let kept = std::mem::take(&mut self.each.kept);
+        self.tell_refusals("deleted: kept as completed", kept);
+    }
+
+    /// Reports what Postgres has refused: once for each reason, with a count.
+    pub(super) fn tell_refusals(&self, what: &str, mut refusals: Vec<Refusal>) {
+        while let Some(Refusal { id, error }) = refusals.pop() {
+            let before = refusals.len();
+            refusals.retain(|other| other.error.sql_state != error.sql_state);
+            let others = match before - refusals.len() {
+                0 => String::new(),
+                1 => String::from(" and one other"),
+                others => format!(" and {others} others"),
+            };
+            let message = format!(
+                "Postgres refuses to let job {id}{others} be {what}: {}",
+                error.message
+            );
+            let report = Error {
+                message,
+                ..error.clone()
+            };
+            self.handlers.report(&report);
+        }
+    }
+}

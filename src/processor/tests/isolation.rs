@@ -1,0 +1,221 @@
+//! What becomes of the other jobs, and of a job itself, where one row is locked or refuses to be changed, and where
+//! an answer of the store is lost.
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_is_refused_holds_up_no_other_and_is_told_once() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(10), Mode::Background, 10);
+    let runs = rig.next_of(10).await;
+    rig.store.change(7, |row| row.refuses = true);
+    for run in runs {
+        rig.complete(run);
+    }
+    sleep(ROUND_TRIP * 20).await;
+    assert_eq!(rig.store.count(&Status::Completed), 9);
+    sleep(LEASE * 10).await;
+    let told = rig.handlers.reports.lock().unwrap().clone();
+    let told: Vec<_> = told
+        .iter()
+        .filter(|it| it.message.contains("settled"))
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].sql_state.as_deref(), Some("23514"));
+    assert!(told[0].message.contains("job 7"), "{}", told[0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_is_refused_for_a_while_is_written_later_and_its_job_runs_once() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(1), Mode::Background, 1);
+    let run = rig.next().await;
+    rig.store.change(1, |row| row.refuses = true);
+    rig.complete(run);
+    sleep(LEASE / 4).await;
+    rig.store.change(1, |row| row.refuses = false);
+    assert!(rig.nothing_starts().await);
+    sleep(LEASE * 4).await;
+    assert_eq!(rig.store.row(1).status, Status::Completed);
+    assert_eq!(rig.store.row(1).attempts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_does_not_wait_for_what_refuses_to_be_settled() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(3), Mode::Batch, 3);
+    let runs = rig.next_of(3).await;
+    rig.store.change(2, |row| row.refuses = true);
+    for run in runs {
+        rig.complete(run);
+    }
+    let begun = Instant::now();
+    let store = rig.store.clone();
+    assert_eq!(rig.ended().await, Ok(3));
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert_eq!(store.count(&Status::Completed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_that_are_refused_for_one_reason_are_told_together() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(10), Mode::Background, 10);
+    let runs = rig.next_of(10).await;
+    for id in 1..=4 {
+        rig.store.change(id, |row| row.refuses = true);
+    }
+    for run in runs {
+        rig.complete(run);
+    }
+    sleep(LEASE).await;
+    let told = rig.handlers.reports.lock().unwrap().clone();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].message.contains("and 3 others"), "{}", told[0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_locked_job_holds_up_no_other_and_keeps_what_its_run_has_to_say() {
+    let store = MemoryStore::default();
+    for id in 1..=20 {
+        store.add(id, 1);
+    }
+    let mut rig = Rig::new(store, Mode::Background, 20);
+    let runs = rig.next_of(20).await;
+    rig.store.change(5, |row| row.locked = true);
+    for run in runs {
+        rig.complete(run);
+    }
+    sleep(ROUND_TRIP * 10).await;
+    assert_eq!(rig.store.count(&Status::Completed), 19);
+    rig.store.add(21, 3);
+    rig.handle.wake();
+    assert_eq!(rig.next().await.id, 21);
+    // The lock lasts longer than the lease.
+    sleep(LEASE * 3 / 2).await;
+    rig.store.change(5, |row| row.locked = false);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(rig.store.row(5).status, Status::Completed);
+    assert!(rig.reports().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_waits_for_a_locked_job_and_says_so_if_that_lasts() {
+    for (locked_for, written) in [(LEASE / 2, true), (HOUR, false)] {
+        let mut rig = Rig::new(MemoryStore::with_jobs(1), Mode::Batch, 1);
+        let run = rig.next().await;
+        rig.store.change(1, |row| row.locked = true);
+        rig.complete(run);
+        let store = rig.store.clone();
+        let unlock = async {
+            sleep(locked_for).await;
+            store.change(1, |row| row.locked = false);
+        };
+        let begun = Instant::now();
+        let ended = rig.ended();
+        tokio::pin!(ended, unlock);
+        let ended = tokio::select! {
+            ended = &mut ended => ended,
+            () = &mut unlock => ended.await,
+        };
+        assert_eq!(ended.is_ok(), written, "{ended:?}");
+        assert!(begun.elapsed() < LEASE * 3 / 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_attempt_is_counted_when_the_handler_begins() {
+    let store = MemoryStore::default();
+    store.add(1, 1);
+    store.add(2, 2);
+    let mut rig = Rig::new(store, Mode::Background, 2);
+    // The claim is made, and the handlers have not begun.
+    sleep(ROUND_TRIP * 3 / 2).await;
+    assert_eq!(rig.store.row(1).attempts, 0);
+    assert_eq!(rig.store.row(2).attempts, 1);
+    rig.next_of(2).await;
+    assert_eq!(rig.store.row(1).attempts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_lost_before_the_last_attempt_begins_costs_none() {
+    let store = Arc::new(MemoryStore::default());
+    store.add(1, 1);
+    let first = Rig::over(store.clone(), Mode::Background, 1);
+    sleep(ROUND_TRIP * 3 / 2).await;
+    first.engine.abort();
+    assert!(store.row(1).is_processing());
+    sleep(LEASE * 2).await;
+    let mut second = Rig::over(store.clone(), Mode::Background, 1);
+    let run = second.next().await;
+    second.complete(run);
+    sleep(ROUND_TRIP * 3).await;
+    assert_eq!(store.row(1).status, Status::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_answer_is_lost_is_given_back_at_once_and_uncounted() {
+    let mut rig = Rig::new(MemoryStore::default(), Mode::Background, 2);
+    sleep(POLL / 2).await;
+    rig.store.add(1, 2);
+    rig.store.add(2, 1);
+    rig.store.lose_answers(1, down());
+    rig.handle.wake();
+    sleep(ROUND_TRIP * 2).await;
+    assert!(rig.store.row(1).is_processing() && rig.store.row(2).is_processing());
+    let runs = timeout(LEASE / 4, rig.next_of(2)).await.unwrap();
+    assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(rig.store.row(1).attempts, 1);
+    assert_eq!(rig.store.row(2).attempts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_the_server_makes_after_its_client_has_left_is_found_too() {
+    let mut rig = Rig::new(MemoryStore::default(), Mode::Background, 2);
+    sleep(POLL / 2).await;
+    rig.store.add(1, 1);
+    rig.store.answer_late(LEASE / 4, down());
+    rig.handle.wake();
+    sleep(ROUND_TRIP * 2).await;
+    assert!(
+        !rig.store.row(1).is_processing(),
+        "the server is still at it"
+    );
+    let run = timeout(LEASE, rig.next()).await.unwrap();
+    assert_eq!(run.id, 1);
+    rig.complete(run);
+    sleep(LEASE * 2).await;
+    assert_eq!(rig.store.row(1).status, Status::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_that_fails_is_told_once() {
+    let rig = Rig::new(MemoryStore::default(), Mode::Background, 2);
+    *rig.store.recovery_fails.lock().unwrap() = Some(memory_store::refused());
+    sleep(POLL * 5).await;
+    assert_eq!(rig.reports(), [Code::DatabaseError]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn word_of_a_cancellation_is_looked_up_before_it_is_followed() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(2), Mode::Background, 2);
+    let runs = rig.next_of(2).await;
+    rig.store.change(2, |row| row.cancel_requested = true);
+    rig.handle.heard_cancel(1);
+    rig.handle.heard_cancel(2);
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(rig.aborted(), [(runs[1], Code::Cancelled)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn word_of_jobs_that_are_not_there_makes_it_look_only_so_often() {
+    let rig = Rig::new(MemoryStore::default(), Mode::Background, 2);
+    for _ in 0..10_000 {
+        rig.handle.heard_ready();
+        sleep(Duration::from_millis(1)).await;
+    }
+    let looks = rig
+        .store
+        .trips()
+        .iter()
+        .filter(|trip| trip.starts_with("settle"))
+        .count();
+    assert!(looks < 450, "{looks} looks in ten seconds");
+}

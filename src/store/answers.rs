@@ -1,0 +1,123 @@
+//! What the statements of a worker answer.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::cursor::{Position, Seen};
+use crate::processor::{ClaimedJob, Exchanged, Extended, Fate, LostJob, Run, SettledEach};
+
+pub fn read_ids(rows: &[PgRow]) -> std::result::Result<Vec<i64>, sqlx::Error> {
+    rows.iter().map(|row| row.try_get("id")).collect()
+}
+
+pub fn read_runs(rows: &[PgRow]) -> std::result::Result<Vec<Run>, sqlx::Error> {
+    rows.iter().map(read_run).collect()
+}
+
+pub fn read_refusals(rows: &[PgRow]) -> Option<u32> {
+    let refusals: i32 = rows.first()?.try_get("refusals").ok()?;
+    refusals.try_into().ok()
+}
+
+pub fn read_fates(rows: &[PgRow]) -> std::result::Result<SettledEach, sqlx::Error> {
+    let read = |row: &PgRow| {
+        let fate = match row.try_get::<&str, _>("fate")? {
+            "written" => Fate::Written,
+            "locked" => Fate::Locked,
+            _ => Fate::Lost,
+        };
+        Ok((read_run(row)?, fate))
+    };
+    let fates: std::result::Result<_, _> = rows.iter().map(read).collect();
+    fates.map(SettledEach::Fates)
+}
+
+pub fn read_extended(row: &PgRow) -> std::result::Result<Extended, sqlx::Error> {
+    Ok(Extended {
+        run: read_run(row)?,
+        locked: row.try_get("locked")?,
+        refused: false,
+        cancel_requested: row.try_get("cancel_requested")?,
+    })
+}
+
+fn milliseconds(ms: Option<i64>) -> Option<Duration> {
+    ms.and_then(|ms| u64::try_from(ms).ok())
+        .map(Duration::from_millis)
+}
+
+pub fn read_run(row: &PgRow) -> std::result::Result<Run, sqlx::Error> {
+    Ok(Run {
+        id: row.try_get("id")?,
+        run_no: row.try_get("run_no")?,
+    })
+}
+
+/// What an exchange brought, and what the cursor is to know of it but the time that it took.
+pub fn read_exchanged(rows: &[PgRow]) -> std::result::Result<(Exchanged, Seen), sqlx::Error> {
+    let mut exchanged = Exchanged::default();
+    let mut seen = Seen::default();
+    let mut claimed: Vec<(Option<i64>, ClaimedJob)> = Vec::new();
+    for row in rows {
+        let fate = row.try_get::<&str, _>("fate")?;
+        match fate {
+            "stopped" => {
+                let priority: i32 = row.try_get("priority")?;
+                seen.stopped = Some(priority.into());
+                exchanged.unfinished = true;
+                continue;
+            }
+            "more" => {
+                seen.more = true;
+                continue;
+            }
+            _ => {}
+        }
+        let run = read_run(row)?;
+        if fate == "settled" {
+            exchanged.settled.push(run);
+            continue;
+        }
+        let searched: i64 = row.try_get("searched")?;
+        let searched = Duration::from_micros(searched.try_into().unwrap_or(0));
+        let first = *seen.searched.get_or_insert(searched);
+        seen.searched = Some(searched.min(first));
+        match fate {
+            "failed" => exchanged.lost.push(LostJob {
+                id: run.id,
+                job_type: row.try_get("job_type")?,
+            }),
+            _ => {
+                let counted: i32 = row.try_get("attempts")?;
+                let uncounted: Option<bool> = row.try_get("uncounted")?;
+                let uncounted = uncounted.unwrap_or_default();
+                let job = ClaimedJob {
+                    run,
+                    job_type: row.try_get("job_type")?,
+                    payload: row.try_get::<Option<_>, _>("payload")?.unwrap_or_default(),
+                    attempts: counted + i32::from(uncounted),
+                    uncounted,
+                    max_attempts: row.try_get("max_attempts")?,
+                    priority: row.try_get("priority")?,
+                    run_at: row.try_get("run_at")?,
+                    timeout: milliseconds(row.try_get("timeout_ms")?),
+                };
+                claimed.push((row.try_get("ready_at")?, job));
+            }
+        }
+    }
+    // `returning` promises no order. What has been due since minus infinity comes first.
+    claimed.sort_by_key(|(ready_at, job)| (Reverse(job.priority), *ready_at, job.run.id));
+    for (ready_at, job) in &claimed {
+        if let &Some(ready_at) = ready_at {
+            let id = job.run.id;
+            seen.last.insert(job.priority, Position { ready_at, id });
+        }
+    }
+    seen.lowest = claimed.last().map(|(_, job)| job.priority);
+    exchanged.claimed = claimed.into_iter().map(|(_, job)| job).collect();
+    Ok((exchanged, seen))
+}

@@ -1,0 +1,112 @@
+//! Jobs that Postgres refuses to let be changed, as far as that could not be written into their rows: this
+//! process leaves them alone for a while, which doubles with each refusal.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// For how long a job is left alone after its first refusal, ...
+const FIRST: Duration = Duration::from_secs(1);
+/// ... and at the most.
+const LONGEST: Duration = Duration::from_secs(300);
+/// The most jobs that are remembered.
+const MOST: usize = 10_000;
+
+#[derive(Debug, Default)]
+pub struct Aside(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: HashMap<i64, Entry>,
+    /// Until then, statements find out which rows they can change.
+    careful_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    refusals: u32,
+    until: Instant,
+}
+
+/// For how long a job is left alone that was refused so often in a row.
+pub fn pause(refusals: u32) -> Duration {
+    FIRST
+        .saturating_mul(1 << refusals.saturating_sub(1).min(16))
+        .min(LONGEST)
+}
+
+impl Aside {
+    /// Whether rows were refused lately.
+    pub fn is_careful(&self, now: Instant) -> bool {
+        let state = self.lock();
+        state.careful_until.is_some_and(|until| now < until) || !state.jobs.is_empty()
+    }
+
+    /// A row was refused: for a while, more of them are expected.
+    pub fn be_careful(&self, now: Instant) {
+        self.lock().careful_until = Some(now + FIRST);
+    }
+
+    /// Those to be left alone now.
+    pub fn ids(&self, now: Instant) -> Vec<i64> {
+        let mut state = self.lock();
+        // A job that was not refused again for as long as its pause is none of these any more.
+        state
+            .jobs
+            .retain(|_, entry| now < entry.until + pause(entry.refusals) * 2);
+        let left = state.jobs.iter().filter(|(_, entry)| now < entry.until);
+        left.map(|(id, _)| *id).collect()
+    }
+
+    /// Puts a job aside; returns how often it was refused in a row.
+    pub fn put(&self, id: i64, now: Instant) -> u32 {
+        let mut state = self.lock();
+        if state.jobs.len() >= MOST {
+            state.jobs.clear();
+        }
+        let entry = state.jobs.entry(id).or_insert(Entry {
+            refusals: 0,
+            until: now,
+        });
+        entry.refusals += 1;
+        entry.until = now + pause(entry.refusals);
+        entry.refusals
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_left_alone_for_a_while_that_doubles() {
+        let now = Instant::now();
+        let aside = Aside::default();
+        assert!(!aside.is_careful(now));
+        assert_eq!(aside.put(7, now), 1);
+        assert!(aside.is_careful(now));
+        assert_eq!(aside.ids(now + FIRST / 2), [7]);
+        let later = now + FIRST;
+        assert!(aside.ids(later).is_empty());
+        assert_eq!(aside.put(7, later), 2);
+        assert_eq!(aside.ids(later + FIRST * 3 / 2), [7]);
+        assert!(aside.ids(later + FIRST * 2).is_empty());
+        assert_eq!(pause(40), LONGEST);
+    }
+
+    #[test]
+    fn what_is_no_longer_refused_is_forgotten() {
+        let now = Instant::now();
+        let aside = Aside::default();
+        aside.put(7, now);
+        assert!(aside.ids(now + FIRST * 3).is_empty());
+        assert!(!aside.is_careful(now + FIRST * 3));
+        assert_eq!(aside.put(7, now + FIRST * 3), 1);
+    }
+}

@@ -1,0 +1,54 @@
+//! Counting the last attempt of a job, when its handler is about to begin.
+
+use super::settle::owned;
+use crate::connect::{Schema, Statement, Value};
+use crate::processor::Run;
+
+/// Counts the attempts of these runs, if that has not been done, and moves their leases to `lease_ms` from now, so
+/// that there is time to begin. Answers those that are counted; a run that no longer owns its job, or whose job some
+/// transaction has locked, is missing.
+pub fn runs(schema: &Schema, runs: &[Run], lease_ms: i64) -> Statement {
+    schema.statement(
+        concat!(
+            "with free as (
+                select job.id from rows from (
+                    pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[])
+                ) as run (id, run_no)
+                cross join lateral (
+                    select job.id from {jobs} job
+                    where job.id = any (array[run.id]) and ",
+            owned!("job", "run"),
+            "
+                    for no key update skip locked
+                ) job
+            )
+            update {jobs} job
+            set attempts = case when job.claim_token < 0::bigint then job.attempts + 1 else job.attempts end,
+                claim_token = case when job.claim_token < 0::bigint then - job.claim_token else job.claim_token end,
+                lease_expires_at = now() + $3::double precision * interval '1 millisecond',
+                locked_at = least(job.locked_at, now()),
+                updated_at = now()
+            from free
+            where job.id = any (array[free.id])
+            returning job.id::bigint, job.run_no"
+        ),
+        vec![
+            Value::BigInts(runs.iter().map(|run| run.id).collect()),
+            Value::BigInts(runs.iter().map(|run| run.run_no).collect()),
+            Value::BigInt(lease_ms),
+        ],
+    )
+}
+
+/// The runs that claims with these tokens have begun and that have not ended. The answer to such a claim was lost.
+pub fn claimed_by(schema: &Schema, tokens: &[i64]) -> Statement {
+    schema.statement(
+        "select job.id::bigint, job.run_no from {jobs} job
+        where job.status::text = 'processing' and job.lease_expires_at > '-infinity'
+            and job.claim_token = any ($1::bigint[])",
+        // Negative while the attempt is not counted.
+        vec![Value::BigInts(
+            tokens.iter().flat_map(|token| [*token, -token]).collect(),
+        )],
+    )
+}
