@@ -11,8 +11,10 @@ test('no job is lost, run by two at once or settled by the wrong run, whatever d
     jobs: 800,
     workers: 4,
     faultEvery: 500,
+    // A statement that takes up to ten seconds needs a longer run than this to recover from.
+    without: ['slow'],
   });
   expect(summary.violations, `CRASH_TEST_SEED=${seed}`).toEqual([]);
   expect(summary.jobs.added).toBeGreaterThanOrEqual(800);
-  expect(Object.keys(summary.faults).length).toBeGreaterThan(3);
+  expect(Object.keys(summary.faults).length).toBeGreaterThan(8);
 }, 240_000);

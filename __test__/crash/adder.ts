@@ -1,7 +1,7 @@
 /** Adds the jobs of the crash test, from a process of its own, and says what it was told of each. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { initJobQueue } from '../../index.js';
-import { type Payloads, randomJob } from './jobs.js';
+import { type Mixture, type Payloads, randomJob } from './jobs.js';
 import { Random } from './random.js';
 
 export interface AdderSettings {
@@ -11,6 +11,7 @@ export interface AdderSettings {
   /** How many jobs to add, as far as it is told. */
   jobs: number;
   jobsPerSecond: number;
+  mixture: Mixture;
 }
 
 /** To pause, while too many jobs wait for a worker, or to end before all are added. */
@@ -26,7 +27,7 @@ export type FromAdder = {
 
 async function main(): Promise<void> {
   const settings = JSON.parse(process.argv[2] ?? '') as AdderSettings;
-  const { url, name, jobs, jobsPerSecond } = settings;
+  const { url, name, jobs, jobsPerSecond, mixture } = settings;
   const random = new Random(settings.seed);
   const queue = await initJobQueue<Payloads>({
     databaseConfig: {
@@ -47,7 +48,7 @@ async function main(): Promise<void> {
 
   let keys = 0;
   let added = 0;
-  const newJob = () => randomJob(random, `${name}-${++keys}`);
+  const newJob = () => randomJob(random, `${name}-${++keys}`, mixture);
   const keysOf = (batch: ReturnType<typeof newJob>[]) => batch.map((job) => job.payload.key);
   const startedAt = performance.now();
   while (added < jobs && !ended) {

@@ -1,20 +1,29 @@
 /**
- * What the crash test writes down beside the queue, in the same database: each change of a job's
- * status or owner, by a trigger; what handlers did; and what was done to the workers.
+ * What the crash test writes down beside the queue, in the same database: each job that is added, and each
+ * change of a job's status, owner or attempts, by triggers; what handlers did; and what was done to the
+ * workers and to the jobs.
  *
  * Who made a change is told by the connection's `application_name`. A worker's connections have its
- * `workerId` for theirs.
+ * `workerId` for theirs. Times are those of the machine, also where the server's clock is set to others
+ * (`tell_time_by`).
  */
 
 /** Those who change jobs and are no workers. */
 export const MONKEY = 'monkey';
 
+/** How the name of a worker ends that removes the jobs that it completes. */
+export const REMOVING = '-removing';
+
 export const auditTables = `
+  create function machine_time() returns timestamptz language sql volatile as 'select clock_timestamp()';
+
   create table audit (
     seq bigserial primary key,
     job_id bigint not null,
     by_whom text not null default current_setting('application_name'),
-    at timestamptz not null default clock_timestamp(),
+    at timestamptz not null default machine_time(),
+    -- What a statement takes for the time: when its transaction began, or a time between that and now.
+    server_time timestamptz not null default greatest(now(), clock_timestamp()),
     xid xid8 not null default pg_current_xact_id(),
     -- Null where the job was deleted.
     status text,
@@ -29,31 +38,59 @@ export const auditTables = `
     old_locked_by text,
     old_lease_expires_at timestamptz,
     -- Of the entry that the change appended to error_history.
-    failure text
+    failure text,
+    failure_name text
   );
   create index on audit (job_id, seq);
 
   -- The trigger runs while the row is locked: of one job, seq has the order of the changes.
   create function note_change() returns trigger language plpgsql as $$
+  declare
+    failure jsonb := case
+      when jsonb_array_length(new.error_history) > jsonb_array_length(old.error_history)
+      then new.error_history -> -1 end;
   begin
     insert into audit (
       job_id, status, run_no, attempts, max_attempts, locked_by,
       old_status, old_run_no, old_attempts, old_max_attempts, old_locked_by, old_lease_expires_at,
-      failure
+      failure, failure_name
     )
     values (
       old.id, new.status, new.run_no, new.attempts, new.max_attempts, new.locked_by,
       old.status, old.run_no, old.attempts, old.max_attempts, old.locked_by, old.lease_expires_at,
-      case when jsonb_array_length(new.error_history) > jsonb_array_length(old.error_history)
-        then new.error_history -> -1 ->> 'message' end
+      failure ->> 'message', failure ->> 'name'
     );
     return null;
   end
   $$;
   create trigger note_update after update on job_queue for each row
-    when (old.status is distinct from new.status or old.run_no is distinct from new.run_no)
+    when (
+      old.status is distinct from new.status or old.run_no is distinct from new.run_no
+      or old.attempts is distinct from new.attempts
+    )
     execute function note_change();
   create trigger note_delete after delete on job_queue for each row execute function note_change();
+
+  -- Each job that was ever there.
+  create table ledger (
+    job_id bigint primary key,
+    key text not null,
+    job_type text not null,
+    at timestamptz not null default machine_time()
+  );
+  create function note_job() returns trigger language plpgsql as $$
+  begin
+    insert into ledger (job_id, key, job_type) values (new.id, new.payload ->> 'key', new.job_type);
+    return null;
+  end
+  $$;
+  create trigger note_insert after insert on job_queue for each row execute function note_job();
+
+  -- The jobs that are there, and those that were removed when they were completed.
+  create view every_job as
+    select ledger.job_id as id, ledger.key, ledger.job_type, coalesce(job.status, 'removed') as status,
+      job.attempts, job.max_attempts, job.run_no, job.ready_at, job.locked_at, job.lease_expires_at
+    from ledger left join job_queue job on job.id = ledger.job_id;
 
   -- What handlers did: 'begun', 'ended', or 'committed' in the transaction that completes the job.
   create table effect (
@@ -64,14 +101,40 @@ export const auditTables = `
     xid xid8 not null default pg_current_xact_id()
   );
 
+  -- The runs that were begun, as their handlers told the test without the database.
+  create table begun (
+    job_id bigint not null,
+    worker text not null,
+    attempt int not null,
+    at timestamptz not null
+  );
+
   -- What the adders were told: id is null if the job may have been added or not.
   create table told (key text not null, id bigint);
 
-  -- What was done to whom; until is when it was over, by itself or by the test's hand.
+  -- What was asked of the queue: 'retry' or 'cancel'.
+  create table asked (what text not null, job_id bigint not null);
+
+  -- What was done; until is when it was over, by itself or by the test's hand.
   create table fault (
     kind text not null,
+    -- 'worker', 'jobs' or 'server'.
+    hits text not null,
     worker text,
     at timestamptz not null,
     until timestamptz
   );
+
+  -- The jobs that a fault has met themselves.
+  create table touched (job_id bigint not null, what text not null);
+`;
+
+/**
+ * Has the books tell the machine's time where the server's clock is set to another, by the file that says
+ * how far that is off. Read from the disk each time, it is never out of step with the clock.
+ */
+export const tellTimeBy = (clockFile: string) => `
+  create or replace function machine_time() returns timestamptz language sql volatile as $$
+    select clock_timestamp() - pg_read_file('${clockFile}')::float8 * interval '1 second'
+  $$;
 `;

@@ -4,34 +4,18 @@ import type { Pool } from 'pg';
 import { type JobQueue, JobQueueError } from '../../index.js';
 import type { EmbeddedPostgres } from '../../tools/embedded-postgres.js';
 import type { TestProxy } from '../helpers/network.js';
-import type { Crew, Place } from './crew.js';
+import { until } from '../helpers/until.js';
+import type { Crew } from './crew.js';
+import { jobFaults } from './faults/jobs.js';
+import { serverFaults } from './faults/server.js';
+import { workerFaults } from './faults/workers.js';
+import { standing, takeDown } from './obstacles.js';
 import type { Random } from './random.js';
 
-export type FaultKind = keyof typeof weights;
-
-/** How often each happens, relative to the others. */
-const weights = {
-  /** A worker is killed by SIGKILL, and another takes its place. */
-  kill: 28,
-  /** A worker is stopped by SIGSTOP for longer than its lease, then continued. */
-  freeze: 18,
-  /** All connections of a worker end, and new ones for a moment too. */
-  cut: 14,
-  /** Nothing gets through to a worker or from it for longer than its lease; then all arrives late. */
-  silence: 14,
-  /** The connections of a worker stay open and silent for ever; new ones work. */
-  halfOpen: 8,
-  /** The server ends the sessions of a worker, its handlers' own included. */
-  terminate: 10,
-  /** A worker is stopped with too little time to drain, and another takes its place. */
-  deploy: 6,
-  /** The server crashes, and is started again. */
-  restart: 4,
-};
-
 export interface Fault {
-  kind: FaultKind;
-  /** Null where it was done to the server. */
+  kind: string;
+  hits: 'worker' | 'jobs' | 'server';
+  /** Null where it was not done to one. */
   worker: string | null;
   at: Date;
   until: Date | null;
@@ -39,105 +23,89 @@ export interface Fault {
 
 export interface Chaos {
   faults: Fault[];
-  /** What was asked of the queue that disturbs what runs, and how often it was done. */
-  interventions: Record<string, number>;
+  /** The jobs that faults have met themselves. */
+  touched: { what: string; id: string }[];
+  /** What was asked of the queue that disturbs what runs. */
+  asked: { what: string; id: string }[];
   /** How often the adders were cut off. */
   adderCuts: number;
-  /** Ends it; resolves when nobody is frozen or silent and the server is up. */
+  /** Ends it; resolves when nobody is frozen or silent, and nothing is locked, refused or slow. */
   calm(): Promise<void>;
 }
 
-interface Surroundings {
+interface Means {
   server: EmbeddedPostgres;
   crew: Crew;
   adderProxies: TestProxy[];
-  /** Of the test, past the proxies. */
+  /** Of other programs that use the database, past the proxies. */
   pool: Pool;
   queue: JobQueue;
   random: Random;
   /** The mean time from one fault to the next, in milliseconds. */
   faultEvery: number;
+  /** The kinds of faults that are left out. */
+  without: Set<string>;
+  /** How long it is to go on, at the least. */
+  minutes: number;
 }
 
-export function unleash(surroundings: Surroundings): Chaos {
-  const { server, crew, adderProxies, pool, queue, random, faultEvery } = surroundings;
+export function unleash(means: Means): Chaos {
+  const { server, crew, adderProxies, pool, queue, random, faultEvery, without, minutes } = means;
   const faults: Fault[] = [];
-  const interventions: Record<string, number> = {};
-  const ended = new AbortController();
+  const touched: Chaos['touched'] = [];
+  const asked: Chaos['asked'] = [];
+  const chaosEnded = new AbortController();
+  const ended = chaosEnded.signal;
   const underWay: Promise<void>[] = [];
+  /** Of those that are done to the server, one of a kind at a time. */
+  const striking = new Set<string>();
   let adderCuts = 0;
-  let restarting = false;
+  // In the first half alone: it would hide what the workers themselves do not bring back.
+  const reclaimsUntil = performance.now() + minutes * 30_000;
 
-  const doTo: Record<FaultKind, (place: Place) => Promise<void>> = {
-    async kill(place) {
-      place.process.signal('SIGKILL');
-      await place.process.exited;
-      crew.replace(place);
-    },
-    async freeze({ process, leaseDuration }) {
-      process.signal('SIGSTOP');
-      await delay(random.between(1.2 * leaseDuration, 3 * leaseDuration));
-      process.signal('SIGCONT');
-    },
-    async cut({ proxy }) {
-      const until = performance.now() + random.pick([0, 200, 2_500]);
-      do {
-        proxy.cut();
-        await delay(20);
-      } while (performance.now() < until);
-    },
-    async silence({ proxy, leaseDuration }) {
-      proxy.silence();
-      await delay(random.between(1.2 * leaseDuration, 3 * leaseDuration));
-      proxy.resume();
-    },
-    async halfOpen({ proxy }) {
-      proxy.forget();
-    },
-    async terminate({ workerId }) {
-      await pool.query(
-        `select pg_terminate_backend(pid) from pg_stat_activity
-        where application_name = $1 and random() < $2`,
-        [workerId, random.pick([0.5, 1])],
-      );
-    },
-    async deploy(place) {
-      const { process } = place;
-      process.send({ stop: { drainMs: random.pick([0, 100, 1_000]) } });
-      crew.replace(place);
-      await Promise.race([process.exited, delay(15_000)]);
-      process.signal('SIGKILL');
-    },
-    async restart() {
-      restarting = true;
-      server.kill('SIGQUIT');
-      await server.exited;
-      await delay(random.pick([0, 500, 2_000]));
-      await server.restart();
-      restarting = false;
-    },
+  const touch = (what: string, ids: string[]) => {
+    touched.push(...ids.map((id) => ({ what, id })));
   };
+  const surroundings = { server, crew, pool, random, ended, touch };
+  const ofWorkers = workerFaults(surroundings);
+  const ofServer = serverFaults(surroundings);
+  const ofJobs = jobFaults(surroundings);
+  const ofNoWorker = { ...ofServer, ...ofJobs };
+  const all = { ...ofWorkers, ...ofNoWorker };
+  type Kind = keyof typeof all;
+  const known: string[] = [...Object.keys(all), ...standing];
+  const unknown = [...without].filter((kind) => !known.includes(kind));
+  if (unknown.length > 0) throw new Error(`no such faults: ${unknown}; there are ${known}`);
 
   async function strike(): Promise<void> {
-    // A server that is just being started is not to be started once more.
-    const kind = random.weighted(restarting ? { ...weights, restart: 0 } : weights);
+    const weights = Object.fromEntries(
+      Object.entries(all).map(([kind, { weight }]) => [
+        kind,
+        striking.has(kind) || without.has(kind) ? 0 : weight,
+      ]),
+    ) as Record<Kind, number>;
+    if (Object.values(weights).every((weight) => weight === 0)) return;
+    const kind = random.weighted(weights);
+    if (kind in ofWorkers) return strikeWorker(kind as keyof typeof ofWorkers);
+    const hits = kind in ofServer ? 'server' : 'jobs';
+    const fault: Fault = { kind, hits, worker: null, at: new Date(), until: null };
+    faults.push(fault);
+    if (hits === 'server') striking.add(kind);
+    await ofNoWorker[kind as keyof typeof ofNoWorker].strike().catch(passOver);
+    striking.delete(kind);
+    fault.until = new Date();
+  }
+
+  async function strikeWorker(kind: keyof typeof ofWorkers): Promise<void> {
     const working = crew.places.filter(({ works }) => works);
     // Somebody has to be left who takes over.
     if (working.length < 2) return;
     const place = random.pick(working);
-    const fault: Fault = {
-      kind,
-      worker: kind === 'restart' ? null : place.workerId,
-      at: new Date(),
-      until: null,
-    };
+    const { workerId } = place;
+    const fault: Fault = { kind, hits: 'worker', worker: workerId, at: new Date(), until: null };
     faults.push(fault);
     place.works = false;
-    await doTo[kind](place)
-      // The server may be away; what has happened by then is in the books.
-      .catch((error) => {
-        if (kind !== 'terminate') throw error;
-      });
+    await ofWorkers[kind].strike(place).catch(passOver);
     fault.until = new Date();
     // Who has taken its place says so itself.
     if (crew.places.includes(place)) place.works = true;
@@ -145,20 +113,27 @@ export function unleash(surroundings: Surroundings): Chaos {
 
   /** What people and other programs do to jobs while they run. */
   async function intervene(): Promise<void> {
-    const { rows } = await pool.query<{ id: string; job_type: string }>(
-      `select id, job_type from job_queue
+    const { rows } = await pool.query<{ id: string; job_type: string; status: string }>(
+      `select id, job_type, status from job_queue
       where id > (select max(id) from job_queue) - 400 and (status <> 'completed' or id % 40 = 0)
       order by random() limit 10`,
     );
-    for (const { id, job_type } of rows) {
+    for (const { id, job_type, status } of rows) {
       // Each of these has to have its effect once, so that none is to be asked for a second time: it
       // may be completed by the time that the retry arrives.
       const canRetry = job_type !== 'transaction';
-      const what = random.weighted({ retry: canRetry ? 4 : 0, cancel: 4, reclaim: 1 });
+      const canReclaim = performance.now() < reclaimsUntil;
+      const what = random.weighted({
+        retry: canRetry ? 4 : 0,
+        cancel: 4,
+        reclaim: canReclaim ? 1 : 0,
+        hurry: status === 'failed' ? 4 : 0,
+      });
+      asked.push({ what, id });
       if (what === 'retry') await queue.retryJob(id);
       if (what === 'cancel') await queue.cancelJob(id);
       if (what === 'reclaim') await queue.reclaimStuckJobs(0);
-      interventions[what] = (interventions[what] ?? 0) + 1;
+      if (what === 'hurry') await pool.query(hurry, [id]);
     }
   }
 
@@ -175,14 +150,13 @@ export function unleash(surroundings: Surroundings): Chaos {
     }
   }
 
-  const until = ended.signal;
   const pause = (mean: number) =>
-    delay(random.between(0.3 * mean, 1.7 * mean), undefined, { signal: until }).catch(() => {});
+    delay(random.between(0.3 * mean, 1.7 * mean), undefined, { signal: ended }).catch(() => {});
 
   async function strikeOnAndOn(): Promise<void> {
     for (;;) {
       await pause(faultEvery);
-      if (until.aborted) return;
+      if (ended.aborted) return;
       const struck = strike();
       struck.catch(() => {});
       underWay.push(struck);
@@ -191,10 +165,8 @@ export function unleash(surroundings: Surroundings): Chaos {
   async function disturbOnAndOn(disturb: () => Promise<void>, mean: number): Promise<void> {
     for (;;) {
       await pause(mean);
-      if (until.aborted) return;
-      await disturb().catch((error) => {
-        if (!isExpected(error)) throw error;
-      });
+      if (ended.aborted) return;
+      await disturb().catch(passOver);
     }
   }
   const loops = [
@@ -207,24 +179,54 @@ export function unleash(surroundings: Surroundings): Chaos {
 
   return {
     faults,
-    interventions,
+    touched,
+    asked,
     get adderCuts() {
       return adderCuts;
     },
     async calm() {
-      ended.abort();
+      chaosEnded.abort();
       await Promise.all(loops);
       await Promise.all(underWay);
+      await takeDown(pool, without);
+      await until(() => nobodySleeps(pool), {
+        timeoutMs: 30_000,
+        what: 'no statement is slowed down any more',
+      });
     },
   };
 }
 
-/** The job runs just now, or the server is away. */
+/** As somebody does it by hand who does not want to wait for the next attempt. */
+const hurry = `
+  update job_queue set next_attempt_at = now()
+  where id = $1 and status = 'failed' and attempts < max_attempts`;
+
+async function nobodySleeps(pool: Pool): Promise<boolean> {
+  const { rowCount } = await pool.query(
+    `select from pg_stat_activity where wait_event = 'PgSleep'`,
+  );
+  return rowCount === 0;
+}
+
+/** What one fault does to another, or to who disturbs, is no failure of the test. */
+function passOver(error: unknown): void {
+  if (!isExpected(error)) throw error;
+}
+
+/** The job runs just now, the server is away, somebody has locked the table, or a twin waits already. */
 function isExpected(error: unknown): boolean {
+  const sqlState = /^(57P|40P01|55P03|23505)/;
   if (error instanceof JobQueueError) {
-    const { code, sqlState = '' } = error;
-    return code === 'JOB_RUNNING' || code === 'CONNECTION_FAILED' || /^57P/.test(sqlState);
+    const { code } = error;
+    return (
+      code === 'JOB_RUNNING' || code === 'CONNECTION_FAILED' || sqlState.test(error.sqlState ?? '')
+    );
   }
   const code = (error as { code?: string }).code ?? '';
-  return /^(57P|ECONN|EPIPE)/.test(code) || /terminated|ended/.test(String(error));
+  return (
+    sqlState.test(code) ||
+    /^(ECONN|EPIPE)/.test(code) ||
+    /terminated|ended|not queryable/.test(String(error))
+  );
 }

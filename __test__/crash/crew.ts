@@ -1,7 +1,10 @@
 /** The workers of the crash test. Each place has its own way to the database, and always a worker. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Address, openProxy, type TestProxy } from '../helpers/network.js';
+import { REMOVING } from './audit.js';
 import { Process } from './process.js';
 import type { Random } from './random.js';
+import type { Stall } from './stalls.js';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker.js';
 
 export interface Place {
@@ -14,17 +17,28 @@ export interface Place {
   works: boolean;
 }
 
+/** How long a worker may take to end, beyond the time that its handlers are given. */
+const END_TIMEOUT = 20_000;
+
 export class Crew implements AsyncDisposable {
   readonly places: Place[] = [];
   /** What `onError` of the workers was told, of those that could still say so. */
   readonly errors: Record<string, number> = {};
+  /** The runs that handlers said had begun; `at` in milliseconds since the Unix epoch. */
+  readonly begun: { worker: string; jobId: number; attempt: number; at: number }[] = [];
+  /** When workers stood still. */
+  readonly stalls: (Stall & { worker: string })[] = [];
   /** Workers that ended by themselves. */
   readonly deaths: string[] = [];
+  /** Workers that did not end when they were told to, although nothing was in their way. */
+  readonly stuck: string[] = [];
   #hired = 0;
 
   constructor(
     readonly databaseUrl: string,
     readonly random: Random,
+    /** Whether one of the workers removes what it completes. */
+    readonly removing: boolean,
   ) {}
 
   async open(size: number): Promise<void> {
@@ -42,10 +56,28 @@ export class Crew implements AsyncDisposable {
     this.places[number] = this.#hire(number, proxy);
   }
 
+  /** Puts new workers in all places. What hangs in the old ones is handed back. */
+  async relieve(): Promise<void> {
+    const old = [...this.places];
+    for (const place of old) this.replace(place);
+    await Promise.all(old.map((place) => this.#stop(place, 100)));
+  }
+
   /** Lets all workers end what they do; resolves when they are gone. */
   async dismiss(): Promise<void> {
-    for (const { process } of this.places) process.send({ stop: { drainMs: 10_000 } });
-    await Promise.all(this.places.map(({ process }) => process.exited));
+    await Promise.all(this.places.map((place) => this.#stop(place, 10_000)));
+  }
+
+  async #stop({ workerId, process }: Place, drainMs: number): Promise<void> {
+    process.send({ stop: { drainMs } });
+    const patience = new AbortController();
+    const tooLong = delay(drainMs + END_TIMEOUT, 'stuck', { signal: patience.signal });
+    const how = await Promise.race([process.exited, tooLong.catch(() => {})]);
+    patience.abort();
+    if (how !== 'stuck') return;
+    this.stuck.push(workerId);
+    process.signal('SIGKILL');
+    await process.exited;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -55,13 +87,16 @@ export class Crew implements AsyncDisposable {
   }
 
   #hire(number: number, proxy: TestProxy): Place {
-    const workerId = `worker-${number}.${++this.#hired}`;
+    const removeOnComplete = this.removing && number === 0;
+    const workerId = `worker-${number}.${++this.#hired}${removeOnComplete ? REMOVING : ''}`;
     const leaseDuration = this.random.between(1_000, 2_000);
     const process = new Process<WorkerSettings, ToWorker, FromWorker>(
       'worker.ts',
-      { url: through(this.databaseUrl, proxy), workerId, leaseDuration },
+      { url: through(this.databaseUrl, proxy), workerId, leaseDuration, removeOnComplete },
       (message) => {
-        if ('started' in message) place.works = true;
+        if ('begun' in message) this.begun.push({ worker: workerId, ...message.begun });
+        else if ('stalled' in message) this.stalls.push({ worker: workerId, ...message.stalled });
+        else if ('started' in message) place.works = true;
         else this.#note(message.errors);
       },
       (how) => this.deaths.push(`${workerId}: ${how}`),

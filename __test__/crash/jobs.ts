@@ -21,23 +21,46 @@ export interface Payloads {
    * after the commit, if so asked.
    */
   transaction: Keyed & { rollbacks: number; throwsAfter: boolean };
+  /**
+   * Throws in its first attempt, after a while. Of one name, Postgres lets only one wait at a time, or only one
+   * wait or run.
+   */
+  twin: Keyed & { ms: number; waiting?: string; open?: string };
+  /** Never ends, and hears no signal; for ever, or `once`, so that its next run ends. */
+  hanging: Keyed & { once: boolean };
 }
 
 const proportions: Record<keyof Payloads, number> = {
-  quick: 70,
-  long: 4,
-  failing: 8,
-  late: 1,
-  transaction: 17,
+  quick: 680,
+  long: 40,
+  failing: 80,
+  late: 10,
+  transaction: 170,
+  twin: 16,
+  hanging: 4,
 };
 
-export function randomJob(random: Random, key: string): AnyJobOptions<Payloads> {
-  switch (random.weighted(proportions)) {
+export interface Mixture {
+  /** How many names there are for twins. */
+  names: number;
+  /** Types that are left out. */
+  without: (keyof Payloads)[];
+}
+
+export function randomJob(
+  random: Random,
+  key: string,
+  { names, without }: Mixture,
+): AnyJobOptions<Payloads> {
+  // Where there is but one, none can be lost unseen.
+  const fewOrOne = () => (random.chance(0.2) ? 1 : 4);
+  const left = Object.fromEntries(without.map((type) => [type, 0]));
+  switch (random.weighted({ ...proportions, ...left })) {
     case 'quick':
-      return { job_type: 'quick', payload: { key }, max_attempts: 4 };
+      return { job_type: 'quick', payload: { key }, max_attempts: fewOrOne() };
     case 'long': {
       const payload = { key, ms: random.between(200, 1500), heedsSignal: random.chance(0.5) };
-      return { job_type: 'long', payload, max_attempts: 4, priority: 1 };
+      return { job_type: 'long', payload, max_attempts: fewOrOne(), priority: 1 };
     }
     case 'failing': {
       const payload = { key, failures: random.between(1, 3) };
@@ -56,6 +79,20 @@ export function randomJob(random: Random, key: string): AnyJobOptions<Payloads> 
       const rollbacks = random.chance(0.1) ? 1 : 0;
       const payload = { key, rollbacks, throwsAfter: random.chance(0.1) };
       return { job_type: 'transaction', payload, max_attempts: 4 };
+    }
+    case 'twin': {
+      const name = `twin-${random.between(1, names)}`;
+      const payload = {
+        key,
+        ms: random.between(0, 500),
+        [random.pick(['waiting', 'open'])]: name,
+      };
+      return { job_type: 'twin', payload, max_attempts: 3 };
+    }
+    case 'hanging': {
+      const once = random.chance(0.4);
+      const timeout_ms = once ? null : random.between(100, 600);
+      return { job_type: 'hanging', payload: { key, once }, max_attempts: 3, timeout_ms };
     }
   }
 }

@@ -27,7 +27,7 @@ export class Process<Settings, To extends object, From> {
       if (!this.#expected && code !== 0)
         onDeath(`${script} ended with ${signal ?? `code ${code}`}`);
     });
-    this.#exited = once(this.#child, 'exit');
+    this.#exited = Promise.all([once(this.#child, 'exit'), once(this.#child, 'disconnect')]);
   }
 
   send(message: To): void {
@@ -41,6 +41,7 @@ export class Process<Settings, To extends object, From> {
     this.#child.kill(signal);
   }
 
+  /** Settles when it has ended and all that it said has been heard. */
   get exited(): Promise<unknown> {
     return this.#exited;
   }

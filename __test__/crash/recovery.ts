@@ -28,7 +28,7 @@ export interface Recovery {
 const query = `
   with held as (
     select fault.kind, next.by_whom, next.run_no > last.run_no as again,
-      next.at - fault.at as after, next.at - next.old_lease_expires_at as after_lease
+      next.at - fault.at as after, next.server_time - next.old_lease_expires_at as after_lease
     from fault
     join audit last on last.by_whom = fault.worker and last.at < fault.at
       and last.at > fault.at - interval '1 minute' and last.status = 'processing'
@@ -39,7 +39,7 @@ const query = `
     ) next
     where next.at > fault.at and not exists (
       select from fault outage
-      where outage.worker is null and outage.at < next.at and outage.until > fault.at
+      where outage.hits = 'server' and outage.at < next.at and outage.until > fault.at
     )
   ),
   back as (
@@ -55,7 +55,7 @@ const query = `
       where audit.at > fault.at + interval '100 milliseconds' and audit.by_whom like 'worker-%'
         and audit.at < fault.at + interval '2 minutes'
     ) - fault.at
-    from fault where fault.worker is null
+    from fault where fault.hits = 'server'
   ),
   measured as (
     select kind, 'runAgain' as what, after from held where by_whom like 'worker-%' and again
@@ -73,7 +73,8 @@ const query = `
 
 export async function recovery(pool: Pool): Promise<Record<string, Recovery>> {
   const counted = await pool.query<{ kind: string; faults: number }>(
-    'select kind, count(*)::int as faults from fault group by kind order by kind',
+    `select kind, count(*)::int as faults from fault
+    where kind <> 'stall' group by kind order by kind`,
   );
   const measured = await pool.query<Times & { kind: string; what: keyof Recovery }>(query);
   const recoveries: Record<string, Recovery> = {};

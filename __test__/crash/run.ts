@@ -10,15 +10,23 @@ import { Pool } from 'pg';
 import { initJobQueue } from '../../index.js';
 import { startPostgres } from '../../tools/embedded-postgres.js';
 import { openProxy, type TestProxy } from '../helpers/network.js';
+import { findClockLibrary } from '../helpers/programs.js';
 import { deferred } from '../helpers/until.js';
 import type { AdderSettings, FromAdder, ToAdder } from './adder.js';
-import { auditTables, MONKEY } from './audit.js';
-import { type Chaos, type Fault, unleash } from './chaos.js';
+import { auditTables, MONKEY, tellTimeBy } from './audit.js';
+import { countJobs, type JobCounts, keepBooks, type Told } from './books.js';
+import { unleash } from './chaos.js';
 import { check, type Violation } from './check.js';
 import { Crew, through } from './crew.js';
+import { createStranger } from './faults/jobs.js';
+import { proveClock } from './faults/server.js';
+import { innocentWaits, type Waits } from './innocents.js';
+import type { Mixture } from './jobs.js';
+import { putUp } from './obstacles.js';
 import { Process } from './process.js';
 import { Random } from './random.js';
 import { type Recovery, recovery } from './recovery.js';
+import { type Stall, watchForStalls } from './stalls.js';
 
 export interface CrashTestOptions {
   seed: number;
@@ -32,6 +40,8 @@ export interface CrashTestOptions {
   adders?: number;
   /** The mean time from one fault to the next, in milliseconds. Default 1,500. */
   faultEvery?: number;
+  /** Kinds of faults that are left out, and of what is always there: `refuse`, `keep`, `twins`, `hang`. */
+  without?: string[];
   /** Adds no more jobs once it is aborted. */
   signal?: AbortSignal;
   /** Told how far it is. */
@@ -41,26 +51,25 @@ export interface CrashTestOptions {
 export interface CrashTestSummary {
   seed: number;
   seconds: number;
-  jobs: {
-    added: number;
-    /** Of these `addJob` has rejected, and so many of them are there. */
-    unsure: number;
-    unsureAndAdded: number;
-    runs: number;
-    byStatus: Record<string, number>;
-  };
+  jobs: JobCounts;
   faults: Record<string, number>;
+  /** Kinds of faults that could not be tried here. */
+  notRun: string[];
   interventions: Record<string, number>;
   adderCuts: number;
+  /** How often the machine gave a process no time. */
+  stalls: number;
   /** What `onError` of the workers was told, of those that were not killed. */
   errors: Record<string, number>;
   /** In milliseconds. */
   recovery: Record<string, Recovery>;
+  /** From when jobs were due that no fault has met to their first run, in milliseconds. */
+  innocentWaits: Waits;
   secondsToDrain: number;
   violations: Violation[];
 }
 
-/** So many jobs may wait for a worker before the adders are asked to pause. */
+/** The most jobs that may wait for a worker before the adders are asked to pause. */
 const LONGEST_LINE = 150;
 const DRAIN_TIMEOUT = 120_000;
 
@@ -71,7 +80,18 @@ export async function runCrashTest(options: CrashTestOptions): Promise<CrashTest
   const startedAt = performance.now();
   const seconds = () => Math.round((performance.now() - startedAt) / 1000);
 
-  await using server = await startPostgres({ durable: true });
+  const clockLibrary = findClockLibrary();
+  const without = new Set(options.without);
+  if (!clockLibrary) without.add('clock');
+  // Twins of a name meet, and few enough of them that each has its turn in the end.
+  const mixture: Mixture = { names: Math.min(50, Math.ceil(options.jobs / 100)), without: [] };
+  if (without.has('twins')) mixture.without.push('twin');
+  if (without.has('hang')) mixture.without.push('hanging');
+
+  await using server = await startPostgres({
+    durable: true,
+    ...(clockLibrary && { clockLibrary }),
+  });
   const url = server.url();
   await promisify(execFile)(process.execPath, ['cli.js', 'migrate', '--database', url], {
     cwd: join(__dirname, '../..'),
@@ -79,24 +99,38 @@ export async function runCrashTest(options: CrashTestOptions): Promise<CrashTest
   const pool = new Pool({ connectionString: url, application_name: 'runner', max: 4 });
   await using _pool = { [Symbol.asyncDispose]: () => pool.end() };
   pool.on('error', () => {});
+  // Of others: what locks and waits must not keep the test itself from looking.
+  const othersPool = new Pool({ connectionString: url, application_name: 'others', max: 30 });
+  await using _othersPool = { [Symbol.asyncDispose]: () => othersPool.end() };
+  othersPool.on('error', () => {});
+  othersPool.on('connect', (client) => client.on('error', () => {}));
+  if (clockLibrary) await proveClock(server, pool);
   await pool.query(auditTables);
+  if (clockLibrary) await pool.query(tellTimeBy(server.clockFile));
+  await pool.query(createStranger(server.password));
+  await putUp(pool, random, without);
   await using queue = await initJobQueue({
     databaseConfig: { connectionString: url, application_name: MONKEY },
   });
 
-  const told = new Map<string, number | null>();
-  await using crew = new Crew(url, random);
+  const told: Told = new Map();
+  await using crew = new Crew(url, random, !without.has('keep'));
   await crew.open(workers);
   await using adding = await startAdders();
   const chaos = unleash({
     server,
     crew,
     adderProxies: adding.proxies,
-    pool,
+    pool: othersPool,
     queue,
     random,
     faultEvery,
+    without,
+    minutes,
   });
+  const ownStalls: Stall[] = [];
+  const stallWatch = watchForStalls((stall) => ownStalls.push(stall));
+  await using _stallWatch = { [Symbol.asyncDispose]: async () => clearInterval(stallWatch) };
 
   const stopPacing = pace();
   const time = delay(minutes * 60_000, undefined, { signal: options.signal }).catch(() => {});
@@ -104,24 +138,34 @@ export async function runCrashTest(options: CrashTestOptions): Promise<CrashTest
   await chaos.calm();
   await stopPacing();
   say(`${seconds()} s: calm after ${chaos.faults.length} faults; draining`);
+  await crew.relieve();
   const secondsToDrain = await drain();
   await crew.dismiss();
-  await keepBooks(chaos);
+  const { begun, stalls } = crew;
+  const { faults, touched, asked } = chaos;
+  await keepBooks(pool, { told, begun, stalls, ownStalls, faults, touched, asked });
   const violations = await check(pool);
   if (crew.deaths.length > 0) {
     const promise = 'no worker ends by itself';
     violations.push({ promise, count: crew.deaths.length, examples: crew.deaths.slice(0, 3) });
   }
+  if (crew.stuck.length > 0) {
+    const promise = 'each worker ends when it is told to';
+    violations.push({ promise, count: crew.stuck.length, examples: crew.stuck.slice(0, 3) });
+  }
 
   return {
     seed,
     seconds: seconds(),
-    jobs: await countJobs(),
-    faults: countFaults(chaos.faults),
-    interventions: chaos.interventions,
+    jobs: await countJobs(pool, told),
+    faults: count(chaos.faults.map(({ kind }) => kind)),
+    notRun: clockLibrary ? [] : ['clock: for want of faketime'],
+    interventions: count(chaos.asked.map(({ what }) => what)),
     adderCuts: chaos.adderCuts,
+    stalls: stalls.length + ownStalls.length,
     errors: crew.errors,
     recovery: await recovery(pool),
+    innocentWaits: await innocentWaits(pool),
     secondsToDrain,
     violations,
   };
@@ -140,6 +184,7 @@ export async function runCrashTest(options: CrashTestOptions): Promise<CrashTest
         seed: random.between(0, 2 ** 31),
         jobs: Math.ceil(options.jobs / adders),
         jobsPerSecond: options.jobs / adders / (minutes * 60),
+        mixture,
       };
       const ended = deferred();
       const adder = new Process<AdderSettings, ToAdder, FromAdder>(
@@ -213,48 +258,10 @@ export async function runCrashTest(options: CrashTestOptions): Promise<CrashTest
       await delay(100);
     }
   }
-
-  async function keepBooks({ faults }: Chaos): Promise<void> {
-    await pool.query(
-      'insert into told select * from unnest($1::text[], $2::bigint[]) as told (key, id)',
-      [[...told.keys()], [...told.values()]],
-    );
-    await pool.query(
-      `insert into fault
-      select * from unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])`,
-      [
-        faults.map(({ kind }) => kind),
-        faults.map(({ worker }) => worker),
-        faults.map(({ at }) => at),
-        faults.map(({ until }) => until),
-      ],
-    );
-  }
-
-  async function countJobs(): Promise<CrashTestSummary['jobs']> {
-    const statuses = await pool.query<{ status: string; count: number }>(
-      'select status, count(*)::int from job_queue group by status order by status',
-    );
-    const { rows } = await pool.query<{ there: number; runs: number }>(
-      `select (
-        select count(*)::int from told
-        join job_queue job on job.payload ->> 'key' = told.key where told.id is null
-      ) as there,
-      (select count(*)::int from audit where status = 'processing') as runs`,
-    );
-    const ids = [...told.values()];
-    return {
-      added: ids.filter((id) => id !== null).length,
-      unsure: ids.filter((id) => id === null).length,
-      unsureAndAdded: rows[0]?.there ?? 0,
-      runs: rows[0]?.runs ?? 0,
-      byStatus: Object.fromEntries(statuses.rows.map(({ status, count }) => [status, count])),
-    };
-  }
 }
 
-function countFaults(faults: Fault[]): Record<string, number> {
+function count(names: string[]): Record<string, number> {
   const counts: Record<string, number> = {};
-  for (const { kind } of faults) counts[kind] = (counts[kind] ?? 0) + 1;
+  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
   return counts;
 }

@@ -3,19 +3,27 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Pool, type PoolClient } from 'pg';
 import { currentJob, initJobQueue, type JobHandlers, JobQueueError } from '../../index.js';
 import type { Payloads } from './jobs.js';
+import { type Stall, watchForStalls } from './stalls.js';
 
 export interface WorkerSettings {
   /** Its way to the database. */
   url: string;
   workerId: string;
   leaseDuration: number;
+  removeOnComplete: boolean;
 }
 
 export type ToWorker = { stop: { drainMs: number } };
-/** That it works, and, as its last word, how often `onError` was told of each code. */
-export type FromWorker = { started: true } | { errors: Record<string, number> };
+/** That it works, that a run has begun, that it has stood still, and, as its last word, how often `onError` was told of each code. */
+export type FromWorker =
+  | { started: true }
+  | { begun: { jobId: number; attempt: number; at: number } }
+  | { stalled: Stall }
+  | { errors: Record<string, number> };
 
-const { url, workerId, leaseDuration } = JSON.parse(process.argv[2] ?? '') as WorkerSettings;
+const { url, workerId, leaseDuration, removeOnComplete } = JSON.parse(
+  process.argv[2] ?? '',
+) as WorkerSettings;
 
 /** The handlers' own way to the database, which breaks as the engine's does. */
 const pool = new Pool({
@@ -98,6 +106,14 @@ async function completeInTransaction({ rollbacks }: Payloads['transaction']): Pr
   }
 }
 
+async function hasBegunBefore(): Promise<boolean> {
+  const { rowCount } = await pool.query(
+    `select from effect where job_id = $1 and what = 'begun' limit 1`,
+    [currentJob().id],
+  );
+  return rowCount === 1;
+}
+
 const handlers: JobHandlers<Payloads> = {
   async quick() {
     await recorder.record('begun');
@@ -125,12 +141,29 @@ const handlers: JobHandlers<Payloads> = {
     await completeInTransaction(payload);
     if (payload.throwsAfter) throw new Error('after the commit');
   },
+  async twin({ ms }) {
+    await recorder.record('begun');
+    await delay(ms);
+    if (currentJob().attempts === 1) throw new Error('as asked');
+    await recorder.record('ended');
+  },
+  async hanging({ once }) {
+    const ends = once && (await hasBegunBefore());
+    await recorder.record('begun');
+    if (!ends) await new Promise(() => {});
+    await recorder.record('ended');
+  },
 };
 
-/** Says in each error whose it is: the checker compares that with who owned the job. */
+/**
+ * Says that the run has begun, on a line that does not break, and in each error whose it is: the checker
+ * compares that with who owned the job.
+ */
 function signed<P>(handler: (payload: P) => Promise<void>) {
   return async (payload: P) => {
-    const { attempts } = currentJob();
+    const { id, attempts } = currentJob();
+    const begun = { jobId: id, attempt: attempts, at: Date.now() };
+    process.send?.({ begun } satisfies FromWorker);
     try {
       await handler(payload);
     } catch (error) {
@@ -155,6 +188,8 @@ async function main(): Promise<void> {
       failing: signed(handlers.failing),
       late: signed(handlers.late),
       transaction: signed(handlers.transaction),
+      twin: signed(handlers.twin),
+      hanging: signed(handlers.hanging),
     },
     {
       workerId,
@@ -162,8 +197,8 @@ async function main(): Promise<void> {
       batchSize: 20,
       concurrency: 10,
       pollInterval: 200,
-      defaultTimeout: 20_000,
       cancelGrace: 300,
+      removeOnComplete,
       onError(error) {
         const code = error instanceof JobQueueError ? error.code : String(error);
         errors[code] = (errors[code] ?? 0) + 1;
@@ -177,6 +212,7 @@ async function main(): Promise<void> {
   });
   // The test has ended without a word.
   process.on('disconnect', () => process.exit(1));
+  watchForStalls((stalled) => process.send?.({ stalled } satisfies FromWorker));
   processor.startInBackground();
   process.send?.({ started: true } satisfies FromWorker);
 }
