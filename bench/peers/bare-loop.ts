@@ -72,7 +72,7 @@ async function loop(url: string, text: string, handle: Handle): Promise<void> {
   }
 }
 
-/** `$1` to `$12` of the exchange in src/store/claim.rs. */
+/** `$1` to `$15` of the exchange in src/store/claim.rs. */
 function engineParameters(runs: Run[]): unknown[] {
   const none = runs.map(() => null);
   return [
@@ -86,7 +86,11 @@ function engineParameters(runs: Run[]): unknown[] {
     batchSize,
     'bare-loop',
     30_000,
-    // Every look starts at the beginning.
+    // Its answer is never lost.
+    1,
+    // Every look starts at the top, passes over what others are claiming, and starts at the beginning.
+    2 ** 31,
+    false,
     [],
     [],
     [],
