@@ -11,12 +11,13 @@ import { cliOutput } from './helpers/cli.js';
 import { explainEverything, type Plan, PlanLog } from './helpers/plans.js';
 import { deferred, until } from './helpers/until.js';
 
-const manyTypes = ['ours_a', ...Array.from({ length: 19 }, (_, n) => `absent_${n}`)];
+const absentTypes = Array.from({ length: 19 }, (_, n) => `absent_${n}`);
+const manyTypes = ['ours_a', ...absentTypes];
+const types = ['ours_a', 'ours_b', 'other', 'waiting', ...absentTypes];
 
 /** Claims up to `batchSize` jobs and settles them. */
 function claim({ batchSize = 10, ...options }: ProcessorOptions): Run {
-  const handler = async () => {};
-  const handlers = { ours_a: handler, ours_b: handler, other: handler, waiting: handler };
+  const handlers = Object.fromEntries(types.map((type) => [type, async () => {}]));
   return (queue) =>
     queue.createProcessor(handlers, { batchSize, concurrency: batchSize, ...options }).start();
 }
@@ -93,7 +94,7 @@ const operations: Record<string, Operation> = {
     buffers: 1200,
   },
   'claim of types that have nothing due': {
-    run: claim({ jobType: ['waiting', 'absent'] }),
+    run: claim({ jobType: ['waiting', 'absent_0'] }),
     result: 0,
     indexes: [byId, byType, byLease],
     rows: 10,
@@ -145,13 +146,13 @@ const operations: Record<string, Operation> = {
     rows: 700,
     buffers: 2000,
   },
-  // A batch is 5,000 jobs.
+  // A batch is 5,000 jobs, each of which is found, locked if it is free, and deleted.
   cleanupOldJobs: {
     run: (queue) => queue.cleanupOldJobs(),
     indexes: [byId, byStatus],
-    rows: 10_000,
+    rows: 15_000,
     sorted: 5000,
-    buffers: 40_000,
+    buffers: 60_000,
   },
 };
 
@@ -259,7 +260,8 @@ describe.each([18, 14] as const)('on Postgres %i', { timeout: 120_000 }, (versio
     });
     queues.push(queue);
     await queue.getJob(1);
-    expect(log.take(name)).toMatchObject([{ isGeneric: plans === 'kept' }]);
+    // Before it, a session of the package's own has been set up.
+    expect(log.take(name).at(-1)).toMatchObject({ isGeneric: plans === 'kept' });
     return queue;
   }
 
