@@ -149,8 +149,10 @@ export class HandlerRuns {
     if (this.outcomes.push(outcome) === 1) setImmediate(() => this.flush());
   }
 
-  private flush(): void {
+  /** Tells the engine now what has ended in this turn. */
+  flush(): void {
     const outcomes = this.outcomes;
+    if (outcomes.length === 0) return;
     this.outcomes = [];
     this.settle(JSON.stringify(outcomes));
   }

@@ -158,7 +158,7 @@ export class JobProcessor implements Processor {
     this.stop();
     if (engine === null) return;
     void this.handBackCaller();
-    await call(this.processor.drain(timeout));
+    await this.drain(timeout);
     await engine.catch(() => {});
   }
 
@@ -171,7 +171,14 @@ export class JobProcessor implements Processor {
     if (engine === null || !this.runs.leaveCallerBehind()) return;
     await this.runs.othersEnded();
     // Another engine may have begun meanwhile, which nobody has stopped.
-    if (this.engine === engine) await call(this.processor.drain(0));
+    if (this.engine === engine) await this.drain(0);
+  }
+
+  /** Hands back what has not ended after so many milliseconds. */
+  private drain(timeoutMs: number): Promise<void> {
+    // What has ended just now is not handed back.
+    this.runs.flush();
+    return call(this.processor.drain(timeoutMs));
   }
 
   isRunning(): boolean {
