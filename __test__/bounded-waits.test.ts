@@ -116,7 +116,10 @@ describe('a locked row', () => {
     for (const processor of processors) await processor.stopAndDrain();
   });
 
-  test('that was locked until just now is not taken from its owner', async () => {
+  test.each([
+    ['locked', lockRow],
+    ['changed', (id: number) => `update job_queue set priority = 7 where id = ${id}`],
+  ])('that was %s until just now is not taken from its owner', async (_, sql) => {
     const [id = 0] = await jobs.insert(1, {
       status: `'processing'`,
       attempts: '1',
@@ -124,7 +127,7 @@ describe('a locked row', () => {
       locked_at: `now() - interval '1 minute'`,
       lease_expires_at: `now() - interval '30 seconds'`,
     });
-    const user = await transaction(lockRow(id));
+    const user = await transaction(sql(id));
     await user.query('commit');
     const queue = await jobs.openQueue();
     const processor = queue.createProcessor({ job: async () => {} });

@@ -10,6 +10,8 @@ export interface Row extends JobRow<Record<string, unknown>, string> {
   lease_expires_at: Date | null;
   /** Seconds that the lease still has, by the database's clock. */
   lease_left: number | null;
+  run_no: string;
+  refusals: number | null;
 }
 
 /** A database for the tests of a file, its table empty at the start of each. */

@@ -12,6 +12,8 @@ use std::time::Duration;
 const USUAL_LEASE: Duration = Duration::from_secs(30);
 /// How long a worker waits for an answer, however short its lease is.
 const LEAST_ANSWER: Duration = Duration::from_secs(5);
+/// How long a statement works at rows of which one seems to be slow.
+const PROBE: Duration = Duration::from_secs(1);
 /// How long a statement waits for a lock, however long the lease is.
 const LONGEST_LOCK: Duration = Duration::from_secs(1);
 
@@ -40,6 +42,14 @@ impl Patience {
     /// How long a statement waits for each lock. Several turns of this fit into half a lease.
     fn lock(self) -> Duration {
         (self.lease / 8).min(LONGEST_LOCK)
+    }
+
+    /// For a statement that finds out which row is slow: one that is not takes far less.
+    pub fn probe(self) -> Limits {
+        Limits {
+            statement: Some(PROBE),
+            lock: None,
+        }
     }
 
     /// For what must be done well before a lease ends.

@@ -100,6 +100,18 @@ pub fn refusal(sql_state: &str, message: &str) -> Error {
     }
 }
 
+/// The SQLSTATE "no data", for what the server itself does not tell.
+const PASSED_OVER: &str = "02000";
+
+/// A row was free, and the server has not changed it, without an error: a trigger returned null, or a rule did
+/// something instead.
+pub fn passed_over() -> Error {
+    let message = "a trigger or a rule of the database keeps the job as it is, without an error";
+    let mut error = Error::new(Code::DatabaseError, message);
+    error.sql_state = Some(PASSED_OVER.to_owned());
+    error
+}
+
 /// Whether a message may hold what the statement was about: Postgres quotes a value that it cannot read
 /// (class 22), and triggers of the user's say what they like (class P0, and 23 if they wish). Of
 /// constraints Postgres itself names the constraint alone.

@@ -76,6 +76,15 @@ pub struct Outcome {
     pub sent_before: bool,
 }
 
+/// What came of counting the attempts of runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Their handlers can begin. Of the others, a run no longer owns its job, or some transaction has locked that.
+    pub runs: Vec<Run>,
+    /// Those that Postgres refuses to have counted, each told once.
+    pub refused: Vec<Refusal>,
+}
+
 /// What an extension says of a run that still owns its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extended {
@@ -157,6 +166,8 @@ pub enum Fate {
     Written,
     /// The job has completed, but Postgres refused to delete it: it is kept as completed.
     Kept(Error),
+    /// Postgres refuses to have it written.
+    Refused(Error),
     /// Some transaction has locked the job.
     Locked,
     /// The run no longer owns its job.

@@ -21,8 +21,8 @@ mod usual;
 pub use engine::{Engine, Mode, Settings};
 pub use handle::Handle;
 pub use job::{
-    ClaimedJob, End, Exchanged, Extended, Fate, LostJob, Outcome, Recovered, Refusal, Run, Settled,
-    SettledEach, Unreadable, Wanted,
+    ClaimedJob, Counted, End, Exchanged, Extended, Fate, LostJob, Outcome, Recovered, Refusal, Run,
+    Settled, SettledEach, Unreadable, Wanted,
 };
 pub use pace::LastPace;
 pub use recovery::Recovery;
@@ -55,8 +55,8 @@ pub trait Store: Send + Sync + 'static {
         outcomes: Vec<Outcome>,
     ) -> impl Future<Output = Result<SettledEach>> + Send;
 
-    /// Counts the attempts of runs whose handlers are about to begin; returns those that are counted.
-    fn begin(&self, runs: Vec<Run>) -> impl Future<Output = Result<Vec<Run>>> + Send;
+    /// Counts the attempts of runs whose handlers are about to begin.
+    fn begin(&self, runs: Vec<Run>) -> impl Future<Output = Result<Counted>> + Send;
 
     /// The runs that claims with these tokens have begun.
     fn claimed_by(&self, tokens: Vec<i64>) -> impl Future<Output = Result<Vec<Run>>> + Send;

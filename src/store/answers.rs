@@ -7,7 +7,8 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::cursor::{Position, Seen};
-use crate::processor::{ClaimedJob, Exchanged, Extended, Fate, LostJob, Run, SettledEach};
+use crate::connect::passed_over;
+use crate::processor::{ClaimedJob, Exchanged, Extended, Fate, LostJob, Run};
 
 pub fn read_ids(rows: &[PgRow]) -> std::result::Result<Vec<i64>, sqlx::Error> {
     rows.iter().map(|row| row.try_get("id")).collect()
@@ -22,24 +23,24 @@ pub fn read_refusals(rows: &[PgRow]) -> Option<u32> {
     refusals.try_into().ok()
 }
 
-pub fn read_fates(rows: &[PgRow]) -> std::result::Result<SettledEach, sqlx::Error> {
+pub fn read_fates(rows: &[PgRow]) -> std::result::Result<Vec<(Run, Fate)>, sqlx::Error> {
     let read = |row: &PgRow| {
         let fate = match row.try_get::<&str, _>("fate")? {
             "written" => Fate::Written,
             "locked" => Fate::Locked,
+            "passed over" => Fate::Refused(passed_over()),
             _ => Fate::Lost,
         };
         Ok((read_run(row)?, fate))
     };
-    let fates: std::result::Result<_, _> = rows.iter().map(read).collect();
-    fates.map(SettledEach::Fates)
+    rows.iter().map(read).collect()
 }
 
 pub fn read_extended(row: &PgRow) -> std::result::Result<Extended, sqlx::Error> {
     Ok(Extended {
         run: read_run(row)?,
         locked: row.try_get("locked")?,
-        refused: false,
+        refused: row.try_get("passed_over")?,
         cancel_requested: row.try_get("cancel_requested")?,
     })
 }
@@ -72,6 +73,11 @@ pub fn read_exchanged(rows: &[PgRow]) -> std::result::Result<(Exchanged, Seen), 
             }
             "more" => {
                 seen.more = true;
+                continue;
+            }
+            "passed over" => {
+                let id: Option<i64> = row.try_get("id")?;
+                seen.passed_over.get_or_insert_default().extend(id);
                 continue;
             }
             _ => {}

@@ -60,19 +60,26 @@ impl Aside {
         left.map(|(id, _)| *id).collect()
     }
 
+    /// Whether a job was put aside, be it that it may be tried again.
+    pub fn knows(&self, id: i64) -> bool {
+        self.lock().jobs.contains_key(&id)
+    }
+
     /// Puts a job aside; returns how often it was refused in a row.
     pub fn put(&self, id: i64, now: Instant) -> u32 {
+        let before = self.lock().jobs.get(&id).map_or(0, |entry| entry.refusals);
+        self.put_as(id, before + 1, now)
+    }
+
+    /// The same, of one that was refused so often in a row, as its row says.
+    pub fn put_as(&self, id: i64, refusals: u32, now: Instant) -> u32 {
         let mut state = self.lock();
         if state.jobs.len() >= MOST {
             state.jobs.clear();
         }
-        let entry = state.jobs.entry(id).or_insert(Entry {
-            refusals: 0,
-            until: now,
-        });
-        entry.refusals += 1;
-        entry.until = now + pause(entry.refusals);
-        entry.refusals
+        let until = now + pause(refusals);
+        state.jobs.insert(id, Entry { refusals, until });
+        refusals
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,36 +1,44 @@
 //! Counting the last attempt of a job, when its handler is about to begin.
 
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::answers::read_run;
 use super::settle::owned;
-use crate::connect::{Schema, Statement, Value};
-use crate::processor::Run;
+use crate::connect::{Schema, Statement, Value, passed_over};
+use crate::processor::{Counted, Refusal, Run};
 
 /// Counts the attempts of these runs, if that has not been done, and moves their leases to `lease_ms` from now, so
-/// that there is time to begin. Answers those that are counted; a run that no longer owns its job, or whose job some
-/// transaction has locked, is missing.
+/// that there is time to begin. Answers those that are counted, and those that Postgres has passed over though they
+/// were free; a run that no longer owns its job, or whose job some transaction has locked, is missing.
 pub fn runs(schema: &Schema, runs: &[Run], lease_ms: i64) -> Statement {
     schema.statement(
         concat!(
             "with free as (
-                select job.id from rows from (
+                select job.id, job.run_no from rows from (
                     pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[])
                 ) as run (id, run_no)
                 cross join lateral (
-                    select job.id from {jobs} job
+                    select job.id, job.run_no from {jobs} job
                     where job.id = any (array[run.id]) and ",
             owned!("job", "run"),
             "
                     for no key update skip locked
                 ) job
+            ),
+            begun as (
+                update {jobs} job
+                set attempts = case when job.claim_token < 0::bigint then job.attempts + 1 else job.attempts end,
+                    claim_token = case
+                        when job.claim_token < 0::bigint then - job.claim_token else job.claim_token end,
+                    lease_expires_at = now() + $3::double precision * interval '1 millisecond',
+                    locked_at = least(job.locked_at, now()),
+                    updated_at = now()
+                from free
+                where job.id = any (array[free.id])
+                returning job.id
             )
-            update {jobs} job
-            set attempts = case when job.claim_token < 0::bigint then job.attempts + 1 else job.attempts end,
-                claim_token = case when job.claim_token < 0::bigint then - job.claim_token else job.claim_token end,
-                lease_expires_at = now() + $3::double precision * interval '1 millisecond',
-                locked_at = least(job.locked_at, now()),
-                updated_at = now()
-            from free
-            where job.id = any (array[free.id])
-            returning job.id::bigint, job.run_no"
+            select id::bigint, run_no, id not in (select id from begun) as passed_over from free"
         ),
         vec![
             Value::BigInts(runs.iter().map(|run| run.id).collect()),
@@ -38,6 +46,21 @@ pub fn runs(schema: &Schema, runs: &[Run], lease_ms: i64) -> Statement {
             Value::BigInt(lease_ms),
         ],
     )
+}
+
+/// What [`runs`] answers.
+pub fn read(rows: &[PgRow]) -> Result<Counted, sqlx::Error> {
+    let mut counted = Counted::default();
+    for row in rows {
+        let run = read_run(row)?;
+        if row.try_get("passed_over")? {
+            let error = passed_over();
+            counted.refused.push(Refusal { id: run.id, error });
+        } else {
+            counted.runs.push(run);
+        }
+    }
+    Ok(counted)
 }
 
 /// The runs that claims with these tokens have begun and that have not ended. The answer to such a claim was lost.

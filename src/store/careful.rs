@@ -1,99 +1,163 @@
-//! What a worker does after Postgres has refused a statement over many jobs: it finds out by halves which of them are
-//! at fault, puts those aside, and does the rest.
+//! What a worker does after Postgres has refused a statement over many jobs, or has passed over one of them: it finds
+//! out which of them are at fault, puts those aside, and does the rest.
 
+use sqlx::Row;
 use tokio::time::Instant;
 
-use super::answers::{read_exchanged, read_ids, read_refusals};
-use super::claim::Claim;
+use super::answers::{read_exchanged, read_fates, read_ids, read_refusals};
 use super::each::each;
 use super::recover::{self, Manner};
 use super::table::unreadable;
 use super::worker::Worker;
-use super::{aside, claim, refuse};
+use super::{aside, claim, refuse, settle};
+use crate::connect::passed_over;
 use crate::error::{Error, Result};
-use crate::processor::{Exchanged, Recovered, Refusal, Unreadable, Wanted};
+use crate::processor::{
+    ClaimedJob, End, Exchanged, Fate, Outcome, Recovered, Refusal, Unreadable, Wanted,
+};
+
+/// The most slow jobs that one careful claim finds. Outcomes wait for it, and the server may be slow, not the jobs.
+const MOST_SLOW: u32 = 3;
 
 impl Worker {
     /// Claims after a claim was refused: finds out by halves which jobs are at fault, puts those aside, and
     /// returns with the first that it could claim.
+    ///
+    /// A job that was put aside before, and may be tried again, is tried alone, so that it does not take the others
+    /// along once more.
     pub(super) async fn claim_carefully(&self, wanted: &Wanted, below: i64) -> Result<Exchanged> {
         let claim = self.claim(wanted);
-        let aside = self.aside.ids(Instant::now());
+        let now = Instant::now();
+        let aside = self.aside.ids(now);
         let rows = self
             .fetch(claim::due(&self.schema, &claim, below, aside))
             .await?;
         let ids = read_ids(&rows).map_err(unreadable)?;
+        let (suspects, others): (Vec<_>, Vec<_>) =
+            ids.into_iter().partition(|id| self.aside.knows(*id));
         let mut exchanged = Exchanged::default();
-        let mut parts = vec![ids];
+        // The last is tried first.
+        let mut parts: Vec<_> = suspects.into_iter().map(|id| vec![id]).collect();
+        parts.insert(parts.len().saturating_sub(1), others);
+        let mut slow = 0;
         while let Some(mut part) = parts.pop() {
             if part.is_empty() {
                 continue;
             }
             let named = claim::named(&self.schema, &claim, &part, true);
-            match self.fetch(named).await {
+            let error = match self.probe(&named).await {
                 Ok(rows) => {
-                    let (claimed, _) = read_exchanged(&rows).map_err(unreadable)?;
-                    exchanged.claimed = claimed.claimed;
-                    exchanged.lost = claimed.lost;
+                    let (claimed, seen) = read_exchanged(&rows).map_err(unreadable)?;
+                    exchanged.claimed.extend(claimed.claimed);
+                    exchanged.lost.extend(claimed.lost);
+                    for id in seen.passed_over.unwrap_or_default() {
+                        self.put_aside(id, passed_over(), &mut exchanged).await?;
+                    }
                     if exchanged.found() > 0 {
                         break;
                     }
+                    continue;
                 }
                 Err(error) if !error.suspects_rows() => return Err(error),
-                Err(error) => {
-                    self.aside.be_careful(Instant::now());
-                    if let [id] = part[..] {
-                        self.claim_refused(&claim, id, error, &mut exchanged)
-                            .await?;
-                    } else {
-                        let second = part.split_off(part.len() / 2);
-                        parts.extend([second, part]);
+                Err(error) => error,
+            };
+            self.aside.be_careful(Instant::now());
+            let [id] = part[..] else {
+                let second = part.split_off(part.len() / 2);
+                parts.extend([second, part]);
+                continue;
+            };
+            let unread = claim::named(&self.schema, &claim, &[id], false);
+            match self.probe(&unread).await {
+                Ok(rows) => {
+                    let (claimed, _) = read_exchanged(&rows).map_err(unreadable)?;
+                    exchanged.lost.extend(claimed.lost);
+                    for job in claimed.claimed {
+                        self.read_payload(job, &mut exchanged).await?;
+                    }
+                }
+                Err(other) if !other.suspects_rows() => return Err(other),
+                Err(_) => {
+                    slow += u32::from(error.was_held_up());
+                    self.put_aside(id, error, &mut exchanged).await?;
+                    if slow == MOST_SLOW {
+                        break;
                     }
                 }
             }
         }
         // What was not come to is due still.
-        exchanged.unfinished = !parts.is_empty();
+        exchanged.unfinished = parts.iter().any(|part| !part.is_empty());
         Ok(exchanged)
     }
 
-    /// What to do about a job that cannot be claimed.
-    async fn claim_refused(
-        &self,
-        claim: &Claim<'_>,
-        id: i64,
-        error: Error,
-        exchanged: &mut Exchanged,
-    ) -> Result<()> {
-        let without_payload = claim::named(&self.schema, claim, &[id], false);
-        match self.fetch(without_payload).await {
-            Ok(rows) => {
-                let (claimed, _) = read_exchanged(&rows).map_err(unreadable)?;
-                exchanged
-                    .unreadable
-                    .extend(claimed.claimed.into_iter().map(|job| Unreadable {
-                        run: job.run,
-                        job_type: job.job_type,
-                        error: error.clone(),
-                    }));
-                return Ok(());
+    /// Reads the payload of a job that could not be claimed together with it.
+    async fn read_payload(&self, mut job: ClaimedJob, exchanged: &mut Exchanged) -> Result<()> {
+        let read = self.fetch(claim::payload(&self.schema, job.run)).await;
+        let payload = read.and_then(|rows| {
+            let payload = rows.first().map(|row| row.try_get("payload")).transpose();
+            payload.map_err(unreadable)
+        });
+        match payload {
+            Ok(Some(payload)) => {
+                job.payload = payload;
+                exchanged.claimed.push(job);
             }
-            Err(error) if !error.suspects_rows() => return Err(error),
-            Err(_) => {}
+            // It is another's by now.
+            Ok(None) => {}
+            Err(error) if error.suspects_rows() => exchanged.unreadable.push(Unreadable {
+                run: job.run,
+                job_type: job.job_type,
+                error,
+            }),
+            Err(error) => return Err(error),
         }
+        Ok(())
+    }
+
+    /// Leaves a job alone for a while that is due and that cannot be claimed, as its row says, or else this process.
+    async fn put_aside(&self, id: i64, error: Error, exchanged: &mut Exchanged) -> Result<()> {
         let state = error.sql_state.as_deref().unwrap_or_default();
-        let noted = self.fetch(refuse::claim(&self.schema, id, state)).await;
-        let refusals = match noted {
+        let noted = self.probe(&refuse::claim(&self.schema, id, state)).await;
+        let noted = match noted {
             Ok(rows) => read_refusals(&rows),
             Err(error) if !error.suspects_rows() => return Err(error),
-            // Nothing can be written into the row: it is put aside here alone.
+            // Nothing can be written into the row.
             Err(_) => None,
         };
-        let refusals = refusals.unwrap_or_else(|| self.aside.put(id, Instant::now()));
+        let now = Instant::now();
+        let refusals = match noted {
+            // What was slow once would hold up the next claim that it is a part of.
+            Some(refusals) if error.was_held_up() => self.aside.put_as(id, refusals, now),
+            Some(refusals) => refusals,
+            None => self.aside.put(id, now),
+        };
         if refusals == 1 {
             exchanged.refused.push(Refusal { id, error });
         }
         Ok(())
+    }
+
+    /// What becomes of an outcome that Postgres refuses to have written.
+    pub(super) async fn settle_refused(&self, outcome: &Outcome, error: Error) -> Result<Fate> {
+        let run = outcome.run;
+        if self.remove_on_complete && outcome.end == End::Completed {
+            let values = settle::values(vec![outcome.clone()], false);
+            return match self.fetch(settle::each(&self.schema, values)).await {
+                Ok(rows) => Ok(match read_fates(&rows).map_err(unreadable)?.pop() {
+                    Some((_, Fate::Written)) => Fate::Kept(error),
+                    Some((_, fate)) => fate,
+                    None => Fate::Lost,
+                }),
+                Err(other) if other.suspects_rows() => Ok(Fate::Refused(other)),
+                Err(other) => Err(other),
+            };
+        }
+        let state = error.sql_state.as_deref().unwrap_or_default();
+        let note = refuse::settle(&self.schema, run.id, run.run_no, state);
+        // Where this is refused too, the report to the user says it alone.
+        let _ = self.fetch(note).await;
+        Ok(Fate::Refused(error))
     }
 
     /// Brings lost jobs back after that was refused.
@@ -101,43 +165,67 @@ impl Worker {
         let aside = self.aside.ids(Instant::now());
         let rows = self.fetch(recover::ended(&self.schema, aside)).await?;
         let ids = read_ids(&rows).map_err(unreadable)?;
-        let named = |manner| {
-            move |ids: Vec<i64>| async move {
-                let rows = self
-                    .fetch(recover::named(&self.schema, &ids, manner))
-                    .await?;
-                recover::read(&rows)
-                    .map(|(recovered, _)| recovered)
-                    .map_err(unreadable)
-            }
-        };
-        let (mut brought_back, refused) = each(ids, named(Manner::Pending)).await?;
+        let (answers, refused) = each(ids, |ids| self.recover_named(ids, Manner::Pending)).await?;
         let mut recovered = Recovered::default();
+        let mut silent = Vec::new();
+        for answer in answers {
+            add(&mut recovered, answer.recovered);
+            silent.extend(answer.passed_over);
+        }
         for Refusal { id, error } in refused {
-            self.aside.be_careful(Instant::now());
-            let other = named(Manner::Failed);
-            match other(vec![id]).await {
-                Ok(other_way) => brought_back.push(other_way),
-                Err(other) if !other.suspects_rows() => return Err(other),
-                Err(_) => {
-                    let refusals = self.aside.put(id, Instant::now());
-                    let seconds = aside::pause(refusals).as_secs().try_into().unwrap_or(1);
-                    let state = error.sql_state.as_deref().unwrap_or_default();
-                    let rest = refuse::recover(&self.schema, id, state, seconds);
-                    // Where even this is refused, it is put aside here alone.
-                    let _ = self.fetch(rest).await;
-                    if refusals > 1 {
-                        continue;
-                    }
-                }
-            }
-            recovered.refused.push(Refusal { id, error });
+            self.recover_other_way(id, error, &mut recovered).await?;
         }
-        for each in brought_back {
-            recovered.pending += each.pending;
-            recovered.spared += each.spared;
-            recovered.lost.extend(each.lost);
-        }
+        self.other_way(silent, &mut recovered).await?;
         Ok(recovered)
     }
+
+    async fn recover_named(&self, ids: Vec<i64>, manner: Manner) -> Result<recover::Answer> {
+        let rows = self
+            .fetch(recover::named(&self.schema, &ids, manner))
+            .await?;
+        recover::read(&rows).map_err(unreadable)
+    }
+
+    /// Brings jobs back that Postgres has passed over.
+    pub(super) async fn other_way(&self, ids: Vec<i64>, recovered: &mut Recovered) -> Result<()> {
+        for id in ids {
+            self.recover_other_way(id, passed_over(), recovered).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings a job back that may not be pending: it has failed and is due again, or it is put aside.
+    async fn recover_other_way(
+        &self,
+        id: i64,
+        error: Error,
+        recovered: &mut Recovered,
+    ) -> Result<()> {
+        self.aside.be_careful(Instant::now());
+        match self.recover_named(vec![id], Manner::Failed).await {
+            Ok(answer) if answer.passed_over.is_empty() => {
+                add(recovered, answer.recovered);
+                recovered.refused.push(Refusal { id, error });
+                return Ok(());
+            }
+            Err(other) if !other.suspects_rows() => return Err(other),
+            Ok(_) | Err(_) => {}
+        }
+        let refusals = self.aside.put(id, Instant::now());
+        let seconds = aside::pause(refusals).as_secs().try_into().unwrap_or(1);
+        let state = error.sql_state.as_deref().unwrap_or_default();
+        let rest = refuse::recover(&self.schema, id, state, seconds);
+        // Where even this is refused, it is put aside here alone.
+        let _ = self.fetch(rest).await;
+        if refusals == 1 {
+            recovered.refused.push(Refusal { id, error });
+        }
+        Ok(())
+    }
+}
+
+fn add(recovered: &mut Recovered, more: Recovered) {
+    recovered.pending += more.pending;
+    recovered.spared += more.spared;
+    recovered.lost.extend(more.lost);
 }

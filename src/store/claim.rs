@@ -24,7 +24,7 @@ use super::lane::{lanes, lanes_behind, microseconds, next_lane};
 use super::settle::{self, ended, owned, settled, write_outcomes, written_before};
 use super::touched::{is_over, last_transaction, untouched};
 use crate::connect::{Schema, Statement, Value};
-use crate::processor::Outcome;
+use crate::processor::{Outcome, Run};
 
 /// The most lanes that one statement steps through. One that stops there says so, and the next goes on below.
 macro_rules! most_lanes {
@@ -319,7 +319,8 @@ macro_rules! claimed_rows {
 }
 
 /// Where the look has ended, if there may be more: it stopped at a lane, or a type had more to offer. The lanes
-/// are walked to their end by then, unless enough was found.
+/// are walked to their end by then, unless enough was found. And whether Postgres has passed over something that was
+/// due and free.
 macro_rules! rest_rows {
     ($limit:literal) => {
         concat!(
@@ -334,7 +335,11 @@ macro_rules! rest_rows {
             " and lane.priority is not null
             union all
             select null, null, due.fate, null, null, null, null, null, null, null, null, null, null
-            from due where due.fate = 'more'"
+            from due where due.fate = 'more'
+            union all
+            select null, null, 'passed over', null, null, null, null, null, null, null, null, null, null
+            where (select pg_catalog.count(*) from due where due.fate <> 'more')
+                > (select pg_catalog.count(*) from claimed)"
         )
     };
 }
@@ -540,8 +545,20 @@ pub fn named(schema: &Schema, claim: &Claim<'_>, ids: &[i64], readable: bool) ->
             ),
             " ",
             claimed_rows!("case when $6::boolean then payload::text end"),
-            " from claimed"
+            " from claimed
+            union all
+            select id::bigint, null, 'passed over', null, null, null, null, null, null, null, null, null, null
+            from due where id not in (select id from claimed)"
         ),
         values,
+    )
+}
+
+/// The payload of a job that was claimed without.
+pub fn payload(schema: &Schema, run: Run) -> Statement {
+    schema.statement(
+        "select job.payload::text as payload from {jobs} job
+        where job.id = any (array[$1::bigint]) and job.run_no = $2::bigint",
+        vec![Value::BigInt(run.id), Value::BigInt(run.run_no)],
     )
 }

@@ -108,6 +108,8 @@ pub struct Seen {
     pub stopped: Option<i64>,
     /// One of several types may have more to offer than was looked at.
     pub more: bool,
+    /// Something was due and free, and Postgres has not changed it all the same; which, if that is known.
+    pub passed_over: Option<Vec<i64>>,
 }
 
 #[derive(Default)]

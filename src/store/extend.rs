@@ -38,8 +38,10 @@ pub fn leases(schema: &Schema, runs: &[Run], lease_ms: i64) -> Statement {
                 locked_at = least(job.locked_at, now())
             from owned
             where job.id = any (array[owned.free])
+            returning job.id
         )
         select id::bigint, run_no, free is null as locked,
+            free is not null and id not in (select id from extended) as passed_over,
             cancel_requested_at is not null as cancel_requested
         from owned"
         ),

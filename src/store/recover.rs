@@ -51,21 +51,24 @@ macro_rules! has_ended {
     };
 }
 
-/// The row `job` was locked after its lease was last extended, by a transaction that has ended: meanwhile its
-/// owner could not extend it. A lease that is moved on leaves no trace of that lock; what the transaction that wrote
-/// the row had locked before, as every claim does, is left in it with its own number.
+/// The row `$row` was locked or changed after its lease was last extended, by a transaction that has ended:
+/// meanwhile its owner could not extend it. A lease that is moved on leaves no trace of that. What the transaction
+/// that wrote the row had locked before, as every statement here does, is left in it with its own number; a plain
+/// `update` of somebody else's leaves 0, for ever, and so counts for a minute after the end of the lease.
 macro_rules! was_locked {
     ($row:literal) => {
         concat!(
-            "(",
+            "(case when ",
             $row,
-            ".xmax <> '0'::xid and ",
+            ".xmax = '0'::xid then ",
+            $row,
+            ".lease_expires_at > now() - interval '1 minute' else ",
             $row,
             ".xmax <> ",
             $row,
             ".xmin and ",
             is_over!($row),
-            ")"
+            " end)"
         )
     };
 }
@@ -121,7 +124,10 @@ macro_rules! recovered_rows {
                 from recovered
             ) recovered
             union all
-            select id::bigint, null, 'spared', null from spared"
+            select id::bigint, null, 'spared', null from spared
+            union all
+            select id::bigint, null, 'passed over', null from free
+            where id not in (select id from recovered union all select id from spared)"
         )
     };
 }
@@ -249,23 +255,32 @@ pub fn named(schema: &Schema, ids: &[i64], manner: Manner) -> Statement {
     schema.statement(template, vec![Value::BigInts(ids.to_vec())])
 }
 
-/// What [`jobs`] and [`named`] answer: what was brought back, and up to when no ended lease is left.
-pub fn read(rows: &[PgRow]) -> Result<(Recovered, Option<i64>), sqlx::Error> {
-    let mut recovered = Recovered::default();
-    let mut looked_at = None;
+/// What [`jobs`] and [`named`] answer.
+#[derive(Debug, Default)]
+pub struct Answer {
+    pub recovered: Recovered,
+    /// Those that were free, and that Postgres has not changed all the same.
+    pub passed_over: Vec<i64>,
+    /// Up to when no ended lease is left.
+    pub looked_at: Option<i64>,
+}
+
+pub fn read(rows: &[PgRow]) -> Result<Answer, sqlx::Error> {
+    let mut answer = Answer::default();
     for row in rows {
         match row.try_get("fate")? {
-            "pending" => recovered.pending += 1,
-            "spared" => recovered.spared += 1,
-            "failed" => recovered.lost.push(LostJob {
+            "pending" => answer.recovered.pending += 1,
+            "spared" => answer.recovered.spared += 1,
+            "failed" => answer.recovered.lost.push(LostJob {
                 id: row.try_get("id")?,
                 job_type: row.try_get("job_type")?,
             }),
-            "looked" => looked_at = row.try_get("looked_at")?,
+            "passed over" => answer.passed_over.push(row.try_get("id")?),
+            "looked" => answer.looked_at = row.try_get("looked_at")?,
             _ => {}
         }
     }
-    Ok((recovered, looked_at))
+    Ok(answer)
 }
 
 /// From where the next look for ended leases starts, in microseconds since the Unix epoch.

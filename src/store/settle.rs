@@ -181,8 +181,9 @@ pub fn statement(schema: &Schema, values: Vec<Value>) -> Statement {
     schema.statement(template, values)
 }
 
-/// Settles outcomes and says of each what became of it: `written`, `locked` by some transaction, or `lost`,
-/// because its run no longer owns the job. Each row's lock is tried, which takes longer than to write it.
+/// Settles outcomes and says of each what became of it: `written`, `passed over` by Postgres though it was free,
+/// `locked` by some transaction, or `lost`, because its run no longer owns the job. Each row's lock is tried, which
+/// takes longer than to write it.
 pub fn each(schema: &Schema, values: Vec<Value>) -> Statement {
     let template = concat!(
         "with ",
@@ -223,6 +224,9 @@ pub fn each(schema: &Schema, values: Vec<Value>) -> Statement {
                 select from settled_rows
                 where settled_rows.id = ended.id and settled_rows.run_no = ended.run_no
             ) then 'written'
+            when exists (
+                select from free where free.id = ended.id and free.run_no = ended.run_no
+            ) then 'passed over'
             when exists (
                 select from {jobs} job where job.id = any (array[ended.id]) and ",
         owned!("job", "ended"),

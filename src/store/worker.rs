@@ -15,11 +15,12 @@ use super::cursor::{Cursor, Look, Seen};
 use super::each::each;
 use super::recover::{self, LeaseCursor};
 use super::table::unreadable;
-use super::{begin, cancel, claim, complete, extend, refuse, settle};
-use crate::connect::{Patience, Pool, Schema, Statement, Turn};
+use super::{begin, cancel, claim, complete, extend, settle};
+use crate::connect::{Limits, Patience, Pool, Schema, Statement, Turn};
 use crate::error::Result;
 use crate::processor::{
-    End, Exchanged, Extended, Fate, Outcome, Recovered, Run, Settled, SettledEach, Store, Wanted,
+    Counted, End, Exchanged, Extended, Fate, Outcome, Recovered, Run, Settled, SettledEach, Store,
+    Wanted,
 };
 
 #[derive(Clone)]
@@ -60,11 +61,26 @@ impl Worker {
     /// The same, given up by the server before the lease ends that the statement moves: what it has written would
     /// else be taken for a lost worker's as soon as it is committed.
     async fn fetch_soon(&self, statement: &Statement) -> Result<Vec<PgRow>> {
+        let half = Patience::with_lease(self.lease).half_a_lease();
+        self.fetch_within(Turn::Lease, half, statement).await
+    }
+
+    /// The same, of rows of which one may be slow.
+    pub(super) async fn probe(&self, statement: &Statement) -> Result<Vec<PgRow>> {
+        let probe = Patience::with_lease(self.lease).probe();
+        self.fetch_within(Turn::Worker, probe, statement).await
+    }
+
+    async fn fetch_within(
+        &self,
+        turn: Turn,
+        most: Limits,
+        statement: &Statement,
+    ) -> Result<Vec<PgRow>> {
         let patience = Patience::with_lease(self.lease);
-        let limits = self.pool.leases().patience().limits();
-        let limits = limits.within(patience.half_a_lease());
+        let limits = self.pool.leases().patience().limits().within(most);
         self.pool
-            .fetch_for_worker(Turn::Lease, patience.answer(), limits, statement)
+            .fetch_for_worker(turn, patience.answer(), limits, statement)
             .await
     }
 
@@ -96,6 +112,11 @@ impl Worker {
         }
         let (mut exchanged, seen) = read_exchanged(&rows).map_err(unreadable)?;
         let full = exchanged.found() >= wanted.limit;
+        if seen.passed_over.is_some() {
+            // The next claim finds out what it is.
+            self.aside.be_careful(asked);
+            exchanged.unfinished = true;
+        }
         if seen.more && !full {
             self.look_at_each_type(wanted, claim.types.unwrap_or_default(), &mut exchanged)
                 .await?;
@@ -217,7 +238,16 @@ impl Store for Worker {
         };
         let remove = self.remove_on_complete;
         let error = match settle(outcomes.clone(), remove).await {
-            Ok(rows) => return read_fates(&rows).map_err(unreadable),
+            Ok(rows) => {
+                let mut fates = read_fates(&rows).map_err(unreadable)?;
+                for (run, fate) in &mut fates {
+                    let outcome = outcomes.iter().find(|outcome| outcome.run == *run);
+                    if let (Fate::Refused(error), Some(outcome)) = (&*fate, outcome) {
+                        *fate = self.settle_refused(outcome, error.clone()).await?;
+                    }
+                }
+                return Ok(SettledEach::Fates(fates));
+            }
             Err(error) if error.suspects_rows() => error,
             Err(error) => return Err(error),
         };
@@ -226,29 +256,11 @@ impl Store for Worker {
         let [outcome] = &outcomes[..] else {
             return Ok(SettledEach::Refused(error));
         };
-        let run = outcome.run;
-        if remove && outcome.end == End::Completed {
-            let rows = match settle(outcomes, false).await {
-                Ok(rows) => rows,
-                Err(other) if other.suspects_rows() => return Ok(SettledEach::Refused(other)),
-                Err(other) => return Err(other),
-            };
-            let fates = read_fates(&rows).map_err(unreadable)?;
-            return Ok(match fates {
-                SettledEach::Fates(fates) if fates.contains(&(run, Fate::Written)) => {
-                    SettledEach::Fates(vec![(run, Fate::Kept(error))])
-                }
-                fates => fates,
-            });
-        }
-        let state = error.sql_state.as_deref().unwrap_or_default();
-        let note = refuse::settle(&self.schema, run.id, run.run_no, state);
-        // Where this is refused too, the report to the user says it alone.
-        let _ = self.fetch(note).await;
-        Ok(SettledEach::Refused(error))
+        let fate = self.settle_refused(outcome, error).await?;
+        Ok(SettledEach::Fates(vec![(outcome.run, fate)]))
     }
 
-    async fn begin(&self, runs: Vec<Run>) -> Result<Vec<Run>> {
+    async fn begin(&self, runs: Vec<Run>) -> Result<Counted> {
         let by_id = |ids: Vec<i64>| {
             let named: Vec<_> = runs
                 .iter()
@@ -256,18 +268,30 @@ impl Store for Worker {
                 .copied()
                 .collect();
             let statement = begin::runs(&self.schema, &named, self.lease_ms());
-            async move { read_runs(&self.fetch_soon(&statement).await?).map_err(unreadable) }
+            async move { begin::read(&self.fetch_soon(&statement).await?).map_err(unreadable) }
         };
         let all = begin::runs(&self.schema, &runs, self.lease_ms());
-        match self.fetch_soon(&all).await {
-            Ok(rows) => read_runs(&rows).map_err(unreadable),
-            Err(error) if !error.suspects_rows() => Err(error),
+        let mut counted = match self.fetch_soon(&all).await {
+            Ok(rows) => begin::read(&rows).map_err(unreadable)?,
+            Err(error) if !error.suspects_rows() => return Err(error),
             Err(_) => {
                 let ids = runs.iter().map(|run| run.id).collect();
-                let (begun, _) = each(ids, by_id).await?;
-                Ok(begun.into_iter().flatten().collect())
+                let (parts, refused) = each(ids, by_id).await?;
+                let mut counted = Counted {
+                    runs: Vec::new(),
+                    refused,
+                };
+                for part in parts {
+                    counted.runs.extend(part.runs);
+                    counted.refused.extend(part.refused);
+                }
+                counted
             }
-        }
+        };
+        // They are handed back, and would be claimed at once.
+        let now = Instant::now();
+        (counted.refused).retain(|refusal| self.aside.put(refusal.id, now) == 1);
+        Ok(counted)
     }
 
     async fn claimed_by(&self, tokens: Vec<i64>) -> Result<Vec<Run>> {
@@ -290,9 +314,12 @@ impl Store for Worker {
             Err(error) if error.suspects_rows() => return self.recover_carefully().await,
             Err(error) => return Err(error),
         };
-        let (recovered, looked_at) = recover::read(&rows).map_err(unreadable)?;
+        let answer = recover::read(&rows).map_err(unreadable)?;
         let now = Instant::now();
-        self.lease_cursor.looked(from, looked_at, now - began, now);
+        let took = now - began;
+        self.lease_cursor.looked(from, answer.looked_at, took, now);
+        let mut recovered = answer.recovered;
+        self.other_way(answer.passed_over, &mut recovered).await?;
         Ok(recovered)
     }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Engine;
 use super::deadline::Begun;
 use crate::error::Result;
-use crate::processor::{ClaimedJob, Handlers, Run, Store};
+use crate::processor::{ClaimedJob, Counted, Handlers, Run, Store};
 
 /// What a count was sent with.
 pub(super) struct SentCount {
@@ -69,7 +69,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         sent.is_some_and(|(sent, _)| sent.jobs.iter().any(|job| job.run == run))
     }
 
-    pub(super) fn counted(&mut self, reply: Result<Vec<Run>>) {
+    pub(super) fn counted(&mut self, reply: Result<Counted>) {
         let Some((SentCount { at, mut jobs }, _)) = self.counting.take() else {
             return;
         };
@@ -80,15 +80,16 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             Err(error) => {
                 self.report_failure(at, &error);
                 self.exchange_after = Instant::now() + self.backoff.fail();
-                Vec::new()
+                Counted::default()
             }
         };
-        for run in &counted {
+        self.tell_refusals("begun", counted.refused);
+        for run in &counted.runs {
             self.held.extended(*run, at);
         }
-        let begins = |job: &ClaimedJob| !self.stopping && counted.contains(&job.run);
+        let begins = |job: &ClaimedJob| !self.stopping && counted.runs.contains(&job.run);
         let (begin, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(begins);
-        // Some transaction has locked the job, or it is another's by now.
+        // Some transaction has locked the job, Postgres refuses, or the job is another's by now.
         for job in others {
             self.release(job.run);
         }

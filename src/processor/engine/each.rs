@@ -183,6 +183,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 }
             }
             Fate::Locked => self.try_later(outcome, None),
+            Fate::Refused(error) => self.is_refused(outcome, error),
         }
     }
 

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 use super::handle::{Command, Handle};
 use super::heard::Heard;
 use super::held::{Held, Settlement};
-use super::job::{ClaimedJob, End, Extended, Outcome, Run, Settled};
+use super::job::{ClaimedJob, Counted, End, Extended, Outcome, Run, Settled};
 use super::pace::{LastPace, Pace};
 use super::recovery::Recovery;
 use super::tally::Tally;
@@ -106,7 +106,7 @@ pub struct Engine<S, H> {
     waiting: VecDeque<ClaimedJob>,
     /// Jobs that have a slot, and whose last attempt is counted before they begin.
     uncounted: Vec<ClaimedJob>,
-    counting: Option<UnderWay<SentCount, Vec<Run>>>,
+    counting: Option<UnderWay<SentCount, Counted>>,
     /// When a job last left `waiting`, or came into it when it was empty.
     moved_at: Instant,
     pace: Pace,

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::{Code, Error, Result};
 use crate::processor::{
-    ClaimedJob, End, Exchanged, Extended, Fate, LostJob, Outcome, Recovered, Refusal, Run, Settled,
-    SettledEach, Store, Wanted,
+    ClaimedJob, Counted, End, Exchanged, Extended, Fate, LostJob, Outcome, Recovered, Refusal, Run,
+    Settled, SettledEach, Store, Wanted,
 };
 
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -397,25 +397,30 @@ impl MemoryStore {
     }
 
     /// Counts the attempts of runs.
-    pub fn count_attempts(&self, runs: &[Run]) -> Vec<Run> {
+    pub fn count_attempts(&self, runs: &[Run]) -> Counted {
         let now = Instant::now();
         let mut rows = self.rows.lock().unwrap();
-        let counts = |run: &Run| {
+        let mut told = self.told.lock().unwrap();
+        let mut counted = Counted::default();
+        for &run in runs {
             let row = rows.get_mut(&run.id);
-            let Some(row) = row.filter(|row| row.is_owned_by(*run) && !row.locked && !row.refuses)
-            else {
-                return false;
+            let Some(row) = row.filter(|row| row.is_owned_by(run) && !row.locked) else {
+                continue;
             };
+            if row.refuses {
+                let error = refused();
+                if told.insert(run.id) {
+                    counted.refused.push(Refusal { id: run.id, error });
+                }
+                continue;
+            }
             row.attempts += i32::from(std::mem::take(&mut row.uncounted));
             row.status = Status::Processing {
                 lease_until: now + LEASE,
             };
-            true
-        };
-        let mut runs = runs.to_vec();
-        let mut counts = counts;
-        runs.retain(|run| counts(run));
-        runs
+            counted.runs.push(run);
+        }
+        counted
     }
 
     /// What claims with these tokens hold.
@@ -594,7 +599,7 @@ impl Store for MemoryStore {
         self.settle_one_by_one(&outcomes)
     }
 
-    async fn begin(&self, runs: Vec<Run>) -> Result<Vec<Run>> {
+    async fn begin(&self, runs: Vec<Run>) -> Result<Counted> {
         self.travel().await?;
         self.note(format!("begin {}", runs.len()));
         Ok(self.count_attempts(&runs))

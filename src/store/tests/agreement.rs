@@ -2,8 +2,8 @@
 //! same rules: what the engines of a story asked of the one is asked of the other, at the same times.
 //!
 //! A server's clock cannot be moved, but what it is compared with can: before each command, every time
-//! in the table is set back by as long as nothing happened. Both are sent in one message, which is one
-//! transaction, and so have the same `now()`.
+//! in the table is set back by as long as nothing happened, after it was locked, as a worker does. Both are sent in
+//! one message, which is one transaction, and so have the same `now()`.
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ use crate::connect::{Schema, Statement};
 use crate::processor::tests::memory_store::LEASE;
 use crate::processor::tests::model::trace::{Answer, Asked, Command, RowState};
 use crate::processor::tests::model::{stories, tell};
-use crate::processor::{Extended, Outcome, Run};
+use crate::processor::{Extended, Outcome, Run, SettledEach};
 use crate::store::answers::{read_exchanged, read_extended, read_fates, read_runs};
 use crate::store::claim::{self, Claim};
 use crate::store::cursor::Look;
@@ -88,7 +88,8 @@ impl Server {
         let command = statement.with_literals().ok_or(sqlx::Error::RowNotFound)?;
         let at = asked.at.as_micros();
         let message = format!(
-            "update job_queue set
+            "with locked as (select id from job_queue for no key update)
+            update job_queue job set
                 created_at = created_at + passed, updated_at = updated_at + passed,
                 run_at = run_at + passed, next_attempt_at = next_attempt_at + passed,
                 locked_at = locked_at + passed, lease_expires_at = lease_expires_at + passed,
@@ -96,7 +97,8 @@ impl Server {
             from (
                 select (now() - clock) - ({at} - microseconds) * interval '1 microsecond' as passed
                 from story
-            ) story;
+            ) story, locked
+            where job.id = locked.id;
             update story set clock = now(), microseconds = {at};
             {command}"
         );
@@ -206,9 +208,10 @@ fn read(command: &Command, rows: &[PgRow]) -> sqlx::Result<Answer> {
     Ok(match command {
         Command::Insert { .. } => Answer::Nothing,
         Command::Exchange { .. } => Answer::from(&read_exchanged(rows)?.0),
-        Command::SettleEach(_) => Answer::from(&read_fates(rows)?),
-        Command::Begin(_) | Command::ClaimedBy(_) => Answer::of_runs(&read_runs(rows)?),
-        Command::Recover => Answer::from(&recover::read(rows)?.0),
+        Command::SettleEach(_) => Answer::from(&SettledEach::Fates(read_fates(rows)?)),
+        Command::Begin(_) => Answer::of_runs(&begin::read(rows)?.runs),
+        Command::ClaimedBy(_) => Answer::of_runs(&read_runs(rows)?),
+        Command::Recover => Answer::from(&recover::read(rows)?.recovered),
         Command::Extend(_) => {
             let extended: sqlx::Result<Vec<Extended>> = rows.iter().map(read_extended).collect();
             Answer::from(extended?.as_slice())

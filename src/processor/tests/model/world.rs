@@ -18,8 +18,8 @@ use super::trace::{Answer, Asked, Command, RowState, Trace};
 use crate::error::{Code, Error, Result};
 use crate::processor::tests::memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row};
 use crate::processor::{
-    ClaimedJob, End, Engine, Exchanged, Extended, Handle, Handlers, Mode, Outcome, Recovered, Run,
-    Settings, Settled, SettledEach, Store, Wanted,
+    ClaimedJob, Counted, End, Engine, Exchanged, Extended, Handle, Handlers, Mode, Outcome,
+    Recovered, Run, Settings, Settled, SettledEach, Store, Wanted,
 };
 
 const PROCESSES: usize = 3;
@@ -158,15 +158,15 @@ impl Store for Control {
         self.ask(settle).await?
     }
 
-    async fn begin(&self, runs: Vec<Run>) -> Result<Vec<Run>> {
+    async fn begin(&self, runs: Vec<Run>) -> Result<Counted> {
         let begin = |store: &Recorded| {
             let counted = store.memory.count_attempts(&runs);
             let mut promises = store.promises.lock().unwrap();
-            for run in &counted {
+            for run in &counted.runs {
                 promises.counted_for(*run, &self.disturbed);
             }
             drop(promises);
-            store.note(Command::Begin(runs), Answer::of_runs(&counted));
+            store.note(Command::Begin(runs), Answer::of_runs(&counted.runs));
             counted
         };
         self.ask(begin).await

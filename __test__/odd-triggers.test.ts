@@ -1,0 +1,170 @@
+/**
+ * Triggers of the user's that keep a job as it is without an error, or that take long over one. Either costs that job
+ * alone, and is told.
+ */
+import { afterEach, describe, expect, test } from 'vitest';
+import { currentJob, type JobQueueError, type ProcessorOptions } from '../index.js';
+import { Journal, useJobs } from './helpers/jobs.js';
+import { until } from './helpers/until.js';
+
+const jobs = useJobs();
+
+afterEach(() =>
+  jobs.database.query(`
+    drop trigger if exists odd on job_queue;
+    drop function if exists odd();
+    truncate job_queue`),
+);
+
+/** A trigger that does something where `condition` holds of `old` and `new`. */
+async function trigger(condition: string, what: string): Promise<void> {
+  await jobs.database.query(`
+    create function odd() returns trigger language plpgsql as $$
+    begin
+      if ${condition} then ${what}; end if;
+      return coalesce(new, old);
+    end $$;
+    create trigger odd before update or delete on job_queue for each row execute function odd()`);
+}
+
+const passOver = (condition: string) => trigger(condition, 'return null');
+
+async function begin(options: ProcessorOptions = {}) {
+  const queue = await jobs.openQueue();
+  const ran = new Journal();
+  const told = new Journal<JobQueueError>();
+  const processor = queue.createProcessor(
+    { job: async (payload: unknown) => ran.note(payload) },
+    { onError: (error) => told.note(error), ...options },
+  );
+  return { queue, processor, ran, told };
+}
+
+describe('a job that a trigger silently', () => {
+  test('keeps from being claimed does not hold up what is behind it', async () => {
+    const [first = 0, second = 0] = await jobs.insert(2, { priority: '9' });
+    await jobs.insert(10);
+    await passOver(`old.priority = 9 and new.status = 'processing'`);
+    const { processor, ran, told } = await begin({ batchSize: 2, pollInterval: 20 });
+    processor.startInBackground();
+    await ran.reaches(10);
+    await told.reaches(1);
+    expect(told.notes).toMatchObject([{ code: 'DATABASE_ERROR', sqlState: '02000' }]);
+    expect(told.notes[0]?.message).toMatch(/job \d+ and one other be claimed: a trigger or a rule/);
+    for (const id of [first, second]) {
+      expect(await jobs.row(id)).toMatchObject({ status: 'pending', attempts: 0 });
+      expect((await jobs.row(id)).pending_reason).toMatch('02000');
+    }
+    await jobs.database.query('drop trigger odd on job_queue');
+    await ran.reaches(12);
+    await processor.stopAndDrain();
+  });
+
+  test('keeps from every change does not either', async () => {
+    await jobs.insert(2, { priority: '9' });
+    await jobs.insert(10);
+    await passOver('old.priority = 9');
+    const { processor, ran, told } = await begin({ batchSize: 2 });
+    for (let batch = 0; batch < 8; batch++) await processor.start();
+    expect(ran.notes).toHaveLength(10);
+    expect(told.notes).toMatchObject([{ sqlState: '02000' }]);
+  });
+
+  test.each([
+    { removeOnComplete: false, condition: `new.status = 'completed'`, status: 'failed' },
+    { removeOnComplete: true, condition: 'new is null', status: 'completed' },
+  ])('keeps from being $status is told of', async ({ removeOnComplete, condition, status }) => {
+    const [id = 0] = await jobs.insert(3);
+    await passOver(`old.id = ${id} and ${condition}`);
+    const { processor, ran, told } = await begin({ removeOnComplete });
+    expect(await processor.start()).toBe(3);
+    expect(ran.notes).toHaveLength(3);
+    expect(await jobs.row(id)).toMatchObject({ status });
+    expect(told.notes).toMatchObject([{ sqlState: '02000' }]);
+  });
+
+  test('keeps from being brought back is told of', async () => {
+    const lost = {
+      status: `'processing'`,
+      attempts: '1',
+      locked_at: `now() - interval '2 minutes'`,
+      lease_expires_at: `now() - interval '1 minute'`,
+    };
+    const [id = 0] = await jobs.insert(1, lost);
+    await jobs.insert(2, lost);
+    await passOver(`old.id = ${id} and new.status <> 'processing'`);
+    const { processor, ran, told } = await begin();
+    expect(await processor.start()).toBe(2);
+    expect(ran.notes).toEqual([1, 2]);
+    expect(told.notes).toMatchObject([{ sqlState: '02000' }]);
+    expect(told.notes[0]?.message).toMatch(`job ${id}`);
+  });
+
+  test.each([
+    ['silently', 'return null', '02000'],
+    ['with an error', `raise 'no'`, 'P0001'],
+  ])('keeps from beginning its last attempt, %s, is told of, and waits', async (_, what, state) => {
+    const [id = 0] = await jobs.insert(1, { max_attempts: '1', priority: '9' });
+    await jobs.insert(5);
+    await trigger(`old.id = ${id} and new.attempts > old.attempts`, what);
+    const { processor, ran, told } = await begin({ pollInterval: 20 });
+    processor.startInBackground();
+    await told.reaches(1);
+    await ran.reaches(5);
+    expect(told.notes).toMatchObject([{ sqlState: state }]);
+    expect(told.notes[0]?.message).toMatch(`job ${id} be begun`);
+    // It is claimed again after a second, and no sooner.
+    const { run_no: runNo } = await jobs.row(id);
+    await jobs.insert(1);
+    await ran.reaches(6);
+    await jobs.untilStatus(id, 'pending');
+    expect((await jobs.row(id)).run_no).toBe(runNo);
+    await jobs.database.query('drop trigger odd on job_queue');
+    await ran.reaches(7);
+    await jobs.untilStatus(id, 'completed');
+    expect(await jobs.row(id)).toMatchObject({ attempts: 1 });
+    await processor.stopAndDrain();
+  });
+
+  test('keeps from having its lease extended is not taken for extended', async () => {
+    const [id = 0] = await jobs.insert(1);
+    await passOver(`new.status = 'processing' and old.status = 'processing'`);
+    const aborted = new Journal<unknown>();
+    const queue = await jobs.openQueue();
+    const job = () => {
+      const { signal } = currentJob();
+      return new Promise<void>((resolve) => {
+        signal.addEventListener('abort', () => {
+          aborted.note(signal.reason);
+          resolve();
+        });
+      });
+    };
+    await queue.createProcessor({ job }, { leaseDuration: 1_000 }).start();
+    expect(aborted.notes).toMatchObject([{ code: 'LEASE_LOST' }]);
+    // Nobody has taken it.
+    expect(await jobs.row(id)).toMatchObject({ status: 'completed', attempts: 1 });
+  });
+});
+
+describe('a job over which a trigger takes long', () => {
+  test('when it is claimed costs the others that time once', { timeout: 60_000 }, async () => {
+    const [id = 0] = await jobs.insert(1, { priority: '9' });
+    await jobs.insert(9);
+    await trigger(`old.id = ${id} and new.status = 'processing'`, 'perform pg_sleep(60)');
+    const options = { batchSize: 10, concurrency: 10, leaseDuration: 1_000, pollInterval: 20 };
+    const { queue, processor, ran, told } = await begin(options);
+    processor.startInBackground();
+    // The statement has its limit, and those that find out which job it is have shorter ones.
+    await until(() => ran.notes.length === 9, { timeoutMs: 20_000 });
+    await until(() => told.notes.some(({ message }) => message.includes(`job ${id} be claimed`)));
+    expect(await jobs.row(id)).toMatchObject({ status: 'pending', attempts: 0 });
+    // When its pause is over it is tried alone, beside others that come.
+    await until(async () => Number((await jobs.row(id)).refusals) >= 2);
+    const start = performance.now();
+    await queue.addJob({ job_type: 'job', payload: 0 });
+    await ran.reaches(10);
+    expect(performance.now() - start).toBeLessThan(4_000);
+    await processor.stopAndDrain();
+  });
+});
