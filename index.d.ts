@@ -490,7 +490,10 @@ interface RouteResult {
     id: number;
     job_type: string;
   }[];
-  /** Types of which no job was begun any more, since they usually take longer than was left. */
+  /**
+   * Types of which jobs are due and none was begun any more, since they usually take longer than was left. If
+   * `left` is `null`, whether any are due is not known.
+   */
   notClaimed: string[];
   /** Jobs that were stuck and were put back; `null` if that failed or took too long. */
   reclaimed: number | null;

@@ -114,14 +114,26 @@ describe('the route', () => {
     expect(result.didNotFit).toEqual([{ id: first, job_type: 'job' }]);
   });
 
+  test('tells of a job that fails because its last attempt does not end by then', async () => {
+    const [id = 0] = await jobs.insert(1, { max_attempts: '1' });
+    const endless = () => new Promise<void>(() => {});
+    const onJobFailed = vi.fn();
+    const options = { maxDuration: 3, grace: 2, onJobFailed };
+    expect(await call({ job: endless }, options)).toMatchObject({ failed: 1, handedBack: 0 });
+    expect(await jobs.row(id)).toMatchObject({ status: 'failed', attempts: 1 });
+    expect(onJobFailed.mock.calls).toEqual([
+      [expect.objectContaining({ code: 'DEADLINE' }), expect.objectContaining({ id })],
+    ]);
+    expect(onJobFailed.mock.calls[0]?.[0].message).toMatch('in its last attempt');
+  });
+
   test('does not begin what usually takes longer than is left', async () => {
     const queue = await jobs.openQueue();
     await jobs.insert(20);
     await jobs.insert(5, { job_type: "'quick'" });
-    const handlers = {
-      job: () => new Promise<void>((resolve) => setTimeout(resolve, 250)),
-      quick: async () => {},
-    };
+    await jobs.insert(1, { job_type: "'other'", priority: '9' });
+    const slow = () => new Promise<void>((resolve) => setTimeout(resolve, 250));
+    const handlers = { job: slow, other: slow, quick: async () => {} };
     const options = { secret, maxDuration: 1.5, grace: 0.1, concurrency: 1 };
     const { GET } = createRouteHandler(() => queue, handlers, options);
     const result = (await (await GET(request())).json()) as RouteResult;
@@ -130,6 +142,8 @@ describe('the route', () => {
     // What ran at the deadline was none that could be known not to end.
     const attempts = await jobs.rows(`status = 'pending' and attempts > 0`);
     expect(attempts).toEqual([]);
+    // Of the other type that is as slow, nothing waits.
+    expect(result.notClaimed).toEqual(['job']);
   });
 
   test('shares the work with others that are called at the same time', async () => {
@@ -362,7 +376,7 @@ test('the route says what did not fit into its time', async () => {
     createProcessor: () => ({ runUntilEmpty: async () => tally }),
     reclaimStuckJobs: async () => 0,
     deleteOldJobs: async () => ({ deleted: 0, last: null }),
-    backlog: async () => ({ due: 1, nextDueAt: null }),
+    backlog: async () => ({ due: 1, nextDueAt: null, waiting: ['slow'] }),
   };
   const queue = { [Symbol.for('pg-bg-job-queue.internals')]: () => internals } as never;
   const { GET } = createRouteHandler(() => queue, {}, { secret });
@@ -370,7 +384,7 @@ test('the route says what did not fit into its time', async () => {
     processed: 2,
     handedBack: 1,
     didNotFit: [{ id: 7, job_type: 'slow' }],
-    notClaimed: ['slow', 'slower'],
+    notClaimed: ['slow'],
     left: 1,
   });
 });

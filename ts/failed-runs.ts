@@ -26,11 +26,11 @@ export class FailedRuns {
   /** A handler threw. */
   threw(run: JobRun, thrown: unknown): void {
     // Its end was told when its time was up.
-    if (!timedOut(run)) this.ended(run, thrown);
+    if (!JobRun.wasOutOfTime(run)) this.ended(run, thrown);
   }
 
   /** The time of a run is up. */
-  timedOut(run: JobRun, reason: JobQueueError): void {
+  outOfTime(run: JobRun, reason: JobQueueError): void {
     this.ended(run, reason);
   }
 
@@ -51,7 +51,7 @@ export class FailedRuns {
   private conclude(run: JobRun, error: unknown): void {
     if (JobRun.completion(run) === 'committed') this.listener.report(afterCommit(run, error));
     // A run that was cancelled or handed back has not failed, whatever its handler says.
-    else if (!JobRun.isOver(run) || timedOut(run)) this.listener.failed(error, run);
+    else if (!JobRun.isOver(run) || JobRun.wasOutOfTime(run)) this.listener.failed(error, run);
   }
 
   engineBegan(): void {
@@ -69,12 +69,8 @@ export class FailedRuns {
   }
 }
 
-function timedOut(run: JobRun): boolean {
-  return JobRun.reason(run)?.code === 'TIMEOUT';
-}
-
 function afterCommit(run: JobRun, error: unknown): JobQueueError {
-  const what = timedOut(run) ? 'was out of time' : 'threw';
+  const what = JobRun.wasOutOfTime(run) ? 'was out of time' : 'threw';
   return causedByUser(
     'INVALID_ARGUMENT',
     `the handler of job ${run.id} ${what} after the transaction that completed the job was committed; ` +

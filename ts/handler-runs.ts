@@ -12,7 +12,7 @@ import { jobStorage } from './current-job.js';
 import { type DescribedError, describeError, inOneLine } from './describe-error.js';
 import { JobQueueError } from './errors.js';
 import { FailedRuns, type FailureListener } from './failed-runs.js';
-import { JobRun, type NativeJob, type RunControl } from './job-run.js';
+import { type EngineEnd, JobRun, type NativeJob, type RunControl } from './job-run.js';
 import type { Log } from './log.js';
 
 /** How a run ended, as the engine takes it. */
@@ -47,16 +47,16 @@ export class HandlerRuns {
     for (const job of jobs) this.run(job);
   }
 
-  /** Tells a run to end; `over` says that for the engine it has ended. */
-  abort(id: number, runNo: number, reason: JobQueueError, over: boolean): void {
+  /** Tells a run to end. */
+  abort(id: number, runNo: number, reason: JobQueueError, end: EngineEnd): void {
     const run = this.find(id, runNo);
     if (run === undefined) return;
-    JobRun.abort(run, reason, over);
-    if (reason.code !== 'TIMEOUT') return;
+    JobRun.abort(run, reason, end);
+    if (!end.failed) return;
     this.leaveBehind(run);
     if (JobRun.reason(run) !== reason) return;
     this.log?.(`job ${id} (${run.job_type}) failed: ${inOneLine(reason)}`);
-    this.failures.timedOut(run, reason);
+    this.failures.outOfTime(run, reason);
   }
 
   /** Takes note of how the transaction ended in which a handler completed its job. */

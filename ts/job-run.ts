@@ -23,6 +23,14 @@ export interface RunControl {
   completeIn(client: Client, id: number, runNo: number): Promise<boolean>;
 }
 
+/** What the end of a run is for the engine. */
+export interface EngineEnd {
+  /** It has ended, so that what its handler says later is not heard. */
+  over: boolean;
+  /** The job has failed by it. */
+  failed: boolean;
+}
+
 /**
  * What is known of the transaction in which a handler completes its job: nothing, where there is none;
  * that there may be one; or how it ended.
@@ -45,6 +53,7 @@ export class JobRun implements JobContext {
   #controller: AbortController | undefined;
   #reason: JobQueueError | undefined;
   #over = false;
+  #failed = false;
   #completion: Completion = 'none';
 
   constructor(job: NativeJob, control: RunControl) {
@@ -88,12 +97,10 @@ export class JobRun implements JobContext {
     return run.id === id && run.#runNo === runNo;
   }
 
-  /**
-   * Tells the run that it should end. Only the first reason counts. A run that is over has come to its end
-   * for the engine, so that what its handler says later is not heard.
-   */
-  static abort(run: JobRun, reason: JobQueueError, over: boolean): void {
+  /** Tells the run that it should end. Only the first reason counts. */
+  static abort(run: JobRun, reason: JobQueueError, { over, failed }: EngineEnd): void {
     run.#over ||= over;
+    run.#failed ||= failed && run.#reason === undefined;
     run.#reason ??= reason;
     run.#controller?.abort(reason);
   }
@@ -110,6 +117,11 @@ export class JobRun implements JobContext {
 
   static isOver(run: JobRun): boolean {
     return run.#over;
+  }
+
+  /** Whether its job failed before its handler ended, because the time was up. */
+  static wasOutOfTime(run: JobRun): boolean {
+    return run.#failed;
   }
 
   static completion(run: JobRun): Completion {

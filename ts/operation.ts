@@ -25,7 +25,7 @@ export type Operation =
   | { verb: 'cancel'; id: number }
   | ({ verb: 'cancelUpcoming' } & ParsedFilters)
   | { verb: 'complete'; id: number; runNo: number; remove: boolean }
-  | { verb: 'backlog' }
+  | { verb: 'backlog'; types: string[] }
   | { verb: 'reclaim'; maxProcessingMinutes: number }
   | { verb: 'cleanup'; daysToKeep: number; after: CleanupPosition | null };
 

@@ -23,7 +23,7 @@ import type { Processor } from './types.js';
 /** What the engine says: see `src/node/processor.rs`. */
 type Message =
   | { kind: 'run'; jobs: NativeJob[] }
-  | { kind: 'abort'; id: number; runNo: number; error: NativeError }
+  | { kind: 'abort'; id: number; runNo: number; error: NativeError; failed: boolean }
   | { kind: 'settledByHandler'; id: number; runNo: number; committed: boolean }
   | { kind: 'error'; error: NativeError };
 
@@ -222,7 +222,7 @@ export class JobProcessor implements Processor {
         // A lease that is lost is the end of a run only where it was given back, and not if nobody has taken
         // the job when its handler ends.
         const over = reason.code !== 'LEASE_LOST' || this.mode === 'stopping';
-        this.runs.abort(message.id, message.runNo, reason, over);
+        this.runs.abort(message.id, message.runNo, reason, { over, failed: message.failed });
         break;
       }
       case 'settledByHandler':

@@ -78,13 +78,15 @@ export interface QueueInternals {
     limitMs: number,
     tell: (error: JobQueueError) => void,
   ): Promise<CleanupBatch>;
-  backlog(limitMs: number): Promise<Backlog>;
+  backlog(types: string[], limitMs: number): Promise<Backlog>;
 }
 
 /** What is left to do: how many jobs are due, and when the next is, in milliseconds since the Unix epoch. */
 export interface Backlog {
   due: number;
   nextDueAt: number | null;
+  /** Those of the types that were asked for of which a job is due. */
+  waiting: string[];
 }
 
 type AnyRecord = JobRow<Record<string, unknown>, string>;
@@ -244,7 +246,7 @@ class PostgresJobQueue {
         this.log?.(`deleted ${batch.deleted} old jobs`);
         return batch;
       },
-      backlog: async (limitMs) => (await ask({ verb: 'backlog' }, limitMs)).answer,
+      backlog: async (types, limitMs) => (await ask({ verb: 'backlog', types }, limitMs)).answer,
     };
   }
 

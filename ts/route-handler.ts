@@ -54,7 +54,10 @@ export interface RouteResult {
   handedBack: number;
   /** Jobs that were begun, had not ended at the deadline, and were put back. */
   didNotFit: { id: number; job_type: string }[];
-  /** Types of which no job was begun any more, since they usually take longer than was left. */
+  /**
+   * Types of which jobs are due and none was begun any more, since they usually take longer than was left. If
+   * `left` is `null`, whether any are due is not known.
+   */
   notClaimed: string[];
   /** Jobs that were stuck and were put back; `null` if that failed or took too long. */
   reclaimed: number | null;
@@ -225,7 +228,7 @@ function resultOf({ tally, reclaimed, deleted, backlog }: Work): RouteResult {
     cancelled: tally.cancelled,
     handedBack: tally.released,
     didNotFit: tally.didNotFit.map(({ id, jobType }) => ({ id, job_type: jobType })),
-    notClaimed: tally.notClaimed,
+    notClaimed: backlog?.waiting ?? tally.notClaimed,
     reclaimed,
     deleted,
     left: backlog?.due ?? null,

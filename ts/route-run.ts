@@ -56,7 +56,9 @@ export async function work(invocation: Invocation): Promise<Work> {
   const deleted = await cleanUp(invocation);
   const backlog = await orNull(
     invocation,
-    limited('counting what is left', timeUntil(answerBy), queue.backlog),
+    limited('counting what is left', timeUntil(answerBy), (ms) =>
+      queue.backlog(tally.notClaimed, ms),
+    ),
   );
   return { tally, reclaimed, deleted, backlog };
 }

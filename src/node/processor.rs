@@ -3,7 +3,7 @@
 //! Everything that JavaScript is told goes through one function that takes a JSON text, one of
 //!
 //! - `{ "kind": "run", "jobs": [...] }`: begin these runs,
-//! - `{ "kind": "abort", "id", "runNo", "error" }`: this run should end, for the reason that it gives,
+//! - `{ "kind": "abort", "id", "runNo", "error", "failed" }`: this run should end, for the reason that it gives,
 //! - `{ "kind": "settledByHandler", "id", "runNo", "committed" }`: how the transaction ended in which the handler
 //!   of this run has completed its job,
 //! - `{ "kind": "error", "error" }`: something failed outside a handler.
@@ -75,6 +75,7 @@ enum Message<'a> {
         id: i64,
         run_no: i64,
         error: &'a Error,
+        failed: bool,
     },
     SettledByHandler {
         id: i64,
@@ -117,11 +118,12 @@ impl Handlers for JsHandlers {
         }
     }
 
-    fn abort(&self, run: Run, reason: &Error) {
+    fn abort(&self, run: Run, reason: &Error, failed: bool) {
         self.tell(&Message::Abort {
             id: run.id,
             run_no: run.run_no,
             error: reason,
+            failed,
         });
     }
 

@@ -85,8 +85,8 @@ pub trait Handlers: Send + Sync + 'static {
     fn run(&self, jobs: Vec<ClaimedJob>);
 
     /// Tells a run that it should end, and why: its lease is lost, its time is up, or its job is to
-    /// be cancelled.
-    fn abort(&self, run: Run, reason: &Error);
+    /// be cancelled. `failed` is whether its job has failed by that.
+    fn abort(&self, run: Run, reason: &Error, failed: bool);
 
     /// Tells how the transaction ended in which the handler of a run has completed its job.
     fn settled_by_handler(&self, run: Run, committed: bool);

@@ -232,9 +232,9 @@ pub fn named_jobs(schema: &Schema, ids: &[i64], extent: Extent) -> Statement {
 
 /// What is left to do: `{ due, nextDueAt }`, how many jobs are due, counted up to 10,000 a priority, and
 /// when the first of the others is, in milliseconds since the Unix epoch, or null. What runs is neither,
-/// unless its lease has ended.
+/// unless its lease has ended. And `waiting`, those of `types` of which a job is due.
 /// Steps from priority to priority, as the claim does.
-pub fn backlog(schema: &Schema) -> Statement {
+pub fn backlog(schema: &Schema, types: &[String]) -> Statement {
     schema.statement(
         concat!(
             "with recursive ",
@@ -254,7 +254,20 @@ pub fn backlog(schema: &Schema) -> Statement {
             'nextDueAt',
                 pg_catalog.floor(
                     extract(epoch from pg_catalog.min(later.ready_at)) * 1000::numeric
+                ),
+            'waiting', coalesce((
+                select pg_catalog.json_agg(type.name)
+                from pg_catalog.json_array_elements_text($1::text::json) as type (name)
+                where exists (
+                    select from lane cross join lateral (
+                        select from {jobs} job
+                        where job.job_type::text = type.name and job.job_type::text >= ''
+                            and job.priority = lane.priority
+                            and job.ready_at is not null and job.ready_at <= pg_catalog.now()
+                        limit 1
+                    ) job
                 )
+            ), '[]'::json)
         )::text as result
         from lane
         cross join lateral (
@@ -274,6 +287,6 @@ pub fn backlog(schema: &Schema) -> Statement {
             limit 1
         ) later on true"
         ),
-        Vec::new(),
+        vec![serde_json::json!(types).to_string().into()],
     )
 }

@@ -40,7 +40,9 @@ pub enum Operation {
         run_no: i64,
         remove: bool,
     },
-    Backlog {},
+    Backlog {
+        types: Vec<String>,
+    },
     Reclaim {
         max_processing_minutes: f64,
     },
@@ -70,7 +72,7 @@ impl Operation {
                 let (id, run_no) = (*id, *run_no);
                 complete::job(schema, Run { id, run_no }, *remove)
             }
-            Self::Backlog {} => find::backlog(schema),
+            Self::Backlog { types } => find::backlog(schema, types),
             Self::Reclaim {
                 max_processing_minutes,
             } => reclaim::stuck_jobs(schema, *max_processing_minutes),

@@ -143,7 +143,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let message = format!("Timed out after {ms} ms");
         if owned {
             let reason = format!("job {} has timed out after {ms} ms", run.id);
-            self.handlers.abort(run, &Error::new(Code::Timeout, reason));
+            self.handlers
+                .abort(run, &Error::new(Code::Timeout, reason), true);
             let entry = serde_json::json!({ "name": "Timeout", "message": message }).to_string();
             self.end(
                 run,
@@ -169,7 +170,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         {
             let reason = format!("job {} is being cancelled", run.id);
             self.handlers
-                .abort(run, &Error::new(Code::Cancelled, reason));
+                .abort(run, &Error::new(Code::Cancelled, reason), false);
         }
     }
 
@@ -181,7 +182,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         } else if self.held.lose(run) {
             let message = format!("the run of job {} has lost its lease", run.id);
             self.handlers
-                .abort(run, &Error::new(Code::LeaseLost, message));
+                .abort(run, &Error::new(Code::LeaseLost, message), false);
         }
     }
 

@@ -81,6 +81,10 @@ pub enum Mode {
 /// How long an engine that was told to hand back tries to say so to the database.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// Why a job has failed whose run might else be handed back.
+const LAST_ATTEMPT: &str =
+    "the job has failed, because the time of its processor was up in its last attempt";
+
 /// Why a run is handed back.
 const STOPPED: &str = "the job was handed back, because its processor was stopped before it ended";
 
@@ -385,8 +389,11 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.give_up_at.get_or_insert(Instant::now() + last_words);
         let reason = Error::new(code, why);
         for run in self.held.live_runs() {
-            self.handlers.abort(run, &reason);
             let end = self.handed_back(run);
+            let failed = matches!(end, End::Failed { .. });
+            let last = failed.then(|| Error::new(code, LAST_ATTEMPT));
+            self.handlers
+                .abort(run, last.as_ref().unwrap_or(&reason), failed);
             self.end(run, end);
         }
     }

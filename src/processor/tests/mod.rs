@@ -39,7 +39,7 @@ impl Handlers for Recorder {
         }
     }
 
-    fn abort(&self, run: Run, reason: &Error) {
+    fn abort(&self, run: Run, reason: &Error, _failed: bool) {
         self.aborted.lock().unwrap().push((run, reason.code));
     }
 

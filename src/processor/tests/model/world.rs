@@ -230,7 +230,7 @@ impl Handlers for Control {
         self.running.lock().unwrap().extend(begun);
     }
 
-    fn abort(&self, run: Run, _reason: &Error) {
+    fn abort(&self, run: Run, _reason: &Error, _failed: bool) {
         for believed in self.running.lock().unwrap().iter_mut() {
             believed.told |= believed.run == run;
         }
