@@ -115,6 +115,33 @@ describe.skipIf(pooled)('an idle worker of another process is woken at once', ()
 });
 
 describe('a worker', () => {
+  test.skipIf(pooled)('keeps its sessions where the server has a limit for idle ones', async () => {
+    const application_name = 'limited-worker';
+    const options = '-c idle_session_timeout=200';
+    const databaseConfig = { application_name, options, max: 2, idleTimeoutMillis: 0 };
+    const queue = await jobs.openQueue({ databaseConfig });
+    const journal = new Journal<number>();
+    const told: unknown[] = [];
+    const processor = queue.createProcessor(
+      { job: async (payload: number) => journal.note(payload) },
+      { pollInterval, onError: (error) => told.push(error) },
+    );
+    processor.startInBackground();
+    await until(async () => {
+      const sessions = await jobs.database.query(
+        `select pid from pg_stat_activity
+        where application_name = $1 and state = 'idle' and state_change < now() - interval '0.5 s'`,
+        [application_name],
+      );
+      return sessions.length === 2;
+    });
+    const other = await jobs.openQueue();
+    await other.addJob({ job_type: 'job', payload: 1 });
+    await journal.reaches(1);
+    expect(told).toEqual([]);
+    await processor.stopAndDrain();
+  });
+
   test.skipIf(pooled)(
     'is not woken by what is not due, nor by what happens in another schema',
     async () => {

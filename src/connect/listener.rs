@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::pool::Pool;
+use super::session::STAY_IDLE;
 use crate::backoff::Backoff;
 
 /// A connection that is silent for so long is asked whether it lives: the peer may have gone without a
@@ -143,6 +144,7 @@ async fn connect(pool: &Pool, channel: &str) -> Result<PgListener, sqlx::Error> 
         .connect_lazy_with(options);
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.eager_reconnect(false);
+    listener.execute(STAY_IDLE).await?;
     listener.listen(channel).await?;
     Ok(listener)
 }

@@ -36,6 +36,18 @@ macro_rules! before {
     };
 }
 
+/// Lets the server keep the session while it is idle, for as long as this side wants it to (`idleTimeoutMillis`). Before
+/// version 14 there is no such limit.
+macro_rules! stay_idle {
+    () => {
+        "case when pg_catalog.current_setting('idle_session_timeout', true) <> '0' then
+            pg_catalog.set_config('idle_session_timeout', '0', false) end"
+    };
+}
+
+/// For a session that only listens.
+pub(super) const STAY_IDLE: &str = concat!("select ", stay_idle!());
+
 /// Reads the limits that hold, puts shorter ones in force, and asks who the server's side is: in the message
 /// that sets a new connection up, so that this costs no round trip of its own.
 pub(super) fn introduction(limits: Limits) -> String {
@@ -56,9 +68,10 @@ pub(super) fn introduction(limits: Limits) -> String {
                 from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) activity
             ) as started,
             {statement} as statement_timeout, {lock} as lock_timeout,
-            {}, {}",
+            {}, {}, {}",
         bounded(statement, "statement_timeout", limits.statement),
         bounded(lock, "lock_timeout", limits.lock),
+        stay_idle!(),
     )
 }
 
