@@ -114,7 +114,10 @@ interface DatabaseConfig {
   ssl?: boolean | SslConfig | undefined;
   /** The most connections that this queue opens. Default 10. */
   max?: number | undefined;
-  /** An idle connection is closed after this many milliseconds; 0 = never. Default 10,000. */
+  /**
+   * An idle connection is closed after this many milliseconds; 0 = never. Default 10,000. It holds in place of the
+   * server's `idle_session_timeout`.
+   */
   idleTimeoutMillis?: number | undefined;
   /** The longest wait for a connection, in milliseconds; 0 = no limit but the operating system's. Default 0. */
   connectionTimeoutMillis?: number | undefined;

@@ -328,7 +328,10 @@ test.skipIf(notPooled)(
   },
 );
 
-test('a changed column does not stop a worker', async () => {
+test.each([
+  ['locked_by', 'varchar(300)', 'varchar(255)'],
+  ['priority', 'bigint', 'integer'],
+])('a changed column (%s) does not stop a worker', async (column, type, before) => {
   const queue = await jobs.openQueue();
   const done = new Journal();
   const told: unknown[] = [];
@@ -339,9 +342,10 @@ test('a changed column does not stop a worker', async () => {
   processor.startInBackground();
   await queue.addJob({ job_type: 'job', payload: 1 });
   await done.reaches(1);
-  await jobs.database.query('alter table job_queue alter column locked_by type varchar(300)');
+  const change = `alter table job_queue alter column ${column} type`;
+  await jobs.database.query(`${change} ${type}`);
   onTestFinished(async () => {
-    await jobs.database.query('alter table job_queue alter column locked_by type varchar(255)');
+    await jobs.database.query(`${change} ${before}`);
   });
   await queue.addJob({ job_type: 'job', payload: 2 });
   await done.reaches(2);

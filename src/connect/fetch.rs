@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use deadpool::managed;
-use sqlx::Connection as _;
 use sqlx::postgres::PgRow;
 
 use super::patience::Limits;
@@ -146,16 +145,7 @@ impl Pool {
         if let Some(session) = &mut connection.session {
             session.limit(postgres, limits).await?;
         }
-        let answer = ask(postgres, statement, self.settings(), limits).await;
-        match answer {
-            Err(Failure::Refused(error)) if is_outdated_plan(&error) => {
-                // The statement was made before the table was changed. It has done nothing.
-                let cleared = postgres.clear_cached_statements().await;
-                cleared.map_err(Failure::Refused)?;
-                ask(postgres, statement, self.settings(), limits).await
-            }
-            answer => answer,
-        }
+        ask(postgres, statement, self.settings(), limits).await
     }
 }
 
@@ -176,10 +166,4 @@ fn gave_way(error: &Error, took: Duration, limits: Limits, own: Limits) -> bool 
         Some("57014") => ours(|limits| limits.statement),
         _ => false,
     }
-}
-
-/// "Cached plan must not change result type", after a column's type was changed. Its SQLSTATE is that of
-/// every feature which is not supported; to send a statement again that has done nothing harms none of them.
-fn is_outdated_plan(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("0A000"))
 }

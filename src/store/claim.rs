@@ -294,7 +294,8 @@ macro_rules! claimed {
     };
 }
 
-/// What was claimed, and after how many microseconds it was found.
+/// What was claimed, and after how many microseconds it was found. The types of an answer are its own, so that a
+/// statement which a session keeps outlives a change of a column's type (0A000).
 macro_rules! claimed_rows {
     ($payload:expr) => {
         concat!(
@@ -302,7 +303,7 @@ macro_rules! claimed_rows {
                 case fate when 'processing' then ",
             $payload,
             " end as payload,
-                attempts, max_attempts, priority,
+                attempts::int, max_attempts::int, priority::int,
                 case when pg_catalog.isfinite(run_at) then
                     pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
                 end as run_at,
