@@ -118,6 +118,15 @@ function rows(database: TestDatabase): Promise<Row[]> {
   return database.query('select * from job_queue order by id');
 }
 
+const empty = (database: TestDatabase) => database.query('delete from job_queue');
+
+/** The types of the ids and of their sequence. */
+async function idTypes(database: TestDatabase): Promise<(string | undefined)[]> {
+  const schema = await describeSchema(database.pool);
+  const types = [/^job_queue\.id (\w+)/m, /^sequence job_queue_id_seq (\w+)/m];
+  return types.map((type) => type.exec(schema)?.[1]);
+}
+
 async function statuses(database: TestDatabase): Promise<Record<string, string>> {
   const all = (await rows(database)) as { payload: string; status: string }[];
   return Object.fromEntries(all.map(({ payload, status }) => [payload, status]));
@@ -157,19 +166,35 @@ describe('migrating a database of the original', () => {
     for (const { id } of after) expect(id).toBeTypeOf('number');
   });
 
-  test('keeps the type of ids where there are jobs, and widens it where there are none', async () => {
-    const idColumn = /^job_queue\.id (\w+)/m;
-    const sequence = /^sequence job_queue_id_seq (\w+)/m;
-    for (const [kept, fixture] of [
-      ['integer', insertAllKinds],
-      ['bigint', () => {}],
-    ] as const) {
-      await using database = await originalDatabase();
-      await fixture(database);
-      await cliOutput(['migrate'], database);
-      const schema = await describeSchema(database.pool);
-      expect([idColumn.exec(schema)?.[1], sequence.exec(schema)?.[1]]).toEqual([kept, kept]);
-    }
+  test.each([
+    ['with jobs', insertAllKinds],
+    ['without jobs', async () => {}],
+    ['whose jobs are gone', (it: TestDatabase) => insertAllKinds(it).then(() => empty(it))],
+    ['that nothing recorded', (it: TestDatabase) => it.query('drop table pgmigrations')],
+  ])('keeps the type of ids in a table %s', async (_, prepare) => {
+    await using database = await originalDatabase();
+    await prepare(database);
+    await cliOutput(['migrate'], database);
+    expect(await idTypes(database)).toEqual(['integer', 'integer']);
+    await insert(database, 'new');
+    for (const { id } of await rows(database)) expect(id).toBeTypeOf('number');
+    await cliOutput(['migrate', 'down', '2'], database);
+    await cliOutput(['migrate'], database);
+    expect(await idTypes(database)).toEqual(['integer', 'integer']);
+  });
+
+  test('is possible where the ids come from a sequence that is not owned by their column', async () => {
+    await using database = await originalDatabase();
+    await database.query(`
+      alter table job_queue rename to old_queue;
+      create table job_queue (like old_queue including all);
+      drop table pgmigrations`);
+    await cliOutput(['migrate'], database);
+    await insert(database, 'a');
+    expect(await runAll(database)).toEqual(['a']);
+    await cliOutput(['migrate', 'down', '2'], database);
+    await cliOutput(['migrate'], database);
+    expect(await statuses(database)).toEqual({ a: 'completed' });
   });
 
   test('lets its jobs go on where they were', async () => {

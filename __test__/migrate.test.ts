@@ -96,6 +96,27 @@ test('migrators that run at once apply everything once', async () => {
   await useQueue(database.url, 'jobs');
 });
 
+test('so do those whose role asks for another isolation', async () => {
+  await using database = await emptyDatabase();
+  await database.query(
+    `alter database ${database.name} set default_transaction_isolation = 'serializable'`,
+  );
+  const args = ['migrate', '--schema', 'jobs'];
+  const outputs = await Promise.all(Array.from({ length: 8 }, () => cliOutput(args, database)));
+  const lines = outputs.flatMap((output) => output.match(/^applied .*/gm) ?? []);
+  expect(lines).toHaveLength(migrations.length);
+});
+
+test('a new table counts its jobs in 64 bits, and goes on to', async () => {
+  await using database = await emptyDatabase();
+  const idType = async () =>
+    (await database.query("select pg_typeof(id) from job_queue union select 'bigint'")).length;
+  for (const args of [['migrate'], ['migrate', 'down', '2'], ['migrate']]) {
+    await cliOutput(args, database);
+    expect(await idType()).toBe(1);
+  }
+});
+
 describe('--schema', () => {
   const database = useDatabase({ migrated: false });
 
@@ -159,6 +180,14 @@ describe('--print-sql', () => {
     await useQueue(byScript.url, schema);
   });
 
+  test('needs no right to create schemas where the schema exists', async () => {
+    await using database = await emptyDatabase();
+    await using role = await createRole(database);
+    await database.query(`create schema jobs authorization ${role.name}`);
+    await apply(role.url, await cliOutput(['migrate', '--schema', 'jobs', '--print-sql']));
+    await useQueue(role.url, 'jobs');
+  });
+
   test('run again does no harm', async () => {
     await using database = await emptyDatabase();
     const sql = await cliOutput(['migrate', '--print-sql']);
@@ -174,17 +203,17 @@ describe('--print-sql', () => {
 describe('a migration that fails', () => {
   test('leaves nothing, and can be tried again', async () => {
     await using database = await emptyDatabase();
-    await database.query('create table job_queue (name text)');
+    await database.query(`create type job_queue_id_seq as enum ('taken')`);
     const before = await contents(database);
     const { code, stdout, stderr } = await cli(['migrate'], database);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(stderr).toContain('column "status" does not exist');
+    expect(stderr).toContain('already exists');
     expect(stderr).toContain(first);
     // It is what was just run.
     expect(stderr).not.toContain('pg-bg-job-queue-cli migrate');
     expect(await contents(database)).toEqual(before);
 
-    await database.query('drop table job_queue');
+    await database.query('drop type job_queue_id_seq');
     await cliOutput(['migrate'], database);
     await useQueue(database.url);
   });
@@ -218,6 +247,17 @@ describe('a migration that fails', () => {
   });
 });
 
+async function createRole(database: TestDatabase) {
+  const name = `role_of_${database.name}`;
+  await database.query(`create role ${name} login password 'hunter2'`);
+  const url = Object.assign(new URL(database.url), { username: name, password: 'hunter2' }).href;
+  const drop = async () => {
+    await database.query(`drop owned by ${name} cascade`);
+    await database.query(`drop role ${name}`);
+  };
+  return { name, url, [Symbol.asyncDispose]: drop };
+}
+
 describe('rights', () => {
   test('the owner of the schema can migrate and use it', async () => {
     await using database = await emptyDatabase();
@@ -245,17 +285,6 @@ describe('rights', () => {
       stderr: expect.stringContaining('permission denied for database'),
     });
   });
-
-  async function createRole(database: TestDatabase) {
-    const name = `role_of_${database.name}`;
-    await database.query(`create role ${name} login password 'hunter2'`);
-    const url = Object.assign(new URL(database.url), { username: name, password: 'hunter2' }).href;
-    const drop = async () => {
-      await database.query(`drop owned by ${name} cascade`);
-      await database.query(`drop role ${name}`);
-    };
-    return { name, url, [Symbol.asyncDispose]: drop };
-  }
 });
 
 describe('a database that a newer version has migrated', () => {

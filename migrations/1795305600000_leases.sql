@@ -19,18 +19,20 @@ where status is null or created_at is null or updated_at is null
    or attempts is null or max_attempts is null or priority is null
    or attempts < 0;
 
--- A new table counts its jobs in 64 bits. One that has jobs, or views that read it, keeps the type of
--- its ids, because node-postgres gives a bigint to JavaScript as a string: see docs/upgrading.md.
+-- A new table, which the first migration has just made in this transaction, counts its jobs in 64 bits. A table that
+-- was there before keeps the type of its ids, because node-postgres gives a bigint to JavaScript as a string: see
+-- docs/upgrading.md. What this transaction has made is no transaction old.
 do $$
 begin
-  if not exists (select from job_queue) then
+  if exists (
+    select from pg_catalog.pg_class
+    where oid = 'job_queue'::regclass::oid and pg_catalog.age(xmin) <= 0
+  ) then
     alter table job_queue alter column id type bigint;
     execute pg_catalog.format(
       'alter sequence %s as bigint', pg_catalog.pg_get_serial_sequence('job_queue', 'id')
     );
   end if;
-exception when feature_not_supported then
-  null;
 end
 $$;
 
@@ -154,16 +156,4 @@ alter table job_queue
   alter column created_at drop not null,
   alter column status drop not null;
 
--- Ids that have grown beyond 32 bits stay.
-do $$
-begin
-  if not exists (select from job_queue where id > 2147483647) then
-    execute pg_catalog.format(
-      'alter sequence %s as integer', pg_catalog.pg_get_serial_sequence('job_queue', 'id')
-    );
-    alter table job_queue alter column id type integer;
-  end if;
-exception when feature_not_supported or invalid_parameter_value then
-  null;
-end
-$$;
+-- The ids keep their type: some may have grown beyond 32 bits.

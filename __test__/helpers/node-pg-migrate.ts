@@ -12,6 +12,8 @@ export async function nodePgMigrate(url: string, options: Options = {}): Promise
     direction: 'up',
     migrationsTable: 'pgmigrations',
     log: () => {},
+    // As its command line does by default.
+    singleTransaction: true,
     ...options,
   } as Parameters<typeof runner>[0]);
   return done.map(({ name }) => name);

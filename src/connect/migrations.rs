@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use super::migration_file::sections;
 use super::refusal::{connect_failed, statement_failed};
 use super::settings::Settings;
-use super::statement::{Schema, identifier, literal};
+use super::statement::{Schema, block, identifier, literal};
 use crate::error::{Code, Error, Result};
 
 struct Migration {
@@ -46,17 +46,14 @@ impl Migration {
         sections(self.file)
     }
 
-    /// Runs one of the sections. What fails in it is told as it was said: that a table is missing
-    /// means something else here than in a statement of the queue's, and no job is quoted.
+    fn is_among(&self, records: &[Record]) -> bool {
+        records.iter().any(|record| record.name == self.name)
+    }
+
+    /// Runs one of the sections.
     async fn run(&self, connection: &mut PgConnection, section: &str) -> Result<()> {
-        let sent = connection.execute(sqlx::raw_sql(AssertSqlSafe(section.to_owned())));
-        let error = match sent.await {
-            Ok(_) => return Ok(()),
-            Err(sqlx::Error::Database(error)) => Error {
-                sql_state: error.code().map(|code| code.into_owned()),
-                ..Error::new(Code::DatabaseError, error.message())
-            },
-            Err(error) => statement_failed(error),
+        let Err(error) = run_as_told(connection, section).await else {
+            return Ok(());
         };
         let message = format!(
             "the migration {} failed and was undone: {}",
@@ -113,30 +110,32 @@ impl Migrator {
         Self { settings, schema }
     }
 
-    /// Applies what is missing, each file in one transaction together with its record. Several
-    /// migrators at once wait for each other, and find nothing left to do.
+    /// Applies what is missing, all in one transaction. Several migrators at once wait for each other, and
+    /// find nothing left to do.
     pub async fn up(&self) -> Result<Migrated> {
         let mut connection = self.connect().await?;
+        let mut transaction = self.begin(&mut connection).await?;
         let mut report = Migrated::default();
-        for migration in MIGRATIONS {
-            let mut transaction = self.begin(&mut connection).await?;
+        {
             let connection = &mut *transaction;
             self.create_record(connection).await?;
             let recorded = self.recorded(connection).await?;
             refuse_newer(&recorded)?;
-            if recorded.iter().any(|record| record.name == migration.name) {
-                continue;
-            }
+            let missing: Vec<_> = (MIGRATIONS.iter())
+                .filter(|migration| !migration.is_among(&recorded))
+                .collect();
             let elsewhere = self.recorded_by_node_pg_migrate(connection).await?;
-            if elsewhere.iter().any(|record| record.name == migration.name) {
-                report.recognised.push(migration.name.to_owned());
-            } else {
-                migration.run(connection, migration.sections().0).await?;
-                report.applied.push(migration.name.to_owned());
+            for migration in missing {
+                if migration.is_among(&elsewhere) {
+                    report.recognised.push(migration.name.to_owned());
+                } else {
+                    migration.run(connection, migration.sections().0).await?;
+                    report.applied.push(migration.name.to_owned());
+                }
+                run(connection, &record(&self.schema, migration)).await?;
             }
-            run(connection, &record(&self.schema, migration)).await?;
-            transaction.commit().await.map_err(statement_failed)?;
         }
+        transaction.commit().await.map_err(statement_failed)?;
         close(connection).await;
         Ok(report)
     }
@@ -187,19 +186,21 @@ impl Migrator {
 
     /// Everything as SQL for `psql`, for those who run no tools against their database.
     pub fn script(schema: &Schema) -> String {
-        let mut sql = String::new();
+        let mut sql = format!(
+            "begin;\n{schema}{path};\n{table};\n\n",
+            schema = create_schema(schema),
+            path = search_path(schema),
+            table = record_table(schema),
+        );
         for migration in MIGRATIONS {
             sql += &format!(
-                "-- {name}\nbegin;\n{schema}{path};\n{table};\n\n{up}\n\n{record};\ncommit;\n\n",
+                "-- {name}\n{up}\n\n{record};\n\n",
                 name = migration.name,
-                schema = create_schema(schema),
-                path = search_path(schema),
-                table = record_table(schema),
                 up = migration.sections().0,
                 record = record(schema, migration),
             );
         }
-        sql
+        sql + "commit;\n"
     }
 
     async fn connect(&self) -> Result<PgConnection> {
@@ -222,7 +223,9 @@ impl Migrator {
         &self,
         connection: &'c mut PgConnection,
     ) -> Result<sqlx::Transaction<'c, sqlx::Postgres>> {
-        let mut transaction = connection.begin().await.map_err(statement_failed)?;
+        // Whatever the default: each statement has to see what another migrator did before this one had the lock.
+        let begun = connection.begin_with("begin isolation level read committed");
+        let mut transaction = begun.await.map_err(statement_failed)?;
         let lock = format!(
             "select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended({}, 0))",
             literal(&format!("pg-bg-job-queue {}", self.schema.name()))
@@ -235,14 +238,7 @@ impl Migrator {
     }
 
     async fn create_record(&self, connection: &mut PgConnection) -> Result<()> {
-        let exists = format!(
-            "select from pg_catalog.pg_namespace where nspname = {}",
-            literal(self.schema.name())
-        );
-        // `if not exists` asks for the right to create schemas even where the schema exists.
-        if fetch(connection, &exists).await?.is_empty() {
-            run(connection, &create_schema(&self.schema)).await?;
-        }
+        run(connection, &create_schema(&self.schema)).await?;
         run(connection, &search_path(&self.schema)).await?;
         run(connection, &record_table(&self.schema)).await
     }
@@ -326,7 +322,19 @@ impl Migrator {
 fn create_schema(schema: &Schema) -> String {
     match schema.name() {
         "public" => String::new(),
-        name => format!("create schema if not exists {};\n", identifier(name)),
+        // `if not exists` asks for the right to create schemas even where the schema exists.
+        name => {
+            let created = block(&format!(
+                "begin
+  if pg_catalog.to_regnamespace({}) is null then
+    create schema {};
+  end if;
+end",
+                literal(&identifier(name)),
+                identifier(name)
+            ));
+            format!("{created};\n")
+        }
     }
 }
 
@@ -335,11 +343,17 @@ fn search_path(schema: &Schema) -> String {
 }
 
 fn record_table(schema: &Schema) -> String {
-    format!(
-        "create table if not exists {} (name text primary key, applied_at timestamptz not null \
-         default pg_catalog.now())",
-        schema.table(RECORD)
-    )
+    let table = schema.table(RECORD);
+    block(&format!(
+        "begin
+  if pg_catalog.to_regclass({}) is null then
+    create table {table} (
+      name text primary key, applied_at timestamptz not null default pg_catalog.now()
+    );
+  end if;
+end",
+        literal(&table)
+    ))
 }
 
 fn record(schema: &Schema, migration: &Migration) -> String {
@@ -360,6 +374,20 @@ fn refuse_newer(recorded: &[Record]) -> Result<()> {
                 newer.name
             ),
         )),
+    }
+}
+
+/// Runs what is told as it was said when it fails: that a table is missing means something else here than in a
+/// statement of the queue's, and no job is quoted.
+async fn run_as_told(connection: &mut PgConnection, sql: &str) -> Result<()> {
+    let sent = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())));
+    match sent.await {
+        Ok(_) => Ok(()),
+        Err(sqlx::Error::Database(error)) => Err(Error {
+            sql_state: error.code().map(|code| code.into_owned()),
+            ..Error::new(Code::DatabaseError, error.message())
+        }),
+        Err(error) => Err(statement_failed(error)),
     }
 }
 

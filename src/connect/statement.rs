@@ -185,6 +185,15 @@ pub fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
+/// A block of PL/pgSQL as a statement, quoted so that it may hold any name.
+pub fn block(body: &str) -> String {
+    let mut quote = String::from("$block$");
+    while body.contains(&quote) {
+        quote.insert(1, '_');
+    }
+    format!("do {quote}\n{body}\n{quote}")
+}
+
 /// An array of these elements, as Postgres reads it.
 fn array(elements: impl Iterator<Item = String>) -> String {
     format!("{{{}}}", elements.collect::<Vec<_>>().join(","))
@@ -294,6 +303,12 @@ mod tests {
     #[test]
     fn quotes_difficult_literals() {
         assert_eq!(literal(r"it's a \ test"), r"E'it''s a \\ test'");
+    }
+
+    #[test]
+    fn quotes_difficult_blocks() {
+        assert_eq!(block("begin end"), "do $block$\nbegin end\n$block$");
+        assert_eq!(block("$block$"), "do $_block$\n$block$\n$_block$");
     }
 
     #[test]
