@@ -1,6 +1,6 @@
 /** Databases of the original package, made and migrated by node-pg-migrate, with jobs in them. */
 import { describe, expect, test, vi } from 'vitest';
-import { cliOutput, migrations } from './helpers/cli.js';
+import { cli, cliOutput, migrations } from './helpers/cli.js';
 import { createDatabase, type TestDatabase } from './helpers/database.js';
 import { nodePgMigrate } from './helpers/node-pg-migrate.js';
 import { OriginalCode, originalDatabase } from './helpers/original.js';
@@ -279,6 +279,79 @@ describe('migrating a database of the original', () => {
       { id: 2, timeout_ms: null },
     ]);
     expect(await database.query('select job_id from job_events')).toEqual([{ job_id: 1 }]);
+  });
+});
+
+describe("a table that is not the original's is left as it is", () => {
+  const advice = /--schema NAME here and \{ schema: 'NAME' \} in initJobQueue/;
+
+  test.each<[string, string, RegExp]>([
+    [
+      'an unrelated one',
+      'create table job_queue (id uuid primary key, status text, payload json)',
+      /another application's: it lacks .*\(attempts, created_at, .*updated_at\)/,
+    ],
+    [
+      'one of the same columns but for a type',
+      `create table job_queue (
+        id serial primary key, job_type varchar(255) not null, payload text not null,
+        status varchar(50), created_at timestamptz, updated_at timestamptz, locked_at timestamptz,
+        locked_by varchar(255), attempts int, max_attempts int, next_attempt_at timestamptz,
+        priority int, run_at timestamptz, pending_reason text, error_history jsonb
+      )`,
+      /another application's: it lacks .*\(payload\)/,
+    ],
+    [
+      'a view',
+      'create view job_queue as select 1 as id',
+      /job_queue" exists, and is no plain table/,
+    ],
+    [
+      'a partitioned one',
+      'create table job_queue (id int) partition by range (id)',
+      /job_queue" exists, and is no plain table/,
+    ],
+  ])('%s', async (_, table, message) => {
+    await using database = await createDatabase({ migrated: false });
+    await database.query(table);
+    await expectRefusal(database, message);
+  });
+
+  test("dataqueue's", async () => {
+    await using database = await originalDatabase();
+    await insert(database, 'its own');
+    // What its migrations add, as far as it is told by it.
+    await database.query(`
+      alter table job_queue add timeout_ms int, add failure_reason varchar, add completed_at timestamptz,
+        add started_at timestamptz, add last_retried_at timestamptz, add last_failed_at timestamptz,
+        add last_cancelled_at timestamptz, add tags text[], add force_kill_on_timeout boolean default false`);
+    await expectRefusal(database, /is dataqueue's, and dataqueue cannot share it/);
+    // It says what helps.
+    await cliOutput(['migrate', '--schema', 'jobs'], database);
+    expect(await statuses(database)).toEqual({ 'its own': 'pending' });
+  });
+
+  async function expectRefusal(database: TestDatabase, message: RegExp): Promise<void> {
+    const before = await describeSchema(database.pool);
+    const { code, stdout, stderr } = await cli(['migrate'], database);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(message);
+    expect(stderr).toMatch(advice);
+    await expect(database.query(await cliOutput(['migrate', '--print-sql']))).rejects.toThrow(
+      message,
+    );
+    expect(await describeSchema(database.pool)).toBe(before);
+  }
+
+  test('columns of its owner do not make it another one', async () => {
+    await using database = await originalDatabase();
+    await insert(database, 'a');
+    await database.query('alter table job_queue add tenant int, add completed_at timestamptz');
+    await cliOutput(['migrate'], database);
+    expect(await runAll(database)).toEqual(['a']);
+    await cliOutput(['migrate', 'down'], database);
+    await database.query('alter table job_queue add last_retried_at timestamptz');
+    await cliOutput(['migrate'], database);
   });
 });
 

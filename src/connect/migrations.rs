@@ -9,6 +9,7 @@ use serde::Serialize;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
+use super::adoption::recognise;
 use super::migration_file::sections;
 use super::refusal::{connect_failed, statement_failed};
 use super::settings::Settings;
@@ -124,6 +125,9 @@ impl Migrator {
             let missing: Vec<_> = (MIGRATIONS.iter())
                 .filter(|migration| !migration.is_among(&recorded))
                 .collect();
+            if !missing.is_empty() {
+                run_as_told(connection, &recognise(&self.schema)).await?;
+            }
             let elsewhere = self.recorded_by_node_pg_migrate(connection).await?;
             for migration in missing {
                 if migration.is_among(&elsewhere) {
@@ -187,10 +191,11 @@ impl Migrator {
     /// Everything as SQL for `psql`, for those who run no tools against their database.
     pub fn script(schema: &Schema) -> String {
         let mut sql = format!(
-            "begin;\n{schema}{path};\n{table};\n\n",
+            "begin;\n{schema}{path};\n{table};\n{recognise};\n\n",
             schema = create_schema(schema),
             path = search_path(schema),
             table = record_table(schema),
+            recognise = recognise(schema),
         );
         for migration in MIGRATIONS {
             sql += &format!(

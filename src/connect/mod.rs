@@ -1,6 +1,7 @@
 //! What comes before a statement can be sent: settings, connections, migrations, and the words for
 //! what the server refuses.
 
+mod adoption;
 mod copy_text;
 mod fetch;
 mod listener;
