@@ -277,3 +277,25 @@ test('a role without the right to connect is told so', async () => {
   const error = await rejection(queue.getJob(1), 'CONNECTION_FAILED', /permission denied for data/);
   expect(error.sqlState).toBe('42501');
 });
+
+test('a role to which every table is open can read what was migrated, and keep nobody from migrating', async () => {
+  const database = await createDatabase({ migrated: false });
+  onTestFinished(() => database.drop());
+  const url = await createRole(database);
+  const { username } = new URL(url);
+  // As Supabase does for its data API.
+  await database.query(`
+    alter default privileges in schema public grant all on tables to ${username};
+    grant usage on schema public to ${username}`);
+  await cliOutput(['migrate'], { url: database.directUrl });
+  const write = "insert into job_queue_migrations (name) values ('9999999999999_future')";
+  await expect(administer(url, write)).rejects.toMatchObject({ code: '42501' });
+  await administer(
+    url,
+    "update job_queue_migrations set name = 'x'",
+    'delete from job_queue_migrations',
+  );
+  expect(await cliOutput(['migrate'], { url: database.directUrl })).toContain('Nothing to do');
+  const counted = `${migrations.length} of ${migrations.length} migrations applied.`;
+  expect(await cliOutput(['migrate', 'status'], { url })).toContain(counted);
+});

@@ -347,6 +347,8 @@ fn search_path(schema: &Schema) -> String {
     format!("set local search_path to {}", identifier(schema.name()))
 }
 
+/// Everybody may read it who is granted to, and only its owner may write: where each new table is open to all by
+/// default, as in Supabase's `public`, somebody else could make every migration fail.
 fn record_table(schema: &Schema) -> String {
     let table = schema.table(RECORD);
     block(&format!(
@@ -355,6 +357,8 @@ fn record_table(schema: &Schema) -> String {
     create table {table} (
       name text primary key, applied_at timestamptz not null default pg_catalog.now()
     );
+    alter table {table} enable row level security;
+    create policy readable on {table} for select using (true);
   end if;
 end",
         literal(&table)
