@@ -37,7 +37,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 
 beforeEach(() => {
   vi.resetAllMocks();
-  database.migrate.mockResolvedValue(JSON.stringify({ applied: [], recognised: [] }));
+  database.migrate.mockResolvedValue(JSON.stringify({ applied: [], recognised: [], repaired: [] }));
   database.migrationStatus.mockResolvedValue(JSON.stringify([]));
   database.migrateDown.mockResolvedValue(JSON.stringify({ reverted: [] }));
   database.migrationSql.mockReturnValue('create table job_queue ();\n');
@@ -71,7 +71,7 @@ function expectUntouched(): void {
 describe('migrate', () => {
   test('tells what it applied', async () => {
     const applied = ['1_first', '2_second'];
-    database.migrate.mockResolvedValue(JSON.stringify({ applied, recognised: [] }));
+    database.migrate.mockResolvedValue(JSON.stringify({ applied, recognised: [], repaired: [] }));
     expect(await run('migrate')).toEqual({
       code: 0,
       stdout: 'applied     1_first\napplied     2_second\nDone: 2 migrations applied.\n',
@@ -82,11 +82,15 @@ describe('migrate', () => {
 
   test('tells what node-pg-migrate had applied', async () => {
     const recognised = ['1_first'];
-    database.migrate.mockResolvedValueOnce(JSON.stringify({ applied: ['2_second'], recognised }));
+    database.migrate.mockResolvedValueOnce(
+      JSON.stringify({ applied: ['2_second'], recognised, repaired: [] }),
+    );
     expect((await run('migrate')).stdout).toBe(
       'recognised  1_first (applied earlier by node-pg-migrate)\napplied     2_second\nDone: 1 migration applied.\n',
     );
-    database.migrate.mockResolvedValueOnce(JSON.stringify({ applied: [], recognised }));
+    database.migrate.mockResolvedValueOnce(
+      JSON.stringify({ applied: [], recognised, repaired: [] }),
+    );
     expect((await run('migrate')).stdout).toContain('Nothing else to do: the schema is up to date');
   });
 

@@ -149,6 +149,30 @@ describe('--schema', () => {
   });
 });
 
+describe('a schema that was renamed', () => {
+  const rename = (database: TestDatabase, from: string, to: string) =>
+    database.query(`alter schema "${from}" rename to "${to}"`);
+  const added = async (database: TestDatabase, schema: string) =>
+    (await database.query(`select from "${schema}".job_queue`)).length;
+
+  test('has its add_job repaired by migrate', async () => {
+    await using database = await emptyDatabase();
+    await cliOutput(['migrate', '--schema', 'jobs'], database);
+    await rename(database, 'jobs', 'My work');
+    const args = ['migrate', '--schema', 'My work'];
+    const last = migrations.at(-1);
+    expect(await cliOutput(args, database)).toBe(
+      `repaired    ${last} (the schema has another name since)\nNothing else to do: the schema is up to date.\n`,
+    );
+    await database.query(`select "My work".add_job('job', '1')`);
+    // Where a new one has the old name, that is not written to.
+    await cliOutput(['migrate', '--schema', 'jobs'], database);
+    await database.query(`select "My work".add_job('job', '1')`);
+    expect([await added(database, 'My work'), await added(database, 'jobs')]).toEqual([2, 0]);
+    expect(await cliOutput(args, database)).toContain('Nothing to do');
+  });
+});
+
 describe('--print-sql', () => {
   /** As `psql` does: one statement at a time. */
   async function apply(url: string, sql: string): Promise<void> {

@@ -84,7 +84,7 @@ export interface ConnectionSettings {
 /** What a caller's own client was refused, in the words of this package: JSON of an error. */
 export declare function describeRefusal(sqlState: string, message: string): string
 
-/** Applies what is missing. JSON: `{ applied: string[], recognised: string[] }`. */
+/** Applies what is missing. JSON: `{ applied: string[], recognised: string[], repaired: string[] }`. */
 export declare function migrate(settings: ConnectionSettings, schema: string): Promise<string>
 
 /** Reverts the last `count`. JSON: `{ reverted: string[] }`. */

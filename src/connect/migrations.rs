@@ -37,6 +37,9 @@ const MIGRATIONS: &[Migration] = migrations![
     "1795392000000_add_job",
 ];
 
+/// The one that makes a function which names its schema.
+const ADD_JOB: &str = "1795392000000_add_job";
+
 /// Where applied migrations are recorded, in the schema of the queue.
 const RECORD: &str = "job_queue_migrations";
 /// Where node-pg-migrate records them, by default.
@@ -87,6 +90,8 @@ pub struct Migrated {
     pub applied: Vec<String>,
     /// Applied earlier, by something else.
     pub recognised: Vec<String>,
+    /// Applied earlier, and applied again, because the schema has another name since.
+    pub repaired: Vec<String>,
     pub reverted: Vec<String>,
 }
 
@@ -137,6 +142,12 @@ impl Migrator {
                     report.applied.push(migration.name.to_owned());
                 }
                 run(connection, &record(&self.schema, migration)).await?;
+            }
+            for migration in MIGRATIONS {
+                if migration.name == ADD_JOB && self.is_renamed(connection).await? {
+                    migration.run(connection, migration.sections().0).await?;
+                    report.repaired.push(migration.name.to_owned());
+                }
             }
         }
         transaction.commit().await.map_err(statement_failed)?;
@@ -246,6 +257,23 @@ impl Migrator {
         run(connection, &create_schema(&self.schema)).await?;
         run(connection, &search_path(&self.schema)).await?;
         run(connection, &record_table(&self.schema)).await
+    }
+
+    /// Whether `add_job` belongs to another schema, as it does after a schema was renamed: it names the schema
+    /// that it was made in, so that it finds nothing of its caller's.
+    async fn is_renamed(&self, connection: &mut PgConnection) -> Result<bool> {
+        let sql = format!(
+            "select from pg_catalog.pg_proc function
+            where function.pronamespace = pg_catalog.to_regnamespace({})::oid
+                and function.proname::text = 'add_job'
+                and not exists (
+                    select from pg_catalog.unnest(function.proconfig) setting
+                    where setting = pg_catalog.format('search_path=%I, pg_temp', {}::text)
+                )",
+            literal(&identifier(self.schema.name())),
+            literal(self.schema.name())
+        );
+        Ok(!fetch(connection, &sql).await?.is_empty())
     }
 
     /// What this package has recorded as applied.

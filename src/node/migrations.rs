@@ -10,7 +10,7 @@ fn migrator(settings: ConnectionSettings, schema: String) -> Result<Migrator> {
     Ok(Migrator::new(settings.try_into()?, Schema::new(schema)))
 }
 
-/// Applies what is missing. JSON: `{ applied: string[], recognised: string[] }`.
+/// Applies what is missing. JSON: `{ applied: string[], recognised: string[], repaired: string[] }`.
 #[napi]
 pub async fn migrate(settings: ConnectionSettings, schema: String) -> Result<String> {
     let report = migrator(settings, schema)?.up().await;

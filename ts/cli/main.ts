@@ -20,6 +20,14 @@ interface Migration {
   readonly unknown: boolean;
 }
 
+interface Migrated {
+  readonly applied: string[];
+  /** Applied earlier, by node-pg-migrate. */
+  readonly recognised: string[];
+  /** Applied earlier, and applied again, because the schema has another name since. */
+  readonly repaired: string[];
+}
+
 const PROGRAM = 'pg-bg-job-queue-cli';
 
 const HELP = `Usage: ${PROGRAM} migrate [status | down [n]] [options]
@@ -79,13 +87,17 @@ async function run(command: Command, env: NodeJS.ProcessEnv): Promise<string> {
 
 async function migrate(target: Target, env: NodeJS.ProcessEnv): Promise<string> {
   const settings = resolveTarget(target, env);
-  const { applied, recognised } = await asked<{ applied: string[]; recognised: string[] }>(
+  const { applied, recognised, repaired } = await asked<Migrated>(
     native().migrate(settings, target.schema),
   );
-  if (applied.length + recognised.length === 0) return upToDate(settings, target.schema);
-  return lines([
+  const done = [
     ...recognised.map((name) => `recognised  ${name} (applied earlier by node-pg-migrate)`),
     ...applied.map((name) => `applied     ${name}`),
+    ...repaired.map((name) => `repaired    ${name} (the schema has another name since)`),
+  ];
+  if (done.length === 0) return upToDate(settings, target.schema);
+  return lines([
+    ...done,
     applied.length > 0
       ? `Done: ${counted(applied.length)} applied.`
       : 'Nothing else to do: the schema is up to date.',
