@@ -29,6 +29,23 @@ describeWith('pgbouncer', 'behind PgBouncer in transaction mode', () => {
     return () => pooler.stop();
   });
 
+  test('what a role has set gives no statement another meaning', async () => {
+    await using odd = await createDatabase();
+    await odd.query(`
+      alter database ${odd.name} set array_nulls = off;
+      alter database ${odd.name} set transform_null_equals = on;
+      alter database ${odd.name} set standard_conforming_strings = off`);
+    const queue = await openQueue({ databaseConfig: { database: odd.name } });
+    const job = { job_type: 'job', payload: 'a\\b' };
+    await queue.addJobs([job, { ...job, timeout_ms: 60_000 }]);
+    const ran: unknown[] = [];
+    const handler = async (payload: unknown) => void ran.push(payload);
+    expect(await queue.createProcessor({ job: handler }).start()).toBe(2);
+    expect(ran).toEqual(['a\\b', 'a\\b']);
+    expect(await queue.getJobsByStatus('completed')).toHaveLength(2);
+    await queue.close();
+  });
+
   describe('one message, and its answer, is', () => {
     async function watchedQueue() {
       const wiretap = await openWiretap(pooler.address);

@@ -142,6 +142,8 @@ impl Settings {
     /// The statements are made for "read committed": above it, a row that somebody else has changed
     /// meanwhile is an error, in place of being passed over.
     ///
+    /// What a role may have set that gives the same text another meaning is set back.
+    ///
     /// The planner settings belong to connections that run this package's statements and nothing
     /// else. Each of these statements is made to be served by one index, whatever the table's size;
     /// but a queue's statistics are always wrong (it is empty at one moment and huge at the next),
@@ -153,6 +155,9 @@ impl Settings {
         };
         let mut settings = vec![
             format!("{isolation} = 'read committed'"),
+            "array_nulls = on".into(),
+            "transform_null_equals = off".into(),
+            "standard_conforming_strings = on".into(),
             "enable_seqscan = off".into(),
             "enable_bitmapscan = off".into(),
             "enable_hashjoin = off".into(),
