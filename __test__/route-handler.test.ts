@@ -75,6 +75,11 @@ describe('the route', () => {
     expect(await call({})).toMatchObject({ processed: 0, left: 0, nextDueAt: null });
   });
 
+  test('answers as well where a job waits for longer than a Date reaches', async () => {
+    await jobs.insert(1, { run_at: `'290000-01-01'` });
+    expect(await call({})).toMatchObject({ left: 0, nextDueAt: '+275760-09-13T00:00:00.000Z' });
+  });
+
   test('puts back what is stuck and deletes what is old, unless told otherwise', async () => {
     const old = { status: "'completed'", updated_at: `now() - interval '31 days'` };
     const stuck = { status: "'processing'", locked_at: `now() - interval '1 hour'` };

@@ -27,7 +27,8 @@ type RawTime = number | 'Infinity' | '-Infinity';
 /** The furthest that a `Date` reaches, either way (ECMA-262, "Time Values and Time Range"). */
 const MAX_TIME = 8.64e15;
 
-function toDate(time: RawTime): Date {
+/** The furthest that there is, where a `Date` does not reach: Postgres's times go beyond it. */
+export function toDate(time: RawTime): Date {
   return new Date(Math.min(Math.max(Number(time), -MAX_TIME), MAX_TIME));
 }
 

@@ -15,6 +15,7 @@ import {
 import { crypto } from './crypto.js';
 import { JobQueueError } from './errors.js';
 import { QUEUE_INTERNALS, type QueueInternals } from './queue.js';
+import { toDate } from './record.js';
 import { causedByUser, tell } from './report.js';
 import { type Work, work } from './route-run.js';
 import type { JobHandlers, JobQueue, ProcessorOptions } from './types.js';
@@ -232,6 +233,6 @@ function resultOf({ tally, reclaimed, deleted, backlog }: Work): RouteResult {
     reclaimed,
     deleted,
     left: backlog?.due ?? null,
-    nextDueAt: nextDueAt === null ? null : new Date(nextDueAt).toISOString(),
+    nextDueAt: nextDueAt === null ? null : toDate(nextDueAt).toISOString(),
   };
 }
