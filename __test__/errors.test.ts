@@ -3,9 +3,10 @@ import { describe, expect, test, vi } from 'vitest';
 import { currentJob, initJobQueue, JobQueueError, type JobQueueErrorCode } from '../index.js';
 import { cliOutput } from './helpers/cli.js';
 import { createDatabase, useDatabase } from './helpers/database.js';
+import { behindPooler } from './helpers/modes.js';
 import { freeAddress } from './helpers/network.js';
 import { beginDueJobs, jobWith, openQueue, rejection, useQueue } from './helpers/queue.js';
-import { deferred } from './helpers/until.js';
+import { deferred, until } from './helpers/until.js';
 
 const database = useDatabase();
 const queue = useQueue(database);
@@ -103,6 +104,90 @@ describe('an error that Postgres gave', () => {
     expect(error.sqlState).toBe('25006');
     expect(error.cause).toBeInstanceOf(Error);
     expect(error.cause).toMatchObject({ message: expect.stringContaining('read-only') });
+  });
+
+  test('says what else than a standby takes no writes', async () => {
+    await rejection(
+      mistakes.DATABASE_ERROR(),
+      'DATABASE_ERROR',
+      /default_transaction_read_only is on/,
+    );
+  });
+
+  test('says where the ids are used up, and what to do', async () => {
+    await using full = await createDatabase();
+    await full.query('alter sequence job_queue_id_seq maxvalue 2');
+    await using adding = await openQueue(full);
+    await adding.addJobs([job, job]);
+    for (const add of [() => adding.addJob(job), () => adding.addJobs([job, job])]) {
+      const error = await rejection(add(), 'DATABASE_ERROR', /job_queue_id_seq .*upgrading\.md/);
+      expect(error.sqlState).toBe('2200H');
+    }
+  });
+
+  test('says that a view stands in place of the table', async () => {
+    await using viewed = await createDatabase();
+    await viewed.query('alter table job_queue rename to jobs');
+    await viewed.query('create view job_queue as select * from jobs');
+    await using running = await openQueue(viewed);
+    const start = running.createProcessor({ task: async () => {} }, { onError() {} }).start();
+    await rejection(start, 'DATABASE_ERROR', /job_queue is no table/);
+  });
+
+  test('says what a publication needs', async () => {
+    await using published = await createDatabase();
+    await using running = await openQueue(published);
+    await published.query(`
+      create publication everything for table job_queue;
+      alter table job_queue replica identity full`);
+    const id = await running.addJob(job);
+    const advice = /set \(publish_generated_columns = stored\)/;
+    const error = await rejection(running.cancelJob(id), 'DATABASE_ERROR', advice);
+    expect(error.sqlState).toBe('42P10');
+    await published.query(`alter publication everything ${advice.exec(error.message)?.[0]}`);
+    await running.cancelJob(id);
+  });
+
+  const pooled = behindPooler("the session that ends is the pooler's");
+  test.skipIf(pooled)(
+    'is a failed connection where the server has ended an idle session',
+    async () => {
+      await using impatient = await createDatabase();
+      await using idle = await openQueue(impatient, { databaseConfig: { max: 1 } });
+      const isIdle = () =>
+        impatient.query(
+          `select from pg_stat_activity where datname = current_database() and state = 'idle'
+        and application_name = 'pg-bg-job-queue'`,
+        );
+      await impatient.query(`alter database ${impatient.name} set idle_session_timeout = '200ms'`);
+      await idle.addJob(job);
+      await until(async () => (await isIdle()).length === 0);
+      const error = await rejection(idle.addJob(job), 'CONNECTION_FAILED', /ended the connection/);
+      expect(error.sqlState).toBe('57P05');
+      await idle.addJob(job);
+    },
+  );
+
+  test('says that a policy hides jobs, and a processor ends all the same', async () => {
+    await using guarded = await createDatabase();
+    const role = `worker_of_${guarded.name}`;
+    await guarded.query(`
+      create role ${role} login password 'secret';
+      grant all on job_queue to ${role};
+      alter table job_queue enable row level security;
+      create policy seen on job_queue for select using (status <> 'completed');
+      create policy changed on job_queue for update using (true)`);
+    const databaseConfig = { ...guarded.directConfig, user: role, password: 'secret' };
+    const told = vi.fn();
+    try {
+      await using running = await openQueue(guarded, { databaseConfig });
+      const id = await jobWith(guarded);
+      await running.createProcessor({ task: async () => {} }, { onError: told }).start();
+      expect(told.mock.calls.join()).toMatch(/a row-level security policy keeps this role/);
+      expect(await running.getJob(id)).toMatchObject({ status: 'failed' });
+    } finally {
+      await guarded.query(`drop owned by ${role} cascade; drop role ${role}`);
+    }
   });
 
   test('never holds the payload that it was about', async () => {

@@ -208,7 +208,7 @@ describe('what an encoding cannot hold', () => {
     const added = await Promise.allSettled([...fits.slice(0, 50), '€', ...fits.slice(50)].map(job));
     const refused = added.filter(({ status }) => status === 'rejected');
     expect(refused).toEqual([added[50]]);
-    const error = await rejection(job('😀'), 'DATABASE_ERROR', /cannot hold a value/);
+    const error = await rejection(job('😀'), 'INVALID_PAYLOAD', /encoding of the database/);
     expect(error.sqlState).toBe('22P05');
     const rows = await latin.query('select payload from job_queue order by id');
     expect(rows.map(({ payload }) => payload).sort()).toEqual(fits.sort());

@@ -13,6 +13,11 @@ use crate::error::{Code, Error};
 pub fn refusal(sql_state: &str, message: &str) -> Error {
     let quotes_data = may_quote_data(sql_state, message);
     let (code, text) = match sql_state {
+        // a system column, which the statements of processors read
+        "42703" if message.contains("xmax") => (
+            Code::DatabaseError,
+            format!("job_queue is no table ({message}), and jobs can be run only from one"),
+        ),
         // undefined table, column, schema, function
         "42P01" | "42703" | "3F000" | "42883" => (
             Code::NotMigrated,
@@ -22,8 +27,9 @@ pub fn refusal(sql_state: &str, message: &str) -> Error {
                  migrated this database"
             ),
         ),
-        // administrator's shutdown, crash, not accepting connections; and the class "connection"
-        "57P01" | "57P02" | "57P03" => (
+        // administrator's shutdown, crash, not accepting connections, an idle session's end; and the class
+        // "connection"
+        "57P01" | "57P02" | "57P03" | "57P05" => (
             Code::ConnectionFailed,
             format!("the server ended the connection: {message}"),
         ),
@@ -60,6 +66,13 @@ pub fn refusal(sql_state: &str, message: &str) -> Error {
             Code::DatabaseError,
             format!("Postgres gave a statement up, which has done nothing: {message}"),
         ),
+        "42501" if message.contains("row-level security") => (
+            Code::DatabaseError,
+            format!(
+                "a row-level security policy keeps this role from a job: {message}. The role that runs jobs has to \
+                 see and change all of them, in each status, as the owner of job_queue does"
+            ),
+        ),
         "42501" => (
             Code::DatabaseError,
             format!(
@@ -72,7 +85,34 @@ pub fn refusal(sql_state: &str, message: &str) -> Error {
         "25006" => (
             Code::DatabaseError,
             format!(
-                "the server takes no writes, as a standby or the old primary of a fail-over does: {message}"
+                "the server takes no writes ({message}): it is a standby or the old primary of a fail-over, or \
+                 default_transaction_read_only is on for this role or database, as some hosts set it when the \
+                 disk is full"
+            ),
+        ),
+        // sequence generator limit exceeded: in the words of the server's language, but for the name
+        "2200H" if message.contains("job_queue_id_seq") => (
+            Code::DatabaseError,
+            String::from(
+                "the ids of the jobs are used up: the sequence job_queue_id_seq has reached its limit. \
+                 docs/upgrading.md, \"Ids\", says how to widen them",
+            ),
+        ),
+        // "untranslatable character": of what is sent, a payload is most likely to have one
+        "22P05" => (
+            Code::InvalidPayload,
+            String::from(
+                "a payload, or another text, has a character that the encoding of the database cannot hold: \
+                 UTF8 holds all",
+            ),
+        ),
+        // "invalid column reference": since Postgres 18, of an update too
+        "42P10" => (
+            Code::DatabaseError,
+            format!(
+                "Postgres refused a statement: {message}. If the table is in a publication and has replica \
+                 identity full, its generated column ready_at has to be published too: alter publication NAME \
+                 set (publish_generated_columns = stored)"
             ),
         ),
         _ if sql_state.starts_with("22") => (
