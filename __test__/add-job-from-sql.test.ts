@@ -106,6 +106,47 @@ describe('addJob and add_job refuse the same', () => {
     expect(await jobs.rows()).toEqual([]);
   });
 
+  /** An array in an array in an array, so many times. */
+  const nested = (levels: number) =>
+    Array.from({ length: levels }).reduce((inner: unknown) => [inner], 1);
+  test('a payload that is nested too deeply', async () => {
+    const queue = await jobs.openQueue();
+    for (const [, add] of apis) await add(queue, { job_type: 'job', payload: nested(4_000) });
+    // `JSON.stringify` is at its end between the two, by how much stack is left to it.
+    await expect(
+      queue.addJob({ job_type: 'job', payload: nested(20_000) } as never),
+    ).rejects.toMatchObject({ code: 'INVALID_PAYLOAD' });
+    const inSql = (levels: number) =>
+      jobs.database.query(
+        `select add_job('job', (repeat('[', $1::int) || '1' || repeat(']', $1::int))::jsonb)`,
+        [levels],
+      );
+    await expect(inSql(4_001)).rejects.toMatchObject({
+      code: '22023',
+      message: 'add_job: payload must be nested at most 4000 levels deep',
+    });
+    expect(await jobs.rows()).toHaveLength(2);
+  });
+
+  test('an array of too many members', async () => {
+    const most = 2 ** 23;
+    const queue = await jobs.openQueue();
+    const add = (members: number) =>
+      jobs.database.query(
+        `select add_job('job', jsonb_build_object('some', array_fill(1, array[$1::int])))`,
+        [members],
+      );
+    await add(most);
+    await expect(add(most + 1)).rejects.toMatchObject({
+      code: '22023',
+      message: 'add_job: payload must have at most 8388608 members in an array',
+    });
+    const payload = { some: new Array(most + 1).fill(1) };
+    await expect(queue.addJob({ job_type: 'job', payload } as never)).rejects.toMatchObject({
+      code: 'INVALID_PAYLOAD',
+    });
+  });
+
   test.each(['infinity', '-infinity'])('a due time of %s', async (run_at) => {
     await expect(
       jobs.database.query(`select add_job('job', '1', run_at => $1)`, [run_at]),

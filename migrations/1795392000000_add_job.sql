@@ -46,6 +46,19 @@ begin
 
       begin
         payload_bytes := pg_catalog.octet_length(add_job.payload::text);
+        -- A payload of less text is neither nested so deeply, nor has it so many members.
+        if payload_bytes > 8000 then
+          if pg_catalog.jsonb_path_exists(add_job.payload, 'strict $.**{4001}') then
+            raise 'add_job: payload must be nested at most 4000 levels deep'
+              using errcode = 'invalid_parameter_value';
+          -- As many keys of an object do not fit into the text that a payload may have.
+          elsif payload_bytes > 25165824 and pg_catalog.jsonb_path_exists(
+            add_job.payload, 'strict $.** ? (@.type() == "array" && @.size() > 8388608)'
+          ) then
+            raise 'add_job: payload must have at most 8388608 members in an array'
+              using errcode = 'invalid_parameter_value';
+          end if;
+        end if;
       exception when program_limit_exceeded or out_of_memory or internal_error then
         -- Some values are a few bytes in jsonb, and more text than Postgres can write.
         payload_bytes := null;
