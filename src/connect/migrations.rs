@@ -375,8 +375,8 @@ fn search_path(schema: &Schema) -> String {
     format!("set local search_path to {}", identifier(schema.name()))
 }
 
-/// Everybody may read it who is granted to, and only its owner may write: where each new table is open to all by
-/// default, as in Supabase's `public`, somebody else could make every migration fail.
+/// Only its owner may write to it, whatever is granted: where each new table is open to all roles by default, as in
+/// Supabase's `public`, another role could make every migration fail.
 fn record_table(schema: &Schema) -> String {
     let table = schema.table(RECORD);
     block(&format!(
