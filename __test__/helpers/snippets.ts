@@ -62,9 +62,11 @@ export function filesOf(document: string): Record<string, string> {
   return Object.fromEntries(named);
 }
 
-/** What a document has the reader enter in a terminal, or write into a file of variables. */
-export function shellBlocksOf(document: string): string[] {
-  return blocksOf(document).flatMap(({ language, text }) => (language === 'sh' ? [text] : []));
+/** The blocks of a language that are no files: `sh` is what the reader enters, or writes as variables. */
+export function fragmentsOf(document: string, wanted: 'sh' | 'sql' | 'dockerfile'): string[] {
+  return blocksOf(document).flatMap(({ language, file, text }) =>
+    language === wanted && file === undefined ? [text] : [],
+  );
 }
 
 /** Files by their path, fragments by their place. */

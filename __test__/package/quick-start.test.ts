@@ -8,11 +8,11 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { useDatabase } from '../helpers/database.js';
 import { buildNext, next16, startNext } from '../helpers/next.js';
 import { type App, createApp, outsideOfTests, useApp } from '../helpers/packages.js';
-import { filesOf, shellBlocksOf } from '../helpers/snippets.js';
+import { filesOf, fragmentsOf } from '../helpers/snippets.js';
 import { until } from '../helpers/until.js';
 
 const database = useDatabase({ migrated: false });
-const blocks = shellBlocksOf('README.md');
+const blocks = fragmentsOf('README.md', 'sh');
 
 /** The one block of the README that begins so. */
 function block(beginning: string): string {
