@@ -170,6 +170,15 @@ export async function startStandalone(
   return serve(join(deployed, web, 'server.js'), [], deployed, env, deployed);
 }
 
+/** The server of `output: 'standalone'` in a folder that is an image already, with the image's variables. */
+export function startStandaloneIn(
+  folder: string,
+  databaseUrl: string,
+  env: NodeJS.ProcessEnv,
+): Promise<NextServer> {
+  return serve(join(folder, 'server.js'), [], folder, { DATABASE_URL: databaseUrl, ...env });
+}
+
 async function serve(
   file: string,
   args: string[],
