@@ -42,6 +42,10 @@ function deadLinks(root: string, document: string): string[] {
   });
 }
 
+test('a comment that begins a line of the README stands alone: with it, Markdown ends', () => {
+  expect(readFileSync(join(repository, 'README.md'), 'utf8')).not.toMatch(/^<!--.*-->./m);
+});
+
 test('in the repository, every link leads somewhere', () => {
   for (const document of markdownIn(repository)) {
     expect({ document, dead: deadLinks(repository, document) }).toEqual({ document, dead: [] });
