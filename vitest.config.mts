@@ -15,6 +15,7 @@ const withoutConnections = [
   'readme.test.ts',
   'schema-snapshot.test.ts',
   'types.test.ts',
+  'watching.test.ts',
 ];
 
 /** What brings a server, or a way to it, of its own. */

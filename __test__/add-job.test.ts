@@ -156,6 +156,13 @@ describe('a payload', () => {
     expect((await queue.getJob(id))?.payload).toEqual(JSON.parse(JSON.stringify(payload)));
   });
 
+  test('keys come back in the order of jsonb, the shortest first, and a string as it was', async () => {
+    const signed = JSON.stringify({ total: 7, id: 1 });
+    const id = await add({ payload: { signed, total: 7, id: 1 } });
+    const payload = (await queue.getJob(id))?.payload;
+    expect(JSON.stringify(payload)).toBe(JSON.stringify({ id: 1, total: 7, signed }));
+  });
+
   test('is the same for whoever reads the job and for its handler, whatever JSON it is', async () => {
     const character = fc.string({ unit: 'binary', minLength: 1, maxLength: 1 });
     const payloads = fc.array(

@@ -184,6 +184,29 @@ describe('which database', () => {
     });
   });
 
+  test('DATABASE_URL stands in, wherever it is, and the user is told', async () => {
+    const note =
+      'pg-bg-job-queue-cli: PG_BG_JOB_QUEUE_DATABASE is not set, so the database is that of DATABASE_URL\n';
+    const path = envFile(`DATABASE_URL=${other}?schema=public`);
+    for (const [args, env] of [
+      ['migrate', { DATABASE_URL: other, PG_BG_JOB_QUEUE_DATABASE: '' }],
+      [`migrate --env-file ${path}`, {}],
+      [`migrate --env-file ${path}`, { PG_BG_JOB_QUEUE_DATABASE: ' ' }],
+    ] as const) {
+      expect(await run(args, env)).toMatchObject({ code: 0, stderr: note });
+      expect(database.migrate.mock.lastCall?.[0]).toMatchObject({ host: 'other' });
+    }
+  });
+
+  test('DATABASE_URL gives way to the variable, also to that of the file, and to --database', async () => {
+    const path = envFile(`PG_BG_JOB_QUEUE_DATABASE=${other}`);
+    const elsewhere = { DATABASE_URL: 'postgresql://elsewhere/app' };
+    for (const args of [`migrate --env-file ${path}`, `migrate --database ${other}`]) {
+      expect(await settingsOf(args, elsewhere)).toMatchObject({ host: 'other' });
+    }
+    expect(await settingsOf('migrate', { ...ENV, ...elsewhere })).toMatchObject(SETTINGS);
+  });
+
   test('other variables of the file count too', async () => {
     const path = envFile(
       '\ufeffPGPORT=6001 # a comment\nexport PGUSER="from file"\nPGAPPNAME=\'app\'\n',
@@ -202,6 +225,7 @@ describe('which database', () => {
     ['migrate --database=', ENV, '--database is empty'],
     ['migrate --env-file /none', ENV, '--env-file: /none cannot be read (ENOENT)'],
     ['migrate --env-file /tmp', ENV, '--env-file: /tmp cannot be read (EISDIR)'],
+    ['migrate', { DATABASE_URL: 'hunter2' }, 'DATABASE_URL is not a valid connection string'],
     ['migrate', { PG_BG_JOB_QUEUE_DATABASE: 'hunter2' }, 'PG_BG_JOB_QUEUE_DATABASE is not a valid'],
     ['migrate --database hunter2', ENV, '--database is not a valid connection string'],
     ['migrate --database pg://db/x?port=x', ENV, 'port in --database must be an integer'],
@@ -217,15 +241,13 @@ describe('which database', () => {
   test('a file without the variable is named', async () => {
     const path = envFile('OTHER=1\n');
     expect((await run(`migrate --env-file ${path}`, {})).stderr).toContain(
-      `PG_BG_JOB_QUEUE_DATABASE is set neither in the environment nor in ${path}`,
+      `neither PG_BG_JOB_QUEUE_DATABASE nor DATABASE_URL is set in the environment or in ${path}`,
     );
   });
 });
 
 describe('wrong usage', () => {
   test.each([
-    ['', 'a command is missing: migrate'],
-    ['--schema jobs', 'a command is missing: migrate'],
     ['up', 'unknown command up'],
     [URL, 'unknown command\n'],
     ['migrate up', 'unknown command migrate up'],
@@ -255,6 +277,15 @@ describe('wrong usage', () => {
 });
 
 describe('help', () => {
+  test.each(['', '--schema jobs'])('without a command: %s', async (args) => {
+    const { code, stdout, stderr } = await run(args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toBe(
+      `pg-bg-job-queue-cli: a command is missing: migrate\n\n${(await run('--help')).stdout}`,
+    );
+    expectUntouched();
+  });
+
   test.each(['--help', '-h', 'migrate --help', 'migrate down -h'])('%s', async (args) => {
     const { code, stdout, stderr } = await run(args, {});
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });

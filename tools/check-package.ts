@@ -1,6 +1,7 @@
 /**
- * Checks the packages as they go to npm: `npm run check:package`, for this platform. With tarballs
- * as arguments, it checks those, and of the Linux ones also that they run with an old C library.
+ * Checks the packages as they go to npm: `npm run check:package`, for this platform, and that the README's quick
+ * start leads to an app that works. With tarballs as arguments, it checks those alone, and of the Linux ones also
+ * that they run with an old C library.
  */
 import { execFile } from 'node:child_process';
 import {
@@ -23,6 +24,9 @@ const onWindows = process.platform === 'win32';
 const root = join(__dirname, '..');
 const tools = join(root, 'target', 'tools');
 const linters = ['@arethetypeswrong/cli@0.18.5', 'publint@0.3.25'];
+
+/** `npm test` leaves it to this script. */
+const QUICK_START = '__test__/package/quick-start.test.ts';
 
 /** What Node.js 20 itself asks for, and every Linux that serverless platforms run. */
 const MAX_GLIBC = '2.28';
@@ -100,6 +104,10 @@ async function main(given: string[]): Promise<void> {
   };
   const tarballs = given.length > 0 ? given : await packed();
   for (const tarball of tarballs) await check(tarball, given.length > 0);
+  if (given.length === 0) {
+    await run(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', QUICK_START]);
+    console.log('README.md: its quick start builds and runs in a fresh Next.js app');
+  }
 }
 
 main(process.argv.slice(2)).catch((error: Error) => {

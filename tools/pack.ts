@@ -13,6 +13,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { platform } from '../ts/addon/platform.js';
+import { publishedReadme } from './published-readme.js';
 
 const run = promisify(execFile);
 const root = join(__dirname, '..');
@@ -52,6 +53,10 @@ export async function packPackages(
     },
     ['README.md', 'LICENSE', ...published.files].map((file) => [file, root] as const),
     destination,
+    (stage) => {
+      const readme = readFileSync(join(root, 'README.md'), 'utf8');
+      writeFileSync(join(stage, 'README.md'), publishedReadme(readme, published));
+    },
   );
   return { main, platforms: packed };
 }
@@ -65,11 +70,13 @@ async function pack(
   manifest: Manifest,
   files: readonly (readonly [name: string, from: string])[],
   destination: string,
+  finish = (_stage: string) => {},
 ): Promise<string> {
   const stage = join(destination, manifest.name);
   mkdirSync(stage, { recursive: true });
   for (const [name, from] of files)
     cpSync(join(from, name), join(stage, name), { recursive: true });
+  finish(stage);
   writeFileSync(join(stage, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   const options = ['--ignore-scripts', '--pack-destination', destination];
   await run('npm', ['pack', ...options, stage], { shell: process.platform === 'win32' });

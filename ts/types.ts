@@ -95,9 +95,10 @@ export interface JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<
   /** 1 to 255 characters. */
   job_type: T;
   /**
-   * Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would. As Postgres writes it, its
-   * text may have 64 MiB: with a space after each comma and colon, and numbers without exponents, so that
-   * `1e308` has 309 digits. An array or object may have 8,388,608 members.
+   * Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would, but with the keys of objects in
+   * another order, that of Postgres's `jsonb`: a signature over the text of the payload does not hold for what the
+   * handler gets. As Postgres writes it, its text may have 64 MiB: with a space after each comma and colon, and
+   * numbers without exponents, so that `1e308` has 309 digits. An array or object may have 8,388,608 members.
    */
   payload: PayloadMap[T];
   /** How often the job is tried before it stays `failed`: 1 to 2,147,483,647. Default 3. */

@@ -133,6 +133,7 @@ export async function buildNext(app: App, flags: string[] = [], web = '.'): Prom
 }
 
 export interface NextServer extends AsyncDisposable {
+  readonly port: number;
   /** The body of the answer to a GET. */
   get(path: string): Promise<string>;
   /** The bodies by their path. */
@@ -142,8 +143,13 @@ export interface NextServer extends AsyncDisposable {
 }
 
 /** `next start` or `next dev`. */
-export function startNext(app: App, command: string[], databaseUrl: string): Promise<NextServer> {
-  return serve(nextOf(app, '.'), command, app.folder, databaseUrl);
+export function startNext(
+  app: App,
+  command: string[],
+  databaseUrl: string,
+  env?: NodeJS.ProcessEnv,
+): Promise<NextServer> {
+  return serve(nextOf(app, '.'), command, app.folder, { DATABASE_URL: databaseUrl, ...env });
 }
 
 /**
@@ -160,14 +166,24 @@ export async function startStandalone(
     recursive: true,
     verbatimSymlinks: true,
   });
-  return serve(join(deployed, web, 'server.js'), [], deployed, databaseUrl, deployed);
+  const env = { DATABASE_URL: databaseUrl };
+  return serve(join(deployed, web, 'server.js'), [], deployed, env, deployed);
+}
+
+/** The server of `output: 'standalone'` in a folder that is an image already, with the image's variables. */
+export function startStandaloneIn(
+  folder: string,
+  databaseUrl: string,
+  env: NodeJS.ProcessEnv,
+): Promise<NextServer> {
+  return serve(join(folder, 'server.js'), [], folder, { DATABASE_URL: databaseUrl, ...env });
 }
 
 async function serve(
   file: string,
   args: string[],
   cwd: string,
-  databaseUrl: string,
+  variables: NodeJS.ProcessEnv,
   deployed?: string,
 ): Promise<NextServer> {
   const { port } = await freeAddress();
@@ -177,7 +193,7 @@ async function serve(
       args,
       cwd,
       timeoutMs: 600_000,
-      env: { ...quiet, PORT: String(port), HOSTNAME: '127.0.0.1', DATABASE_URL: databaseUrl },
+      env: { ...quiet, PORT: String(port), HOSTNAME: '127.0.0.1', ...variables },
     },
   );
   await server.waitForLine(/Ready in/);
@@ -188,6 +204,7 @@ async function serve(
     return body;
   };
   return {
+    port,
     get,
     async getAll(paths) {
       const answers: Record<string, string> = {};

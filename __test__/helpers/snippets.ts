@@ -9,8 +9,6 @@ const DOCUMENTS = ['README.md', 'docs/transactions.md'];
 
 /** What a reader has already, and the snippets take for granted. */
 const READERS_OWN: Record<string, string> = {
-  'lib/services/generate-report.ts':
-    'export const generateReport = async (reportId: string, userId: string) => { void [reportId, userId]; };',
   'lib/prisma.ts': `
     import type { PrismaClient } from '../../../prisma/7/client/client';
     export declare const prisma: PrismaClient;`,
@@ -36,20 +34,46 @@ const READERS_OWN: Record<string, string> = {
 /** What stands around a snippet that is no file of its own. */
 const AROUND = (snippet: string) => `
   import type { JobQueue } from 'pg-bg-job-queue';
+  import { jobHandlers } from '@/lib/job-handlers';
+  import { prisma } from '@/lib/prisma';
   import type { JobPayloadMap } from '@/lib/queue';
   declare const jobId: number;
+  declare const email: string;
+  declare const payload: JobPayloadMap['send_email'];
   export async function fragment(queue: JobQueue<JobPayloadMap>) {
-    void [queue, jobId];
+    void [queue, jobId, email, payload, jobHandlers, prisma];
     ${snippet}
   }
 `;
 
+/** The blocks of a document, in order: of which language, for which file if one is named, and what is in it. */
+function blocksOf(
+  document: string,
+): { language: string; file: string | undefined; text: string }[] {
+  const markdown = readFileSync(join(ROOT, document), 'utf8');
+  return [...markdown.matchAll(/^```(\w+)(?: file=(\S+))?\n([\s\S]*?)^```$/gm)].map(
+    ([, language = '', file, text = '']) => ({ language, file, text }),
+  );
+}
+
+/** The blocks of a document that are files, by their path. */
+export function filesOf(document: string): Record<string, string> {
+  const named = blocksOf(document).flatMap(({ file, text }) => (file ? [[file, text]] : []));
+  return Object.fromEntries(named);
+}
+
+/** The blocks of a language that are no files: `sh` is what the reader enters, or writes as variables. */
+export function fragmentsOf(document: string, wanted: 'sh' | 'sql' | 'dockerfile'): string[] {
+  return blocksOf(document).flatMap(({ language, file, text }) =>
+    language === wanted && file === undefined ? [text] : [],
+  );
+}
+
 /** Files by their path, fragments by their place. */
 export function snippets(): [path: string, source: string][] {
-  const text = DOCUMENTS.map((path) => readFileSync(join(ROOT, path), 'utf8')).join('\n');
-  const blocks = text.matchAll(/^```ts(?: file=(\S+))?\n([\s\S]*?)^```$/gm);
-  return [...blocks].map(([, file, source = ''], at) =>
-    file === undefined ? [`fragments/${at}.ts`, AROUND(source)] : [file, source],
+  const blocks = DOCUMENTS.flatMap(blocksOf).filter(({ language }) => language === 'ts');
+  return blocks.map(({ file, text }, at) =>
+    file === undefined ? [`fragments/${at}.ts`, AROUND(text)] : [file, text],
   );
 }
 

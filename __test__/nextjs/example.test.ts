@@ -2,7 +2,7 @@
 import { cp, mkdtemp, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Browser } from 'playwright-core';
+import type { Browser, Locator } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { openBrowser, Visitor } from '../helpers/browser.js';
 import { createDatabase, useDatabase } from '../helpers/database.js';
@@ -80,7 +80,10 @@ describeWith('chromium', 'the Next.js example', (chromium) => {
       const id = await visitor.add('Send an email', { To: 'flaky@example.com' });
       await processJobs();
       await visitor.sees(id, 'failed');
-      await visitor.sees(id, 'retries in');
+      await visitor.sees(id, 'retries in 2 minutes');
+      await visitor.sees(id, '451: try again later');
+      await visitor.sees(id, 'attempt 1 of 3');
+      expect(server.script.stdout + server.script.stderr).toContain('451: try again later');
       await visitor.job(id).getByRole('link').click();
       const { page } = visitor;
       const errors = page.getByRole('region', { name: 'Error history' });
@@ -108,6 +111,15 @@ describeWith('chromium', 'the Next.js example', (chromium) => {
     theJourneyOfAJob(name);
 
     if (name !== 'turbopack') return;
+
+    test('an empty queue says what to try, and a row only what is worth it', async () => {
+      const { page } = visitor;
+      await page.getByText('fail@example.com, which is given up').waitFor();
+      const plain = await visitor.add('Send an email', { To: 'a@example.com' });
+      const urgent = await visitor.add('Send an email', { To: 'a@example.com', Priority: '5' });
+      await visitor.sees(urgent, 'priority 5');
+      expect(await visitor.job(plain).innerText()).not.toMatch(/attempt|priority/);
+    });
 
     test('a report is seen while it runs', async () => {
       // Three run at a time: the visitor's comes last, and is under way for as long as two take.
@@ -219,7 +231,18 @@ describeWith('chromium', 'the Next.js example', (chromium) => {
       const overflow = 'document.documentElement.scrollWidth - innerWidth';
       expect(await page.evaluate(overflow)).toBe(0);
       await visitor.screenshot('phone');
+      const boxOf = async (locator: Locator) => {
+        const box = await locator.boundingBox();
+        if (!box) throw new Error('not to be seen');
+        return box;
+      };
+      expect((await boxOf(page.getByRole('banner'))).height).toBeLessThan(64);
+      const list = await boxOf(page.locator('[data-job]').last());
+      expect(list.y).toBeLessThan(320);
       await visitor.job(fails).getByRole('link').click();
+      const errors = await boxOf(page.getByRole('region', { name: 'Error history' }));
+      expect(errors.y).toBeLessThan((await boxOf(page.getByRole('term').first())).y);
+      expect(errors.y).toBeLessThan(740 / 2);
       await page.getByText('Stack').click();
       expect(await page.evaluate(overflow)).toBe(0);
       await visitor.screenshot('phone-job');
@@ -381,6 +404,10 @@ describeWith('chromium', 'the Next.js example', (chromium) => {
     await visitor.sees(id, 'completed');
     await visitor.page.getByRole('button', { name: 'Process now' }).click();
     await visitor.page.getByText('Ran 0 jobs.').waitFor();
+    // With the button that only development has, too, a phone's header is one row.
+    await visitor.open('/');
+    await visitor.page.setViewportSize({ width: 360, height: 740 });
+    expect((await visitor.page.getByRole('banner').boundingBox())?.height).toBeLessThan(64);
     await visitor.leave();
     expect(visitor.complaints).toEqual([]);
 

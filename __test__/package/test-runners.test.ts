@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { useDatabase } from '../helpers/database.js';
 import { useApp } from '../helpers/packages.js';
+import { filesOf } from '../helpers/snippets.js';
 
 const database = useDatabase();
 
@@ -74,4 +75,17 @@ describe('with Vitest', () => {
     },
     120_000,
   );
+});
+
+describe('with Vitest, the handlers of the README', () => {
+  const app = useApp({
+    dependencies: { vitest: '4.1.12' },
+    files: { ...filesOf('README.md'), ...filesOf('docs/testing.md') },
+  });
+
+  test('pass the tests of docs/testing.md', async () => {
+    const env = { TEST_DATABASE_URL: database.url, NO_COLOR: '1' };
+    const output = await app.run('node', ['node_modules/vitest/vitest.mjs', 'run'], { env });
+    expect(output).toContain('Tests  2 passed (2)');
+  }, 120_000);
 });

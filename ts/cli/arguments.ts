@@ -22,6 +22,9 @@ export type Command =
 /** The command line, or what it points at, cannot be understood. Exit code 2. */
 export class UsageError extends Error {}
 
+/** Nothing says what to do, so the user may not know what there is. Exit code 2. */
+export class MissingCommandError extends UsageError {}
+
 const OPTIONS = {
   database: { type: 'string' },
   'env-file': { type: 'string' },
@@ -31,14 +34,14 @@ const OPTIONS = {
   version: { type: 'boolean', short: 'v' },
 } as const;
 
-/** Reads the arguments behind the program's name. Throws `UsageError`. */
+/** Reads the arguments behind the program's name. Throws `UsageError`, of which `MissingCommandError` is one. */
 export function parseArguments(argv: readonly string[]): Command {
   const { values, positionals } = parse(argv);
   if (values.help) return { name: 'help' };
   if (values.version) return { name: 'version' };
 
   const [command, action, ...rest] = positionals;
-  if (command === undefined) throw new UsageError('a command is missing: migrate');
+  if (command === undefined) throw new MissingCommandError('a command is missing: migrate');
   if (command !== 'migrate') throw new UsageError(`unknown command${shown(command)}`);
 
   const schema = checkedSchema(values.schema);

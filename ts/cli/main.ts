@@ -3,8 +3,14 @@
 import { version } from '../../package.json';
 import type { ConnectionSettings } from '../config.js';
 import { call, native } from '../native.js';
-import { type Command, parseArguments, type Target, UsageError } from './arguments.js';
-import { resolveTarget, VARIABLE } from './target.js';
+import {
+  type Command,
+  MissingCommandError,
+  parseArguments,
+  type Target,
+  UsageError,
+} from './arguments.js';
+import { FALLBACK, resolveTarget, VARIABLE } from './target.js';
 
 /** Where the program writes. */
 export interface Output {
@@ -44,8 +50,8 @@ Options:
   -h, --help         print this
   -v, --version      print the version
 
-The database is that of --database, else of the environment variable
-${VARIABLE}, else of that variable in FILE.
+The database is that of --database, else of ${VARIABLE}, else of
+${FALLBACK}. Variables are read from the environment, then from FILE.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 `;
@@ -57,18 +63,31 @@ export async function main(
   output: Output,
 ): Promise<0 | 1 | 2> {
   try {
-    const text = await run(parseArguments(argv), env);
+    const text = await run(parseArguments(argv), (target) => settingsOf(target, env, output));
     output.stdout(text);
     return 0;
   } catch (error) {
-    const misused = error instanceof UsageError;
     output.stderr(`${PROGRAM}: ${messageOf(error)}\n`);
-    if (misused) output.stderr(`Run ${PROGRAM} --help to see how it is used.\n`);
-    return misused ? 2 : 1;
+    if (!(error instanceof UsageError)) return 1;
+    const isLost = error instanceof MissingCommandError;
+    output.stderr(isLost ? `\n${HELP}` : `Run ${PROGRAM} --help to see how it is used.\n`);
+    return 2;
   }
 }
 
-async function run(command: Command, env: NodeJS.ProcessEnv): Promise<string> {
+/** Says so if the database is that of a variable which was not made for this program. */
+function settingsOf(target: Target, env: NodeJS.ProcessEnv, output: Output): ConnectionSettings {
+  const { settings, source } = resolveTarget(target, env);
+  if (source === FALLBACK) {
+    output.stderr(`${PROGRAM}: ${VARIABLE} is not set, so the database is that of ${FALLBACK}\n`);
+  }
+  return settings;
+}
+
+async function run(
+  command: Command,
+  resolve: (target: Target) => ConnectionSettings,
+): Promise<string> {
   switch (command.name) {
     case 'help':
       return HELP;
@@ -77,25 +96,24 @@ async function run(command: Command, env: NodeJS.ProcessEnv): Promise<string> {
     case 'print-sql':
       return lines([native().migrationSql(command.schema).trimEnd()]);
     case 'migrate':
-      return migrate(command.target, env);
+      return migrate(resolve(command.target), command.target.schema);
     case 'status':
-      return status(command.target, env);
+      return status(resolve(command.target), command.target.schema);
     case 'down':
-      return down(command.target, command.count, env);
+      return down(resolve(command.target), command.target.schema, command.count);
   }
 }
 
-async function migrate(target: Target, env: NodeJS.ProcessEnv): Promise<string> {
-  const settings = resolveTarget(target, env);
+async function migrate(settings: ConnectionSettings, schema: string): Promise<string> {
   const { applied, recognised, repaired } = await asked<Migrated>(
-    native().migrate(settings, target.schema),
+    native().migrate(settings, schema),
   );
   const done = [
     ...recognised.map((name) => `recognised  ${name} (applied earlier by node-pg-migrate)`),
     ...applied.map((name) => `applied     ${name}`),
     ...repaired.map((name) => `repaired    ${name} (the schema has another name since)`),
   ];
-  if (done.length === 0) return upToDate(settings, target.schema);
+  if (done.length === 0) return upToDate(settings, schema);
   return lines([
     ...done,
     applied.length > 0
@@ -109,8 +127,8 @@ async function upToDate(settings: ConnectionSettings, schema: string): Promise<s
   return lines([`Nothing to do: the schema is up to date (${counted(length)}).`]);
 }
 
-async function status(target: Target, env: NodeJS.ProcessEnv): Promise<string> {
-  const migrations = await migrationsOf(resolveTarget(target, env), target.schema);
+async function status(settings: ConnectionSettings, schema: string): Promise<string> {
+  const migrations = await migrationsOf(settings, schema);
   const known = migrations.filter(({ unknown }) => !unknown);
   const applied = known.filter(({ appliedAt }) => appliedAt !== null);
   const column = (text: string) => text.padEnd(TIME_WIDTH);
@@ -135,10 +153,9 @@ function moment(epochMs: number | null): string {
   return new Date(epochMs).toISOString().replace('T', ' ').replace(/\.\d+/, '');
 }
 
-async function down(target: Target, count: number, env: NodeJS.ProcessEnv): Promise<string> {
-  const settings = resolveTarget(target, env);
+async function down(settings: ConnectionSettings, schema: string, count: number): Promise<string> {
   const { reverted } = await asked<{ reverted: string[] }>(
-    native().migrateDown(settings, target.schema, count),
+    native().migrateDown(settings, schema, count),
   );
   return lines([
     ...reverted.map((name) => `reverted    ${name}`),

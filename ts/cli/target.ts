@@ -9,18 +9,28 @@ import { type Target, UsageError } from './arguments.js';
 /** The variable that holds the connection string. */
 export const VARIABLE = 'PG_BG_JOB_QUEUE_DATABASE';
 
+/** The variable that other tools read, for when `VARIABLE` is missing. */
+export const FALLBACK = 'DATABASE_URL';
+
+export interface ResolvedTarget {
+  readonly settings: ConnectionSettings;
+  /** What the connection string was taken from: `--database`, or the name of a variable. */
+  readonly source: string;
+}
+
 /**
- * The database of `--database`, else of the variable, else of the variable in the file of `--env-file`.
- * Throws `UsageError`.
+ * The database of `--database`, else of `VARIABLE`, else of `FALLBACK`. A variable is looked for in the
+ * environment, then in the file of `--env-file`. Throws `UsageError`.
  */
-export function resolveTarget(target: Target, env: NodeJS.ProcessEnv): ConnectionSettings {
+export function resolveTarget(target: Target, env: NodeJS.ProcessEnv): ResolvedTarget {
   const merged =
     target.envFile === undefined ? env : { ...readEnvFile(target.envFile), ...set(env) };
-  const name = target.database === undefined ? VARIABLE : '--database';
-  const url = target.database ?? merged[VARIABLE];
+  const variable = [VARIABLE, FALLBACK].find((name) => merged[name]?.trim());
+  const url = target.database ?? merged[variable ?? VARIABLE];
   if (!url?.trim()) throw new UsageError(missing(target));
+  const source = target.database === undefined ? (variable ?? VARIABLE) : '--database';
   try {
-    return resolveConnectionString(url, merged, name);
+    return { settings: resolveConnectionString(url, merged, source), source };
   } catch (error) {
     throw error instanceof JobQueueError ? new UsageError(error.message) : error;
   }
@@ -36,9 +46,9 @@ function missing({ database, envFile }: Target): string {
     return '--database is empty: is the variable that it is taken from set?';
   }
   if (envFile !== undefined) {
-    return `${VARIABLE} is set neither in the environment nor in ${envFile}`;
+    return `neither ${VARIABLE} nor ${FALLBACK} is set in the environment or in ${envFile}`;
   }
-  return `${VARIABLE} is not set: set it to your Postgres connection string, or use --database or --env-file`;
+  return `${VARIABLE} is not set: set it to your Postgres connection string, or use ${FALLBACK}, --database or --env-file`;
 }
 
 function readEnvFile(path: string): NodeJS.Dict<string> {

@@ -27,7 +27,7 @@ export default function RootLayout({ children }: { children: ReactNode }) {
           </Link>
           <div className={styles.tools}>
             <Link href="/#add" className={`button ${styles.add}`}>
-              Add a job
+              Add<span> a job</span>
             </Link>
             <LiveRefresh />
             {isDevelopment && (

@@ -1,3 +1,4 @@
+import Link from 'next/link';
 import { redirect } from 'next/navigation';
 import { JobQueueError } from 'pg-bg-job-queue';
 import { Forms } from '@/components/forms';
@@ -43,14 +44,27 @@ async function Jobs({ filter, page }: { filter: Filter; page: number }) {
   return (
     <>
       <StatusTabs current={filter} counts={counts} />
-      {jobs.length > 0 ? (
-        <JobList jobs={jobs} />
-      ) : (
-        <p className={styles.empty}>
-          {filter === 'all' ? 'No jobs yet. Add one with the form.' : `No ${filter} jobs.`}
-        </p>
-      )}
+      {jobs.length > 0 ? <JobList jobs={jobs} /> : <Empty filter={filter} />}
       <Pager filter={filter} page={page} pages={pages} />
     </>
+  );
+}
+
+/** What to try, where there is nothing to see. */
+function Empty({ filter }: { filter: Filter }) {
+  if (filter === 'all') {
+    return (
+      <p className={styles.empty}>
+        No jobs yet. <Link href="#add">Send an email</Link> to yourself, to flaky@example.com, which
+        fails once, or to fail@example.com, which is given up after three attempts.
+      </p>
+    );
+  }
+  return (
+    <p className={styles.empty}>
+      No {filter} jobs.
+      {filter === 'failed' && ' Send an email to fail@example.com to see one.'}
+      {filter === 'cancelled' && ' Add a job with a delay, and cancel it while it waits.'}
+    </p>
   );
 }

@@ -4,7 +4,6 @@ import { FullTime } from './time';
 
 /** The failed attempts of a job, the last one first. */
 export function ErrorHistory({ entries }: { entries: JobErrorEntry[] }) {
-  if (entries.length === 0) return <p className="muted">No attempt has failed.</p>;
   return (
     <ol className={styles.entries}>
       {entries.toReversed().map((entry) => (

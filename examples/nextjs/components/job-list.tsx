@@ -1,5 +1,5 @@
 import Link from 'next/link';
-import { type Job, jobTypes, summarize } from '@/lib/jobs';
+import { type Job, jobTypes, lastError, summarize } from '@/lib/jobs';
 import { JobActions } from './job-actions';
 import styles from './job-list.module.css';
 import { JobMoment } from './job-moment';
@@ -17,6 +17,7 @@ export function JobList({ jobs }: { jobs: Job[] }) {
               </Link>
             </h3>
             <p className={styles.summary}>{summarize(job)}</p>
+            {job.status === 'failed' && <p className={styles.reason}>{lastError(job)}</p>}
           </div>
           <div className={styles.state}>
             <StatusBadge status={job.status} />
@@ -25,12 +26,12 @@ export function JobList({ jobs }: { jobs: Job[] }) {
             </p>
           </div>
           <ul className={styles.facts}>
-            <li>
-              <span className="muted">attempt</span> {job.attempts}/{job.max_attempts}
-            </li>
-            <li>
-              <span className="muted">priority</span> {job.priority}
-            </li>
+            {job.status !== 'completed' && job.attempts > 0 && (
+              <li>
+                attempt {job.attempts} of {job.max_attempts}
+              </li>
+            )}
+            {job.priority !== 0 && <li>priority {job.priority}</li>}
           </ul>
           <div className={styles.actions}>
             <JobActions job={job} />

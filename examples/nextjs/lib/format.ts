@@ -1,9 +1,9 @@
 const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
 
-/** As “in 12 seconds” or “3 hours ago”, in the largest unit of which there are two. */
+/** As “in 12 seconds” or “3 hours ago”: minutes from one minute on, hours and days from two on. */
 export function relativeTime(date: Date, now = Date.now()): string {
   const seconds = Math.round((date.getTime() - now) / 1_000);
-  if (Math.abs(seconds) < 120) return relative.format(seconds, 'second');
+  if (Math.abs(seconds) < 60) return relative.format(seconds, 'second');
   if (Math.abs(seconds) < 2 * 3_600) return relative.format(Math.round(seconds / 60), 'minute');
   if (Math.abs(seconds) < 2 * 86_400) return relative.format(Math.round(seconds / 3_600), 'hour');
   return relative.format(Math.round(seconds / 86_400), 'day');

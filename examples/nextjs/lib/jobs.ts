@@ -51,6 +51,9 @@ export const canCancel = (job: Job) =>
 /** `retryJob` takes any job that does not run; for one that waits anyhow it would do nothing new. */
 export const canRetry = (job: Job) => job.status !== 'pending' && job.status !== 'processing';
 
+/** Why the last attempt that failed did so. */
+export const lastError = (job: Job) => job.error_history.at(-1)?.message;
+
 /** The payload in a few words. */
 export function summarize(job: Job): string {
   switch (job.job_type) {

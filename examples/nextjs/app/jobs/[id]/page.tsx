@@ -59,21 +59,23 @@ export default async function JobPage({ params }: PageProps<'/jobs/[id]'>) {
         </span>
       </p>
       <div className={styles.columns}>
-        <section aria-labelledby="fields">
-          <h2 id="fields">Fields</h2>
-          <JobFields job={job} />
-        </section>
         <div className={styles.column}>
+          {job.error_history.length > 0 && (
+            <section aria-labelledby="errors">
+              <h2 id="errors">Error history</h2>
+              <ErrorHistory entries={job.error_history} />
+            </section>
+          )}
           <section aria-labelledby="payload">
             <h2 id="payload">Payload</h2>
             {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by key */}
             <pre tabIndex={0}>{JSON.stringify(job.payload, null, 2)}</pre>
           </section>
-          <section aria-labelledby="errors">
-            <h2 id="errors">Error history</h2>
-            <ErrorHistory entries={job.error_history} />
-          </section>
         </div>
+        <section aria-labelledby="fields">
+          <h2 id="fields">Fields</h2>
+          <JobFields job={job} />
+        </section>
       </div>
     </article>
   );
