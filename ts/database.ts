@@ -5,8 +5,6 @@
  * JSON.
  */
 
-// Not the global one: that is what fake timers replace.
-import { setImmediate } from 'node:timers';
 import type { ParsedJob, ParsedJobs } from './arguments/queue.js';
 import { addBatch, MAX_INSERT } from './batch.js';
 import { type Client, texts } from './clients/client.js';
@@ -14,6 +12,7 @@ import { describeClientError } from './clients/errors.js';
 import { Enqueuer } from './enqueuer.js';
 import { type Ask, call, callSync, type NativeError, type NativeQueue, native } from './native.js';
 import { type Operation, toMessage } from './operation.js';
+import { setImmediate } from './timers.js';
 import { within } from './within.js';
 
 export interface Database {

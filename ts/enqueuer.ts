@@ -12,6 +12,7 @@ import {
   toJobQueueError,
 } from './native.js';
 import { jobsToJson } from './operation.js';
+import { nextTick } from './timers.js';
 
 /** What crosses together goes in one insert: these are the limits of `src/store/enqueuer.rs`. */
 const MAX_JOBS = 5_000;
@@ -24,9 +25,6 @@ interface Gathered {
   job: ParsedJob;
   answer(answer: Answer): void;
 }
-
-// Taken now, because fake timers put another in its place.
-const { nextTick } = process;
 
 export class Enqueuer {
   private gathered: Gathered[] = [];

@@ -5,8 +5,6 @@
  */
 
 import { AsyncResource } from 'node:async_hooks';
-// Not the global one: that is what fake timers replace.
-import { setImmediate } from 'node:timers';
 import type { AnyHandler } from './arguments/processor.js';
 import { jobStorage } from './current-job.js';
 import { type DescribedError, describeError, inOneLine } from './describe-error.js';
@@ -14,6 +12,7 @@ import { JobQueueError } from './errors.js';
 import { FailedRuns, type FailureListener } from './failed-runs.js';
 import { JobRun, type NativeJob, type RunControl } from './job-run.js';
 import type { Log } from './log.js';
+import { now, setImmediate } from './timers.js';
 
 /** How a run ended, as the engine takes it. */
 interface Outcome {
@@ -115,14 +114,14 @@ export class HandlerRuns {
       return;
     }
     this.runs.add(run);
-    const startedAt = performance.now();
+    const startedAt = now();
     this.log?.(`job ${id} (${jobType}) started: attempt ${job.attempts} of ${job.maxAttempts}`);
 
     const end = (outcome: Outcome, why = '') => {
       this.runs.delete(run);
       this.leftBehind.delete(run);
       if (JobRun.wasCancelled(run)) outcome.cancelled = true;
-      const duration = Math.round(performance.now() - startedAt);
+      const duration = Math.round(now() - startedAt);
       this.log?.(`job ${id} (${jobType}) ${howItEnded(run, outcome)} after ${duration} ms${why}`);
       this.end(outcome);
       this.tellOthersEnded();
