@@ -292,6 +292,7 @@ interface ProcessorOptions {
    */
   cancelGrace?: number | undefined;
 }
+/** Its methods are bound: they work apart from it, as in `process.once('SIGTERM', processor.stop)`. */
 interface Processor {
   /**
    * Claims one batch of due jobs, runs it, and waits until every outcome is written.
@@ -311,7 +312,7 @@ interface Processor {
   /** Whether it works: true from its start until it is stopped, or until its batch has ended. */
   isRunning(): boolean;
 }
-/** What a handler can ask of the job it runs: see `currentJob`. */
+/** What a handler can ask of the job it runs: see `currentJob`. Its methods are bound: they work apart from it. */
 interface JobContext {
   readonly id: number;
   readonly job_type: string;
@@ -351,7 +352,7 @@ type JobId = number | string;
 /**
  * A job queue. Every method that talks to the database can be given a database client of the caller's
  * (see `DatabaseClient`) as its first argument; it then runs there, in the transaction if one is open.
- * Everything rejects with a `JobQueueError`.
+ * Everything rejects with a `JobQueueError`. Methods are bound: they work apart from the queue.
  */
 interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   /** Adds a job and resolves to its id, once the row is committed (with `db`: once it is inserted). */

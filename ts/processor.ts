@@ -4,6 +4,7 @@ import {
   type ParsedProcessorOptions,
   parseDrainTimeout,
 } from './arguments/processor.js';
+import { bindMethods } from './bound.js';
 import type { Client } from './clients/client.js';
 import { JobQueueError } from './errors.js';
 import { HandlerRuns } from './handler-runs.js';
@@ -107,6 +108,7 @@ export class JobProcessor implements Processor {
       },
       this.log,
     );
+    bindMethods(this, JobProcessor);
   }
 
   async start(): Promise<number> {

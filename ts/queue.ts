@@ -16,6 +16,7 @@ import {
   parsePage,
   parseStatus,
 } from './arguments/queue.js';
+import { bindMethods } from './bound.js';
 import type { Client } from './clients/client.js';
 import { CLIENTS, recognise } from './clients/recognise.js';
 import type { AskPassword } from './config/database.js';
@@ -119,6 +120,7 @@ class PostgresJobQueue {
     own.queue = new WeakRef(this.queue);
     this.database = new OwnDatabase(this.queue);
     this.log = openLog(config.verbose);
+    bindMethods(this, PostgresJobQueue);
   }
 
   async addJob(...args: Arguments): Promise<number> {

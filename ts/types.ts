@@ -232,6 +232,7 @@ export interface ProcessorOptions {
   cancelGrace?: number | undefined;
 }
 
+/** Its methods are bound: they work apart from it, as in `process.once('SIGTERM', processor.stop)`. */
 export interface Processor {
   /**
    * Claims one batch of due jobs, runs it, and waits until every outcome is written.
@@ -252,7 +253,7 @@ export interface Processor {
   isRunning(): boolean;
 }
 
-/** What a handler can ask of the job it runs: see `currentJob`. */
+/** What a handler can ask of the job it runs: see `currentJob`. Its methods are bound: they work apart from it. */
 export interface JobContext {
   readonly id: number;
   readonly job_type: string;
@@ -295,7 +296,7 @@ export type JobId = number | string;
 /**
  * A job queue. Every method that talks to the database can be given a database client of the caller's
  * (see `DatabaseClient`) as its first argument; it then runs there, in the transaction if one is open.
- * Everything rejects with a `JobQueueError`.
+ * Everything rejects with a `JobQueueError`. Methods are bound: they work apart from the queue.
  */
 // biome-ignore lint/suspicious/noExplicitAny: without a payload map, every job type takes any payload
 export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
