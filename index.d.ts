@@ -57,8 +57,8 @@ interface PrismaClient {
 //#region ts/clients/recognise.d.ts
 /**
  * A database client of the caller's own: a `Pool`, `PoolClient` or `Client` of node-postgres; the
- * client or transaction of Prisma, Drizzle, Kysely, Knex or postgres.js; or anything else with
- * `query(text, values)` that resolves to `{ rows }`.
+ * client or transaction of Prisma, Drizzle, Kysely, Knex or postgres.js; a `DataSource`, `EntityManager`,
+ * `QueryRunner` or `Repository` of TypeORM; or anything else with `query(text, values)` that resolves to `{ rows }`.
  */
 type DatabaseClient = NodePostgresClient | PrismaClient | DrizzleClient | KyselyClient | KnexClient | PostgresJsClient;
 //#endregion
