@@ -10,6 +10,7 @@ import { addBatch, MAX_INSERT } from './batch.js';
 import { type Client, texts } from './clients/client.js';
 import { describeClientError } from './clients/errors.js';
 import { Enqueuer } from './enqueuer.js';
+import { toJson } from './json.js';
 import { type Ask, call, callSync, type NativeError, type NativeQueue, native } from './native.js';
 import { type Operation, toMessage } from './operation.js';
 import { setImmediate } from './timers.js';
@@ -28,7 +29,7 @@ export interface Database {
 export const PATIENCE = 5_000;
 
 /** As the addon would say it, so that each call makes an error of its own of it. */
-const CLOSED = JSON.stringify({
+const CLOSED = toJson({
   code: 'CLOSED',
   message:
     'the job queue was closed before Postgres had answered, so what was asked may have been done',

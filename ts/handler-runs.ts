@@ -11,6 +11,7 @@ import { type DescribedError, describeError, inOneLine } from './describe-error.
 import { JobQueueError } from './errors.js';
 import { FailedRuns, type FailureListener } from './failed-runs.js';
 import { JobRun, type NativeJob, type RunControl } from './job-run.js';
+import { toJson } from './json.js';
 import type { Log } from './log.js';
 import { now, setImmediate } from './timers.js';
 
@@ -153,8 +154,15 @@ export class HandlerRuns {
     const outcomes = this.outcomes;
     if (outcomes.length === 0) return;
     this.outcomes = [];
-    this.settle(JSON.stringify(outcomes));
+    this.settle(`[${outcomes.map(outcomeToJson).join()}]`);
   }
+}
+
+/** Of most there is nothing more to say, and they are many. */
+function outcomeToJson({ id, runNo, ...more }: Outcome): string {
+  return Object.keys(more).length === 0
+    ? `{"id":${id},"runNo":${runNo}}`
+    : toJson({ id, runNo, ...more, error: more.error && { ...more.error } });
 }
 
 function howItEnded(run: JobRun, outcome: Outcome): string {

@@ -4,7 +4,7 @@
 import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
-import { kindOf } from '../arguments/check.js';
+import { kindOf, ownProperties } from '../arguments/check.js';
 import { crypto } from '../crypto.js';
 import { type Given, givenOptions, invalidConfig, type Options } from './checks.js';
 
@@ -76,7 +76,7 @@ export function tlsOfField(given: Given): Tls {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalidConfig(`${name} must be true, false or an object, got ${kindOf(value)}`);
   }
-  const options = value as Options;
+  const options = ownProperties(value);
   refuseOtherOptions(options, name);
   const pem = (key: Pem) => {
     const text = options[key];
