@@ -312,7 +312,9 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
 
   /**
    * Adds jobs, all or none, and resolves to their ids in the order of `jobs`. Everything that `addJob`
-   * says of a job holds for each; their payloads together, as Postgres writes them, may have 256 MiB.
+   * says of a job holds for each; their payloads together, as Postgres writes them, may have 256 MiB. Many jobs
+   * are made in parts, between which the event loop goes on: leave what is inside of their payloads as it is until
+   * this has resolved.
    */
   addJobs(jobs: readonly AnyJobOptions<PayloadMap>[], options?: DatabaseOptions): Promise<number[]>;
   addJobs(db: DatabaseClient, jobs: readonly AnyJobOptions<PayloadMap>[]): Promise<number[]>;

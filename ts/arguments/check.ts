@@ -139,7 +139,7 @@ export function ownProperties(value: object): Record<string, unknown> {
 }
 
 /** Whether it is an object of no class, of any realm. */
-function isPlain(value: object): boolean {
+export function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
