@@ -13,6 +13,7 @@ import { FailedRuns, type FailureListener } from './failed-runs.js';
 import { JobRun, type NativeJob, type RunControl } from './job-run.js';
 import { toJson } from './json.js';
 import type { Log } from './log.js';
+import { inLine } from './text.js';
 import { now, setImmediate } from './timers.js';
 
 /** How a run ended, as the engine takes it. */
@@ -55,7 +56,7 @@ export class HandlerRuns {
     if (reason.code !== 'TIMEOUT') return;
     this.leaveBehind(run);
     if (JobRun.reason(run) !== reason) return;
-    this.log?.(`job ${id} (${run.job_type}) failed: ${inOneLine(reason)}`);
+    this.log?.(`job ${id} (${inLine(run.job_type)}) failed: ${inOneLine(reason)}`);
     this.failures.timedOut(run, reason);
   }
 
@@ -116,14 +117,18 @@ export class HandlerRuns {
     }
     this.runs.add(run);
     const startedAt = now();
-    this.log?.(`job ${id} (${jobType}) started: attempt ${job.attempts} of ${job.maxAttempts}`);
+    this.log?.(
+      `job ${id} (${inLine(jobType)}) started: attempt ${job.attempts} of ${job.maxAttempts}`,
+    );
 
     const end = (outcome: Outcome, why = '') => {
       this.runs.delete(run);
       this.leftBehind.delete(run);
       if (JobRun.wasCancelled(run)) outcome.cancelled = true;
       const duration = Math.round(now() - startedAt);
-      this.log?.(`job ${id} (${jobType}) ${howItEnded(run, outcome)} after ${duration} ms${why}`);
+      this.log?.(
+        `job ${id} (${inLine(jobType)}) ${howItEnded(run, outcome)} after ${duration} ms${why}`,
+      );
       this.end(outcome);
       this.tellOthersEnded();
     };
@@ -138,9 +143,10 @@ export class HandlerRuns {
 
   /** Ends a run whose job has no handler here. */
   private refuse(run: JobRun, runNo: number): void {
-    const { id, job_type } = run;
-    const message = `No handler registered for job type: ${job_type}`;
-    this.log?.(`job ${id} (${job_type}) failed: ${message}`);
+    const { id } = run;
+    const type = inLine(run.job_type);
+    const message = `No handler registered for job type: ${type}`;
+    this.log?.(`job ${id} (${type}) failed: ${message}`);
     this.end({ id, runNo, error: { message }, pendingReason: message });
     this.failures.threw(run, new JobQueueError('INVALID_ARGUMENT', message));
   }

@@ -32,6 +32,7 @@ import { JobProcessor } from './processor.js';
 import { readRecord } from './record.js';
 import { tellRefused } from './refused.js';
 import { printError } from './report.js';
+import { inLine } from './text.js';
 import type { JobQueue, JobQueueConfig, JobRow, Processor } from './types.js';
 import { within } from './within.js';
 
@@ -128,7 +129,7 @@ class PostgresJobQueue {
     const job = parseJob('addJob', rest[0]);
     const db = parseDatabaseOptions('addJob', rest[1]);
     const id = await this.on(db, database).addJob(job);
-    this.log?.(`added job ${id} (${job.jobType})`);
+    this.log?.(`added job ${id} (${inLine(job.jobType)})`);
     return id;
   }
 

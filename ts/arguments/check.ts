@@ -2,7 +2,7 @@
 
 import { types } from 'node:util';
 import { JobQueueError } from '../errors.js';
-import { clip, hasAtMost, isStorable } from '../text.js';
+import { clip, hasAtMost, inLine, isStorable } from '../text.js';
 import { suggest } from './spelling.js';
 
 /** `integer` columns of Postgres. */
@@ -154,5 +154,5 @@ export function object(method: string, field: string, value: unknown): Record<st
 
 /** A key as it can stand in a message: short, and with nothing that a log could not show. */
 export function quoted(key: string): string {
-  return JSON.stringify(clip(key, LONGEST_KEY_SHOWN));
+  return inLine(JSON.stringify(clip(key, LONGEST_KEY_SHOWN)));
 }
