@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import type { DatabaseClient } from './clients/recognise.js';
 import type { JobQueueError } from './errors.js';
+import type { Storable, Stored } from './payload/types.js';
 
 /** Where a job stands. */
 export type JobStatus = 'pending' | 'processing' | 'completed' | 'failed' | 'cancelled';
@@ -87,16 +88,23 @@ export interface JobQueueConfig {
   pooler?: 'transaction' | 'none' | undefined;
 }
 
-/** What `addJob` takes. */
-export interface JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> {
+/** What `addJob` takes: of several types of job, each with the payload of its own. */
+export type JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> = {
+  [Each in T]: JobOptionsOf<PayloadMap, Each>;
+}[T];
+
+/** What `addJob` takes of one type of job. */
+export interface JobOptionsOf<PayloadMap, T extends JobType<PayloadMap>> {
   /** 1 to 255 characters. */
   job_type: T;
   /**
-   * Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would. As Postgres writes it, its
+   * Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would, and so do its types: a `Date` is a
+   * `string` to handlers and in records. Functions, methods, bigints, symbols and what is made of them, as a `Map`,
+   * do not compile. As Postgres writes it, its
    * text may have 64 MiB: with a space after each comma and colon, and numbers without exponents, so that
    * `1e308` has 309 digits. An array or object may have 8,388,608 members.
    */
-  payload: PayloadMap[T];
+  payload: Storable<PayloadMap>[T];
   /** How often the job is tried before it stays `failed`: 1 to 2,147,483,647. Default 3. */
   max_attempts?: number | undefined;
   /** Higher runs first: -2,147,483,648 to 2,147,483,647. Default 0. */
@@ -111,9 +119,7 @@ export interface JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<
 }
 
 /** What `addJob` takes, of any type of job: each with the payload of its own type. */
-export type AnyJobOptions<PayloadMap> = {
-  [T in JobType<PayloadMap>]: JobOptions<PayloadMap, T>;
-}[JobType<PayloadMap>];
+export type AnyJobOptions<PayloadMap> = JobOptions<PayloadMap>;
 
 /** One failed attempt, or one worker that was lost. */
 export interface JobErrorEntry {
@@ -139,7 +145,7 @@ export type JobRecord<
 export interface JobRow<PayloadMap, T extends JobType<PayloadMap>> {
   id: number;
   job_type: T;
-  payload: PayloadMap[T];
+  payload: Stored<PayloadMap>[T];
   status: JobStatus;
   created_at: Date;
   updated_at: Date;
@@ -175,8 +181,9 @@ export interface CancelFilters<PayloadMap> {
   run_at?: Date | undefined;
 }
 
+/** Its argument is the payload, as JSON gives it back. */
 export type JobHandler<PayloadMap, T extends keyof PayloadMap> = (
-  payload: PayloadMap[T],
+  payload: Stored<PayloadMap>[T],
 ) => Promise<void>;
 
 export type JobHandlers<PayloadMap> = {
@@ -300,7 +307,10 @@ export type JobId = number | string;
  */
 // biome-ignore lint/suspicious/noExplicitAny: without a payload map, every job type takes any payload
 export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
-  /** Adds a job and resolves to its id, once the row is committed (with `db`: once it is inserted). */
+  /**
+   * Adds a job and resolves to its id, once the row is committed (with `db`: once it is inserted). Of several types of
+   * job, each goes with its own payload alone.
+   */
   addJob<T extends JobType<PayloadMap>>(
     job: JobOptions<PayloadMap, T>,
     options?: DatabaseOptions,
