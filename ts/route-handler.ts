@@ -10,8 +10,8 @@ import {
   refuseUnhandled,
   SHARED_OPTIONS,
 } from './arguments/processor.js';
-import { crypto } from './crypto.js';
 import { JobQueueError } from './errors.js';
+import { crypto } from './lazy.js';
 import { QUEUE_INTERNALS, type QueueInternals } from './queue.js';
 import { causedByUser, tell } from './report.js';
 import { type Work, work } from './route-run.js';
