@@ -57,8 +57,8 @@ interface PrismaClient {
 //#region ts/clients/recognise.d.ts
 /**
  * A database client of the caller's own: a `Pool`, `PoolClient` or `Client` of node-postgres; the
- * client or transaction of Prisma, Drizzle, Kysely, Knex or postgres.js; or anything else with
- * `query(text, values)` that resolves to `{ rows }`.
+ * client or transaction of Prisma, Drizzle, Kysely, Knex or postgres.js; a `DataSource`, `EntityManager`,
+ * `QueryRunner` or `Repository` of TypeORM; or anything else with `query(text, values)` that resolves to `{ rows }`.
  */
 type DatabaseClient = NodePostgresClient | PrismaClient | DrizzleClient | KyselyClient | KnexClient | PostgresJsClient;
 //#endregion
@@ -83,6 +83,46 @@ declare class JobQueueError extends Error {
     cause?: unknown;
   });
 }
+//#endregion
+//#region ts/payload/types.d.ts
+/** What JSON makes of the types of payloads. Each map is taken whole, so that it is known also where the job type is not. */
+/** As they may be added: what JSON has not is marked where it stands. */
+type Storable<PayloadMap> = { [T in keyof PayloadMap]: Checked<PayloadMap[T]> };
+/** As handlers and records get them: `JSON.parse(JSON.stringify(payload))`. */
+type Stored<PayloadMap> = { [T in keyof PayloadMap]: Parsed<PayloadMap[T]> };
+/** Shown by the compiler where a payload has what JSON has not. */
+interface NotJson {
+  'A payload may hold what JSON has: no function, method, bigint, symbol, Map or Set': never;
+}
+type NoJson = bigint | symbol | ((...args: never) => unknown) | (abstract new (...args: never) => unknown);
+type Primitive = string | number | boolean | null | undefined;
+/** A `Date` is one. */
+type Converts<To> = {
+  toJSON(...args: never): To;
+};
+/** So deep it is looked into a payload, whose type may be without end. */
+interface Less {
+  10: 9;
+  9: 8;
+  8: 7;
+  7: 6;
+  6: 5;
+  5: 4;
+  4: 3;
+  3: 2;
+  2: 1;
+  1: 0;
+  0: 0;
+}
+type IsAny<T> = 0 extends 1 & T ? true : false;
+/** The type itself, unless something in it is marked. */
+type Checked<T> = IsAny<T> extends true ? T : [T] extends [Marked<T>] ? T : Marked<T>;
+type Marked<T, Depth extends keyof Less = 10> = Depth extends 0 ? T : unknown extends T ? T : T extends NoJson ? NotJson : T extends Primitive ? T : T extends Converts<infer To> ? [To] extends [Marked<To, Less[Depth]>] ? T : NotJson : { [Key in keyof T]: Marked<T[Key], Less[Depth]> };
+/** The type itself, where JSON changes nothing: then it keeps its name. */
+type Parsed<T> = IsAny<T> extends true ? T : [T] extends [Changed<T>] ? [Changed<T>] extends [T] ? T : Changed<T> : Changed<T>;
+type Changed<T, Depth extends keyof Less = 10> = Depth extends 0 ? T : unknown extends T ? T : T extends NoJson ? never : T extends Primitive ? T : T extends Converts<infer To> ? Changed<To, Less[Depth]> : T extends readonly unknown[] ? { [Key in keyof T]: Changed<NullForUndefined<T[Key]>, Less[Depth]> } : { [Key in keyof T]: Changed<T[Key], Less[Depth]> };
+/** What an array holds is never left out. */
+type NullForUndefined<T> = T extends undefined ? null : T;
 //#endregion
 //#region ts/types.d.ts
 /** Where a job stands. */
@@ -114,10 +154,7 @@ interface DatabaseConfig {
   ssl?: boolean | SslConfig | undefined;
   /** The most connections that this queue opens. Default 10. */
   max?: number | undefined;
-  /**
-   * An idle connection is closed after this many milliseconds; 0 = never. Default 10,000. It holds in place of the
-   * server's `idle_session_timeout`.
-   */
+  /** An idle connection is closed after this many milliseconds; 0 = never. Default 10,000. */
   idleTimeoutMillis?: number | undefined;
   /** The longest wait for a connection, in milliseconds; 0 = no limit but the operating system's. Default 0. */
   connectionTimeoutMillis?: number | undefined;
@@ -168,17 +205,20 @@ interface JobQueueConfig {
    */
   pooler?: 'transaction' | 'none' | undefined;
 }
-/** What `addJob` takes. */
-interface JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> {
+/** What `addJob` takes: of several types of job, each with the payload of its own. */
+type JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> = { [Each in T]: JobOptionsOf<PayloadMap, Each> }[T];
+/** What `addJob` takes of one type of job. */
+interface JobOptionsOf<PayloadMap, T extends JobType<PayloadMap>> {
   /** 1 to 255 characters. */
   job_type: T;
   /**
-   * Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would, but with the keys of objects in
-   * another order, that of Postgres's `jsonb`: a signature over the text of the payload does not hold for what the
-   * handler gets. As Postgres writes it, its text may have 64 MiB: with a space after each comma and colon, and
-   * numbers without exponents, so that `1e308` has 309 digits. An array or object may have 8,388,608 members.
+   * Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would, and so do its types: a `Date` is a
+   * `string` to handlers and in records. Functions, methods, bigints, symbols and what is made of them, as a `Map`,
+   * do not compile. As Postgres writes it, its
+   * text may have 64 MiB: with a space after each comma and colon, and numbers without exponents, so that
+   * `1e308` has 309 digits. An array or object may have 8,388,608 members.
    */
-  payload: PayloadMap[T];
+  payload: Storable<PayloadMap>[T];
   /** How often the job is tried before it stays `failed`: 1 to 2,147,483,647. Default 3. */
   max_attempts?: number | undefined;
   /** Higher runs first: -2,147,483,648 to 2,147,483,647. Default 0. */
@@ -192,7 +232,7 @@ interface JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<Payload
   timeout_ms?: number | null | undefined;
 }
 /** What `addJob` takes, of any type of job: each with the payload of its own type. */
-type AnyJobOptions<PayloadMap> = { [T in JobType<PayloadMap>]: JobOptions<PayloadMap, T> }[JobType<PayloadMap>];
+type AnyJobOptions<PayloadMap> = JobOptions<PayloadMap>;
 /** One failed attempt, or one worker that was lost. */
 interface JobErrorEntry {
   message: string;
@@ -212,7 +252,7 @@ type JobRecord<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> 
 interface JobRow<PayloadMap, T extends JobType<PayloadMap>> {
   id: number;
   job_type: T;
-  payload: PayloadMap[T];
+  payload: Stored<PayloadMap>[T];
   status: JobStatus;
   created_at: Date;
   updated_at: Date;
@@ -246,7 +286,8 @@ interface CancelFilters<PayloadMap> {
   /** Exactly this time, to the millisecond. */
   run_at?: Date | undefined;
 }
-type JobHandler<PayloadMap, T extends keyof PayloadMap> = (payload: PayloadMap[T]) => Promise<void>;
+/** Its argument is the payload, as JSON gives it back. */
+type JobHandler<PayloadMap, T extends keyof PayloadMap> = (payload: Stored<PayloadMap>[T]) => Promise<void>;
 type JobHandlers<PayloadMap> = { [T in keyof PayloadMap]: JobHandler<PayloadMap, T> };
 interface ProcessorOptions {
   /** Stored in `locked_by`: 1 to 255 characters. Default `worker-` and random characters. */
@@ -296,6 +337,7 @@ interface ProcessorOptions {
    */
   cancelGrace?: number | undefined;
 }
+/** Its methods are bound: they work apart from it, as in `process.once('SIGTERM', processor.stop)`. */
 interface Processor {
   /**
    * Claims one batch of due jobs, runs it, and waits until every outcome is written.
@@ -315,7 +357,7 @@ interface Processor {
   /** Whether it works: true from its start until it is stopped, or until its batch has ended. */
   isRunning(): boolean;
 }
-/** What a handler can ask of the job it runs: see `currentJob`. */
+/** What a handler can ask of the job it runs: see `currentJob`. Its methods are bound: they work apart from it. */
 interface JobContext {
   readonly id: number;
   readonly job_type: string;
@@ -355,15 +397,20 @@ type JobId = number | string;
 /**
  * A job queue. Every method that talks to the database can be given a database client of the caller's
  * (see `DatabaseClient`) as its first argument; it then runs there, in the transaction if one is open.
- * Everything rejects with a `JobQueueError`.
+ * Everything rejects with a `JobQueueError`. Methods are bound: they work apart from the queue.
  */
 interface JobQueue<PayloadMap = any> extends AsyncDisposable {
-  /** Adds a job and resolves to its id, once the row is committed (with `db`: once it is inserted). */
+  /**
+   * Adds a job and resolves to its id, once the row is committed (with `db`: once it is inserted). Of several types of
+   * job, each goes with its own payload alone.
+   */
   addJob<T extends JobType<PayloadMap>>(job: JobOptions<PayloadMap, T>, options?: DatabaseOptions): Promise<number>;
   addJob<T extends JobType<PayloadMap>>(db: DatabaseClient, job: JobOptions<PayloadMap, T>): Promise<number>;
   /**
    * Adds jobs, all or none, and resolves to their ids in the order of `jobs`. Everything that `addJob`
-   * says of a job holds for each; their payloads together, as Postgres writes them, may have 256 MiB.
+   * says of a job holds for each; their payloads together, as Postgres writes them, may have 256 MiB. Many jobs
+   * are made in parts, between which the event loop goes on: leave what is inside of their payloads as it is until
+   * this has resolved.
    */
   addJobs(jobs: readonly AnyJobOptions<PayloadMap>[], options?: DatabaseOptions): Promise<number[]>;
   addJobs(db: DatabaseClient, jobs: readonly AnyJobOptions<PayloadMap>[]): Promise<number[]>;
@@ -494,10 +541,7 @@ interface RouteResult {
     id: number;
     job_type: string;
   }[];
-  /**
-   * Types of which jobs are due and none was begun any more, since they usually take longer than was left. If
-   * `left` is `null`, whether any are due is not known.
-   */
+  /** Types of which no job was begun any more, since they usually take longer than was left. */
   notClaimed: string[];
   /** Jobs that were stuck and were put back; `null` if that failed or took too long. */
   reclaimed: number | null;

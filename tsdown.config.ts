@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { defineConfig, type UserConfig } from 'tsdown';
 
 /** Everything is in one file, which Node loads faster than many. */
@@ -26,12 +27,15 @@ export default defineConfig([
     entry: { [name]: `ts/${name}.ts` },
     dts: false,
   })),
-  ...['index', 'bundled'].map((name) => ({
+  { ...common, entry: { index: 'ts/index.mts' }, format: 'esm', dts: false },
+  {
     ...common,
-    entry: { [name]: `ts/${name}.mts` },
-    format: 'esm' as const,
-    deps: { neverBundle: ['./bundled.js'] },
+    entry: { bundled: 'ts/bundled.ts' },
+    format: 'esm',
+    outExtensions: () => ({ js: '.mjs' }),
+    // There is no `require` in an ES module.
+    alias: { [resolve('ts/lazy.ts')]: resolve('ts/lazy-esm.ts') },
     dts: false,
-  })),
+  },
   { ...common, entry: { next: 'ts/next.ts' }, dts: true },
 ]);

@@ -119,6 +119,21 @@ test('what the caller changes meanwhile is not seen', async () => {
   );
 });
 
+test('while very many are made, the event loop goes on, and still all are added or none', async () => {
+  let turns = 0;
+  const seen = new Set<number>();
+  const turning = setInterval(() => turns++, 1);
+  onTestFinished(() => clearInterval(turning));
+  const payload = { toJSON: () => seen.add(turns).size };
+  const given = jobs(200_000, { payload });
+  const faulty = [...given, { job_type: 'batch', payload: 1n }];
+  await rejection(queue.addJobs(faulty), 'INVALID_PAYLOAD', /jobs\[200000\]/);
+  expect(seen.size).toBeGreaterThan(3);
+  expect(await count()).toBe(0);
+  expect(await queue.addJobs(given)).toHaveLength(given.length);
+  expect(await count()).toBe(given.length);
+}, 60_000);
+
 test('over a single connection several batches and jobs are added', async () => {
   await using narrow = await openQueue(database, { databaseConfig: { max: 1 } });
   const [ids, id, others] = await Promise.all([

@@ -1,7 +1,20 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { parseEnv } from 'node:util';
+import { processEnv, resetEnv, updateInitialEnv } from '@next/env';
+import { expand } from 'dotenv-expand';
+import {
+  afterAll,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  onTestFinished,
+  test,
+  vi,
+} from 'vitest';
 import packageJson from '../package.json';
+import { readEnvFile } from '../ts/cli/env-file.js';
 import { main } from '../ts/cli/main.js';
 import { JobQueueError } from '../ts/errors.js';
 
@@ -28,6 +41,19 @@ function envFile(content: string): string {
   const path = join(directory, '.env');
   writeFileSync(path, content);
   return path;
+}
+
+function readByNext(path: string, env: NodeJS.Dict<string>): NodeJS.Dict<string> {
+  updateInitialEnv(env);
+  const files = [{ path, contents: readFileSync(path, 'utf8'), env: {} }];
+  const [, read = {}] = processEnv(files, directory, console, true);
+  resetEnv();
+  return read;
+}
+
+function readByDotenvExpand(path: string, env: Record<string, string>) {
+  const parsed = parseEnv(readFileSync(path, 'utf8')) as Record<string, string>;
+  return expand({ parsed, processEnv: { ...env } }).parsed as object;
 }
 
 beforeAll(() => {
@@ -218,6 +244,68 @@ describe('which database', () => {
       applicationName: 'app',
     });
   });
+
+  test('references in the file are replaced as Next.js and dotenv-expand do it', async () => {
+    const env = { HOST: 'db.example.com', EMPTY: '' };
+    vi.stubEnv('HOST', env.HOST);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const path = envFile(`
+BRACED=\${HOST}
+BARE=$HOST
+MIDST=a-$HOST/b-\${HOST}c
+DEFAULT=\${NOWHERE:-otherwise}
+DASH=\${NOWHERE-otherwise}
+EMPTY_DEFAULT=\${EMPTY:-otherwise}
+NO_TEXT=\${NOWHERE:-}
+NOT_NEEDED=\${HOST:-otherwise}
+NESTED=\${NOWHERE:-\${ALSO_NOWHERE:-$HOST}}
+CHAIN=x$BRACED
+LATER=$LAST
+QUOTED="\${HOST}"
+SINGLY='\${HOST}'
+ESCAPED=pa\\$HOST
+ESCAPED_BRACES=\\\${HOST}
+ALONE=a$ b$1 $
+HOST=overridden
+BLANK=
+OF_BLANK=<\${BLANK}>
+LAST=last
+`);
+    const read = { ...readEnvFile(path, env) };
+    expect(read).toMatchObject(readByDotenvExpand(path, env));
+    // Next.js has no `-`, and what it loads of a variable that is set already is its own affair.
+    const { DASH, HOST, ...byNext } = readByNext(path, env);
+    expect(read).toMatchObject(byNext);
+    expect(read).toMatchObject({ NESTED: 'db.example.com', CHAIN: 'xdb.example.com' });
+  });
+
+  test('a dollar sign with a word behind it that is no variable is one', async () => {
+    const path = envFile('PG_BG_JOB_QUEUE_DATABASE=postgresql://me:pa$word@$HOST/app\nHOST=db');
+    expect(await settingsOf(`migrate --env-file ${path}`, {})).toMatchObject({
+      host: 'db',
+      password: 'pa$word',
+    });
+  });
+
+  test.each([
+    [
+      `x\${NOWHERE}`,
+      'PG_BG_JOB_QUEUE_DATABASE refers to NOWHERE, which is set neither there nor in',
+    ],
+    ['$A', 'B refers to NOWHERE'],
+    ['$LOOP', 'LOOP refers to itself'],
+  ])(
+    'a reference that leads nowhere is wrong usage where it is read: %s',
+    async (value, message) => {
+      const others = `A=$B\nB=\${NOWHERE}\nLOOP=$POOL\nPOOL=$LOOP\n`;
+      const path = envFile(`PG_BG_JOB_QUEUE_DATABASE=${value}\n${others}`);
+      const { code, stderr } = await run(`migrate --env-file ${path}`, {});
+      expect(code).toBe(2);
+      expect(stderr).toContain(`--env-file: in ${path}, ${message}`);
+      envFile(`PG_BG_JOB_QUEUE_DATABASE=${other}\n${others}`);
+      expect(await settingsOf(`migrate --env-file ${path}`, {})).toMatchObject({ host: 'other' });
+    },
+  );
 
   test.each<[string, NodeJS.ProcessEnv, string]>([
     ['migrate', {}, 'PG_BG_JOB_QUEUE_DATABASE is not set: set it to your Postgres connection str'],

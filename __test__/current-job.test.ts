@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { currentJob, type JobContext, JobQueueError } from '../index.js';
 import { Journal, useJobs } from './helpers/jobs.js';
 import { deferred } from './helpers/until.js';
@@ -81,6 +81,21 @@ describe('currentJob in a handler', () => {
     expect(new Set(seen.flat()).size).toBe(1);
   });
 
+  test('has methods that work apart from it', async () => {
+    const queue = await jobs.openQueue();
+    const [id = 0] = await jobs.insert(1);
+    const job = async () => {
+      const { signal, extendTimeout, completeIn } = currentJob();
+      extendTimeout(60_000);
+      expect(signal.aborted).toBe(false);
+      await completeIn(jobs.database.pool);
+    };
+    const onJobFailed = vi.fn();
+    await queue.createProcessor({ job }, { onJobFailed }).start();
+    expect(onJobFailed).not.toHaveBeenCalled();
+    expect(await jobs.row(id)).toMatchObject({ status: 'completed' });
+  });
+
   test('is each one its own where several run at once', async () => {
     const ids = await jobs.insert(3);
     const all = deferred();
@@ -115,6 +130,24 @@ test('currentJob outside a handler throws', async () => {
   await jobs.insert(1);
   await lookInside(currentJob);
   expect(currentJob).toThrow(JobQueueError);
+});
+
+test('the methods of a queue and of a processor work apart from them too', async () => {
+  const { addJob, addJobs, getJob, createProcessor, close } = await jobs.openQueue();
+  const id = await addJob({ job_type: 'job', payload: null });
+  await addJobs([{ job_type: 'job', payload: null }]);
+  const ran = deferred();
+  const { start, startInBackground, isRunning, stopAndDrain, stop } = createProcessor({
+    job: async () => ran.resolve(),
+  });
+  expect(await start()).toBe(2);
+  startInBackground();
+  expect(isRunning()).toBe(true);
+  stop();
+  await stopAndDrain();
+  await ran.promise;
+  expect(await getJob(id)).toMatchObject({ status: 'completed' });
+  await close();
 });
 
 describe('what an application keeps in its own AsyncLocalStorage', () => {

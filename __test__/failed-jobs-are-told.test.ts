@@ -57,6 +57,40 @@ describe('a job that fails', () => {
     );
   });
 
+  test('is named so that its type cannot forge a line, nor move the cursor of a terminal', async () => {
+    const errors = listen('error');
+    const lines = listen('log');
+    const type = 'a\n[pg-bg-job-queue] b\x1b[2K\x9b2K\u2028\u202ec';
+    const shown = 'a\\n[pg-bg-job-queue] b\\u001b[2K\\u009b2K\\u2028\\u202ec';
+    const queue = await jobs.openQueue({ verbose: true });
+    const throwsType = async () => {
+      throw new Error(type);
+    };
+    const [first = 0, second = 0] = await queue.addJobs([
+      { job_type: type, payload: null },
+      { job_type: type, payload: null },
+    ]);
+    await queue.addJob({ job_type: type, payload: null, run_at: new Date(Date.now() + 1e6) });
+    await jobs.update("run_at = now() + interval '1 hour'", second);
+    await queue.createProcessor({}, { workerId: type }).start();
+    await jobs.update('run_at = now()', second);
+    await queue.createProcessor({ [type]: throwsType }, { workerId: type }).start();
+    const reason = `No handler registered for job type: ${shown}`;
+    expect(await jobs.row(first)).toMatchObject({
+      pending_reason: reason,
+      error_history: [expect.objectContaining({ message: reason })],
+    });
+    expect(errors.notes).toHaveLength(2);
+    for (const note of errors.notes) expect(note).toContain(`(${shown}) failed, attempt 1 of 3: `);
+    const log = lines.notes.join('\n');
+    for (const what of [`(${shown}) started`, `(${shown}) failed`, `${shown} ran 1 jobs`]) {
+      expect(log).toContain(what);
+    }
+    for (const raw of ['\n[pg-bg-job-queue] b', '\x1b', '\x9b', '\u2028', '\u202e']) {
+      expect(log).not.toContain(raw);
+    }
+  });
+
   test('is printed without its payload, and without what libraries note on errors', async () => {
     const printed = listen('error');
     await jobs.insert(1, { payload: `'"4111 1111"'` });

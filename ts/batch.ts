@@ -1,11 +1,28 @@
 /**
  * Many jobs in one call cross to Rust in parts, so that the first are on their way to Postgres while the
- * next are still being made. All are made before anything is awaited: what the caller changes then is
- * not seen.
+ * next are still being made.
  */
-import type { ParsedJobs } from './arguments/queue.js';
+import type { ParsedJob, ParsedJobs } from './arguments/queue.js';
 import { type Ask, callSync, type NativeQueue } from './native.js';
 import { jobsToJson } from './operation.js';
+import { now, setImmediate } from './timers.js';
+
+/** For so many milliseconds the event loop is held at a time. */
+const TURN = 20;
+
+/** Makes the parts, and lets the event loop go on to other things now and then. */
+export async function eachPart(
+  parts: Iterable<ParsedJob[]>,
+  take: (part: ParsedJob[]) => void,
+): Promise<void> {
+  let until = now() + TURN;
+  for (const part of parts) {
+    take(part);
+    if (now() < until) continue;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    until = now() + TURN;
+  }
+}
 
 /** More jobs than these are worth a transaction of several steps. */
 export const MAX_INSERT = 1_000;
@@ -18,7 +35,7 @@ export async function addBatch(
 ): Promise<number[]> {
   const batch = callSync(() => queue.addBatch(count));
   try {
-    for (const part of parts) batch.add(jobsToJson(part));
+    await eachPart(parts, (part) => batch.add(jobsToJson(part)));
   } catch (error) {
     batch.abort();
     throw error;

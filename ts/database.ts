@@ -5,15 +5,15 @@
  * JSON.
  */
 
-// Not the global one: that is what fake timers replace.
-import { setImmediate } from 'node:timers';
 import type { ParsedJob, ParsedJobs } from './arguments/queue.js';
-import { addBatch, MAX_INSERT } from './batch.js';
+import { addBatch, eachPart, MAX_INSERT } from './batch.js';
 import { type Client, texts } from './clients/client.js';
 import { describeClientError } from './clients/errors.js';
 import { Enqueuer } from './enqueuer.js';
+import { toJson } from './json.js';
 import { type Ask, call, callSync, type NativeError, type NativeQueue, native } from './native.js';
 import { type Operation, toMessage } from './operation.js';
+import { setImmediate } from './timers.js';
 import { within } from './within.js';
 
 export interface Database {
@@ -29,7 +29,7 @@ export interface Database {
 export const PATIENCE = 5_000;
 
 /** As the addon would say it, so that each call makes an error of its own of it. */
-const CLOSED = JSON.stringify({
+const CLOSED = toJson({
   code: 'CLOSED',
   message:
     'the job queue was closed before Postgres had answered, so what was asked may have been done',
@@ -59,7 +59,7 @@ export class OwnDatabase implements Database {
 
   async addJobs(given: ParsedJobs): Promise<number[]> {
     if (given.count > MAX_INSERT) return await this.watch(addBatch(this.queue, given, this.ask));
-    const jobs = [...given.parts].flat();
+    const jobs = await allOf(given);
     const [job] = jobs;
     // Of one job, all or none is the same.
     if (job !== undefined && jobs.length === 1) return [await this.addJob(job)];
@@ -134,8 +134,14 @@ export class ClientDatabase implements Database {
     return Number(id);
   }
 
-  async addJobs({ parts }: ParsedJobs): Promise<number[]> {
-    const ids = await this.run({ verb: 'enqueue', jobs: [...parts].flat() });
+  async addJobs(given: ParsedJobs): Promise<number[]> {
+    const ids = await this.run({ verb: 'enqueue', jobs: await allOf(given) });
     return ids.map(Number);
   }
+}
+
+async function allOf({ parts }: ParsedJobs): Promise<ParsedJob[]> {
+  const jobs: ParsedJob[] = [];
+  await eachPart(parts, (part) => jobs.push(...part));
+  return jobs;
 }

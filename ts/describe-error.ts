@@ -1,7 +1,7 @@
 /** What is written down of whatever a handler throws. Nothing here may throw, whatever it is given. */
 
 import { types } from 'node:util';
-import { clip, wellFormed } from './text.js';
+import { clip, inLine, wellFormed } from './text.js';
 
 /** What `error_history` keeps of a thrown value. All of it is bounded, and Postgres can store it. */
 export interface DescribedError {
@@ -41,7 +41,7 @@ export function printable(thrown: unknown): string {
 export function inOneLine(thrown: unknown): string {
   const { message, name } = describeError(thrown);
   const text = name === undefined ? message : `${name}: ${message}`;
-  return clip(text.replace(/\s+/g, ' '), MAX_BRIEF);
+  return clip(inLine(text.replace(/\s+/g, ' ')), MAX_BRIEF);
 }
 
 /** Errors of any realm: Jest and `vm` have an `Error` of their own, which `instanceof` denies. */

@@ -12,21 +12,22 @@ import {
   toJobQueueError,
 } from './native.js';
 import { jobsToJson } from './operation.js';
+import { nextTick } from './timers.js';
 
 /** What crosses together goes in one insert: these are the limits of `src/store/enqueuer.rs`. */
 const MAX_JOBS = 5_000;
 const MAX_LENGTH = 8 * 1024 * 1024;
 
 /** A job's id, or why it was not added: an error as the addon describes it, or whatever was thrown. */
-type Answer = { id: string } | { refused: NativeError } | { thrown: unknown };
+type Answer =
+  | { kind: 'added'; id: string }
+  | { kind: 'refused'; error: NativeError }
+  | { kind: 'threw'; thrown: unknown };
 
 interface Gathered {
   job: ParsedJob;
   answer(answer: Answer): void;
 }
-
-// Taken now, because fake timers put another in its place.
-const { nextTick } = process;
 
 export class Enqueuer {
   private gathered: Gathered[] = [];
@@ -42,9 +43,9 @@ export class Enqueuer {
       this.gathered.push({ job, answer: resolve });
       if (this.gathered.length === 1) nextTick(() => this.send());
     });
-    if ('id' in answer) return Number(answer.id);
+    if (answer.kind === 'added') return Number(answer.id);
     // Made here, where its stack leads to the caller.
-    throw 'refused' in answer ? toJobQueueError(answer.refused) : fromNative(answer.thrown);
+    throw answer.kind === 'refused' ? toJobQueueError(answer.error) : fromNative(answer.thrown);
   }
 
   private send(): void {
@@ -62,10 +63,14 @@ export class Enqueuer {
       )[];
       group.forEach(({ answer }, at) => {
         const given = answers[at] as string | NativeError;
-        answer(typeof given === 'string' ? { id: given } : { refused: given });
+        answer(
+          typeof given === 'string'
+            ? { kind: 'added', id: given }
+            : { kind: 'refused', error: given },
+        );
       });
     } catch (thrown) {
-      for (const { answer } of group) answer({ thrown });
+      for (const { answer } of group) answer({ kind: 'threw', thrown });
     }
   }
 }

@@ -3,11 +3,10 @@
  * whether it failed: it asks the database how the transaction ended. What was thrown is kept until then.
  */
 
-// Not the global one: that is what fake timers replace.
-import { setImmediate } from 'node:timers';
 import type { JobQueueError } from './errors.js';
 import { JobRun } from './job-run.js';
 import { causedByUser } from './report.js';
+import { setImmediate } from './timers.js';
 
 export interface FailureListener {
   /** The job of a run has failed, for the reason that it gives. */

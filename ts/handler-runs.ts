@@ -5,15 +5,16 @@
  */
 
 import { AsyncResource } from 'node:async_hooks';
-// Not the global one: that is what fake timers replace.
-import { setImmediate } from 'node:timers';
 import type { AnyHandler } from './arguments/processor.js';
 import { jobStorage } from './current-job.js';
 import { type DescribedError, describeError, inOneLine } from './describe-error.js';
 import { JobQueueError } from './errors.js';
 import { FailedRuns, type FailureListener } from './failed-runs.js';
 import { type EngineEnd, JobRun, type NativeJob, type RunControl } from './job-run.js';
+import { toJson } from './json.js';
 import type { Log } from './log.js';
+import { inLine } from './text.js';
+import { now, setImmediate } from './timers.js';
 
 /** How a run ended, as the engine takes it. */
 interface Outcome {
@@ -55,7 +56,7 @@ export class HandlerRuns {
     if (!end.failed) return;
     this.leaveBehind(run);
     if (JobRun.reason(run) !== reason) return;
-    this.log?.(`job ${id} (${run.job_type}) failed: ${inOneLine(reason)}`);
+    this.log?.(`job ${id} (${inLine(run.job_type)}) failed: ${inOneLine(reason)}`);
     this.failures.outOfTime(run, reason);
   }
 
@@ -115,15 +116,19 @@ export class HandlerRuns {
       return;
     }
     this.runs.add(run);
-    const startedAt = performance.now();
-    this.log?.(`job ${id} (${jobType}) started: attempt ${job.attempts} of ${job.maxAttempts}`);
+    const startedAt = now();
+    this.log?.(
+      `job ${id} (${inLine(jobType)}) started: attempt ${job.attempts} of ${job.maxAttempts}`,
+    );
 
     const end = (outcome: Outcome, why = '') => {
       this.runs.delete(run);
       this.leftBehind.delete(run);
       if (JobRun.wasCancelled(run)) outcome.cancelled = true;
-      const duration = Math.round(performance.now() - startedAt);
-      this.log?.(`job ${id} (${jobType}) ${howItEnded(run, outcome)} after ${duration} ms${why}`);
+      const duration = Math.round(now() - startedAt);
+      this.log?.(
+        `job ${id} (${inLine(jobType)}) ${howItEnded(run, outcome)} after ${duration} ms${why}`,
+      );
       this.end(outcome);
       this.tellOthersEnded();
     };
@@ -138,9 +143,10 @@ export class HandlerRuns {
 
   /** Ends a run whose job has no handler here. */
   private refuse(run: JobRun, runNo: number): void {
-    const { id, job_type } = run;
-    const message = `No handler registered for job type: ${job_type}`;
-    this.log?.(`job ${id} (${job_type}) failed: ${message}`);
+    const { id } = run;
+    const type = inLine(run.job_type);
+    const message = `No handler registered for job type: ${type}`;
+    this.log?.(`job ${id} (${type}) failed: ${message}`);
     this.end({ id, runNo, error: { message }, pendingReason: message });
     this.failures.threw(run, new JobQueueError('INVALID_ARGUMENT', message));
   }
@@ -154,8 +160,15 @@ export class HandlerRuns {
     const outcomes = this.outcomes;
     if (outcomes.length === 0) return;
     this.outcomes = [];
-    this.settle(JSON.stringify(outcomes));
+    this.settle(`[${outcomes.map(outcomeToJson).join()}]`);
   }
+}
+
+/** Of most there is nothing more to say, and they are many. */
+function outcomeToJson({ id, runNo, ...more }: Outcome): string {
+  return Object.keys(more).length === 0
+    ? `{"id":${id},"runNo":${runNo}}`
+    : toJson({ id, runNo, ...more, error: more.error && { ...more.error } });
 }
 
 function howItEnded(run: JobRun, outcome: Outcome): string {

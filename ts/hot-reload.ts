@@ -6,6 +6,7 @@
  */
 import type { ParsedProcessorOptions } from './arguments/processor.js';
 import type { ResolvedConfig } from './config.js';
+import { type Plain, toJson } from './json.js';
 import { JobProcessor } from './processor.js';
 
 /** Shared by all copies of this module, of which there is one in each of Next.js's layers. */
@@ -23,7 +24,7 @@ export function sharedQueue<Queue>(config: ResolvedConfig, open: () => Queue): Q
   if (!isNextDevelopment() || config.askPassword !== null) return open();
   shared[key] ??= new Map();
   const { settings, schema, verbose } = config;
-  const configuration = JSON.stringify({ settings, schema, verbose });
+  const configuration = toJson({ settings: { ...settings }, schema, verbose });
   const queue = shared[key].get(configuration) ?? open();
   shared[key].set(configuration, queue);
   return queue as Queue;
@@ -49,7 +50,7 @@ export class HotReloadedProcessor extends JobProcessor {
     const [{ queue }, handlers, options] = args;
     this.registry = backgroundProcessors.get(queue) ?? new Map();
     backgroundProcessors.set(queue, this.registry);
-    this.task = JSON.stringify({ ...comparable(options), handlers: [...handlers.keys()].sort() });
+    this.task = toJson({ ...comparable(options), handlers: [...handlers.keys()].sort() });
   }
 
   override startInBackground(): void {
@@ -66,6 +67,6 @@ function comparable({
   onError,
   onJobFailed,
   ...options
-}: ParsedProcessorOptions): object {
+}: ParsedProcessorOptions): Record<string, Plain> {
   return options;
 }

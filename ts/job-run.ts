@@ -1,6 +1,6 @@
 import { INT4_MAX, integer, refuseValue } from './arguments/check.js';
 import type { Client } from './clients/client.js';
-import { CLIENTS, type DatabaseClient, recognise } from './clients/recognise.js';
+import { CLIENTS, recognise } from './clients/recognise.js';
 import { JobQueueError } from './errors.js';
 import type { JobContext } from './types.js';
 
@@ -76,20 +76,26 @@ export class JobRun implements JobContext {
     return this.#controller.signal;
   }
 
-  extendTimeout(ms: number): void {
-    const time = integer('currentJob().extendTimeout', 'ms', ms, 1, INT4_MAX);
-    this.#control.extendTimeout(this.id, this.#runNo, time);
+  // Methods are getters, so that they are bound where a handler takes them: `const { extendTimeout } = currentJob()`.
+
+  get extendTimeout(): JobContext['extendTimeout'] {
+    return (ms) => {
+      const time = integer('currentJob().extendTimeout', 'ms', ms, 1, INT4_MAX);
+      this.#control.extendTimeout(this.id, this.#runNo, time);
+    };
   }
 
-  async completeIn(db: DatabaseClient): Promise<void> {
-    const client =
-      recognise(db) ?? refuseValue('currentJob().completeIn', 'the client', CLIENTS, db);
-    this.#completion = 'unknown';
-    if (await this.#control.completeIn(client, this.id, this.#runNo)) return;
-    throw new JobQueueError(
-      'LEASE_LOST',
-      `currentJob().completeIn: this run no longer owns job ${this.id}, which cannot be completed`,
-    );
+  get completeIn(): JobContext['completeIn'] {
+    return async (db) => {
+      const client =
+        recognise(db) ?? refuseValue('currentJob().completeIn', 'the client', CLIENTS, db);
+      this.#completion = 'unknown';
+      if (await this.#control.completeIn(client, this.id, this.#runNo)) return;
+      throw new JobQueueError(
+        'LEASE_LOST',
+        `currentJob().completeIn: this run no longer owns job ${this.id}, which cannot be completed`,
+      );
+    };
   }
 
   /** Whether this is the run that the engine means. */

@@ -1,19 +1,18 @@
 import type { Pool, PoolConfig } from 'pg';
 import { JobQueueError } from './errors.js';
+import { pg } from './lazy.js';
 
 /** Makes a node-postgres pool. The package is the user's: this one works without it. */
 export function createPool(config: PoolConfig): Pool {
-  let pg: typeof import('pg');
-  try {
-    pg = require('pg');
-  } catch (cause) {
+  const library = pg();
+  if ('missing' in library) {
     throw new JobQueueError(
       'INVALID_CONFIG',
       'getPool: the package pg is not installed; run `npm install pg` to use it',
-      { cause },
+      { cause: library.missing },
     );
   }
-  const pool = new pg.Pool(config);
+  const pool = new library.Pool(config);
   // A connection that is lost while idle is replaced; without a listener it would end the process.
   pool.on('error', () => {});
   return pool;

@@ -1,10 +1,11 @@
 import type { ParsedFilters, ParsedJob } from './arguments/queue.js';
+import { toJson } from './json.js';
 
 /** Where a batch of the clean-up ended, for the next to go on from. */
-export interface CleanupPosition {
+export type CleanupPosition = {
   createdAt: string;
   id: number;
-}
+};
 
 /** What a batch of the clean-up did; `last` is null after the last one. */
 export interface CleanupBatch {
@@ -30,9 +31,10 @@ export type Operation =
   | { verb: 'cleanup'; daysToKeep: number; after: CleanupPosition | null };
 
 /** The operation as it crosses: `{ "<verb>": { ... } }`. A payload is JSON text, and is set in as such. */
-export function toMessage({ verb, ...request }: Operation): string {
-  if (!('jobs' in request)) return JSON.stringify({ [verb]: request });
-  return `{"${verb}":{"jobs":${jobsToJson(request.jobs)}}}`;
+export function toMessage(operation: Operation): string {
+  if (operation.verb === 'enqueue') return `{"enqueue":{"jobs":${jobsToJson(operation.jobs)}}}`;
+  const { verb, ...request } = operation;
+  return toJson({ [verb]: request });
 }
 
 /** Jobs as they cross, for the operation or without one. */

@@ -4,6 +4,7 @@ import {
   type ParsedProcessorOptions,
   parseDrainTimeout,
 } from './arguments/processor.js';
+import { bindMethods } from './bound.js';
 import type { Client } from './clients/client.js';
 import { JobQueueError } from './errors.js';
 import { HandlerRuns } from './handler-runs.js';
@@ -18,6 +19,7 @@ import {
   toJobQueueError,
 } from './native.js';
 import { tell } from './report.js';
+import { inLine } from './text.js';
 import type { Processor } from './types.js';
 
 /** What the engine says: see `src/node/processor.rs`. */
@@ -107,6 +109,7 @@ export class JobProcessor implements Processor {
       },
       this.log,
     );
+    bindMethods(this, JobProcessor);
   }
 
   async start(): Promise<number> {
@@ -115,7 +118,7 @@ export class JobProcessor implements Processor {
     // A handler run by a route may use what belongs to the route's request.
     this.inContext = AsyncLocalStorage.snapshot();
     const ran = await this.keep('batch', call(this.processor.start()));
-    this.log?.(`${this.options.workerId} ran ${ran} jobs`);
+    this.log?.(`${this.workerName} ran ${ran} jobs`);
     return ran;
   }
 
@@ -125,7 +128,9 @@ export class JobProcessor implements Processor {
     this.refuseIfBusy('start');
     this.inContext = AsyncLocalStorage.snapshot();
     const tally = await this.keep('batch', call(this.processor.runUntilEmpty(timeMs, lastWordsMs)));
-    this.log?.(`${this.options.workerId} ran until nothing was due, or its time was up: ${tally}`);
+    this.log?.(
+      `${this.workerName} ran until nothing was due, or its time was up: ${inLine(tally)}`,
+    );
     return JSON.parse(tally) as Tally;
   }
 
@@ -142,7 +147,7 @@ export class JobProcessor implements Processor {
     const ended = this.keep('background', call(this.processor.runInBackground()));
     // What it ended with was reported when it happened.
     ended.catch(() => {});
-    this.log?.(`${this.options.workerId} runs in the background`);
+    this.log?.(`${this.workerName} runs in the background`);
   }
 
   stop(): void {
@@ -183,6 +188,10 @@ export class JobProcessor implements Processor {
 
   isRunning(): boolean {
     return this.mode !== 'stopping' || this.startAgain;
+  }
+
+  private get workerName(): string {
+    return inLine(this.options.workerId);
   }
 
   private async keep<T>(mode: 'batch' | 'background', engine: Promise<T>): Promise<T> {

@@ -16,6 +16,7 @@ import {
   parsePage,
   parseStatus,
 } from './arguments/queue.js';
+import { bindMethods } from './bound.js';
 import type { Client } from './clients/client.js';
 import { CLIENTS, recognise } from './clients/recognise.js';
 import type { AskPassword } from './config/database.js';
@@ -31,6 +32,7 @@ import { JobProcessor } from './processor.js';
 import { readRecord } from './record.js';
 import { tellRefused } from './refused.js';
 import { printError } from './report.js';
+import { inLine } from './text.js';
 import type { JobQueue, JobQueueConfig, JobRow, Processor } from './types.js';
 import { within } from './within.js';
 
@@ -121,6 +123,7 @@ class PostgresJobQueue {
     own.queue = new WeakRef(this.queue);
     this.database = new OwnDatabase(this.queue);
     this.log = openLog(config.verbose);
+    bindMethods(this, PostgresJobQueue);
   }
 
   async addJob(...args: Arguments): Promise<number> {
@@ -128,7 +131,7 @@ class PostgresJobQueue {
     const job = parseJob('addJob', rest[0]);
     const db = parseDatabaseOptions('addJob', rest[1]);
     const id = await this.on(db, database).addJob(job);
-    this.log?.(`added job ${id} (${job.jobType})`);
+    this.log?.(`added job ${id} (${inLine(job.jobType)})`);
     return id;
   }
 

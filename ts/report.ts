@@ -2,6 +2,7 @@
 
 import { printable } from './describe-error.js';
 import { JobQueueError, type JobQueueErrorCode } from './errors.js';
+import { inLine } from './text.js';
 import type { JobContext } from './types.js';
 
 /** Calls a function of the user's. Whatever it does, nothing else changes. */
@@ -46,6 +47,6 @@ export function printError(error: JobQueueError): void {
 export function printFailedJob(error: unknown, job: JobContext): void {
   const { id, job_type, attempts, max_attempts } = job;
   console.error(
-    `pg-bg-job-queue: job ${id} (${job_type}) failed, attempt ${attempts} of ${max_attempts}: ${printable(error)}`,
+    `pg-bg-job-queue: job ${id} (${inLine(job_type)}) failed, attempt ${attempts} of ${max_attempts}: ${printable(error)}`,
   );
 }

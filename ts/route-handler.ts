@@ -3,8 +3,6 @@
  * stays. It speaks the web's `Request` and `Response`, as Next.js, Hono, Bun, Deno and others do.
  */
 
-// Not the global one: that is what fake timers replace.
-import { setImmediate } from 'node:timers';
 import { boolean, number, options, refuse, refuseValue } from './arguments/check.js';
 import {
   parseHandlers,
@@ -12,12 +10,13 @@ import {
   refuseUnhandled,
   SHARED_OPTIONS,
 } from './arguments/processor.js';
-import { crypto } from './crypto.js';
 import { JobQueueError } from './errors.js';
+import { crypto } from './lazy.js';
 import { QUEUE_INTERNALS, type QueueInternals } from './queue.js';
 import { toDate } from './record.js';
 import { causedByUser, tell } from './report.js';
 import { type Work, work } from './route-run.js';
+import { now, setImmediate } from './timers.js';
 import type { JobHandlers, JobQueue, ProcessorOptions } from './types.js';
 
 /** What `createRouteHandler` takes, besides the options of a processor. */
@@ -116,7 +115,7 @@ export function createRouteHandler<PayloadMap>(
   refuseUnhandled(settings.processor, parseHandlers(handlers, METHOD), METHOD);
 
   const handle: RouteHandler = async (request) => {
-    const startedAt = performance.now();
+    const startedAt = now();
     if (!isAuthorized(request, settings.secret)) {
       return Response.json({ error: 'UNAUTHORIZED' }, { status: 401 });
     }

@@ -8,9 +8,10 @@ import { JobQueueError, type JobQueueErrorCode } from './errors.js';
 import type { CleanupBatch, CleanupPosition } from './operation.js';
 import type { Tally } from './processor.js';
 import type { Backlog, QueueInternals } from './queue.js';
+import { now } from './timers.js';
 import { TIME_IS_UP, within } from './within.js';
 
-/** What is to be done, and until when, by `performance.now()`. */
+/** What is to be done, and until when, by `now`. */
 export interface Invocation {
   queue: QueueInternals;
   handlers: unknown;
@@ -104,7 +105,7 @@ async function cleanUp(invocation: Invocation): Promise<number | null> {
 }
 
 function timeUntil(moment: number): number {
-  return Math.max(0, Math.floor(moment - performance.now()));
+  return Math.max(0, Math.floor(moment - now()));
 }
 
 /** Takes a step, and rejects with `DEADLINE` when it takes longer than so many milliseconds. */

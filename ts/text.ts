@@ -15,6 +15,21 @@ export function wellFormed(text: string): string {
   return text.replaceAll('\0', REPLACEMENT).replace(LONE_SURROGATES, REPLACEMENT);
 }
 
+/** Control characters, line ends of Unicode, and what turns the direction of what follows. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+const UNPRINTABLE = /[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** The text for a line of a log: nothing in it ends the line, moves the cursor or hides what stands beside it. */
+export function inLine(text: string): string {
+  return text.replace(UNPRINTABLE, (character) => {
+    const code = character.charCodeAt(0);
+    // As JSON has them, which knows short forms of a few.
+    return code < 0x20
+      ? JSON.stringify(character).slice(1, -1)
+      : `\\u${code.toString(16).padStart(4, '0')}`;
+  });
+}
+
 /** The text, or as much of it as fits into `max` UTF-16 units together with an ellipsis. */
 export function clip(text: string, max: number): string {
   if (text.length <= max) return text;

@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import type { DatabaseClient } from './clients/recognise.js';
 import type { JobQueueError } from './errors.js';
+import type { Storable, Stored } from './payload/types.js';
 
 /** Where a job stands. */
 export type JobStatus = 'pending' | 'processing' | 'completed' | 'failed' | 'cancelled';
@@ -90,17 +91,24 @@ export interface JobQueueConfig {
   pooler?: 'transaction' | 'none' | undefined;
 }
 
-/** What `addJob` takes. */
-export interface JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> {
+/** What `addJob` takes: of several types of job, each with the payload of its own. */
+export type JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> = {
+  [Each in T]: JobOptionsOf<PayloadMap, Each>;
+}[T];
+
+/** What `addJob` takes of one type of job. */
+export interface JobOptionsOf<PayloadMap, T extends JobType<PayloadMap>> {
   /** 1 to 255 characters. */
   job_type: T;
   /**
-   * Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would, but with the keys of objects in
-   * another order, that of Postgres's `jsonb`: a signature over the text of the payload does not hold for what the
-   * handler gets. As Postgres writes it, its text may have 64 MiB: with a space after each comma and colon, and
-   * numbers without exponents, so that `1e308` has 309 digits. An array or object may have 8,388,608 members.
+   * Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would, and so do its types: a `Date` is a
+   * `string` to handlers and in records. Functions, methods, bigints, symbols and what is made of them, as a `Map`,
+   * do not compile. Only the keys of objects come in another order, that of Postgres's `jsonb`: a signature over the
+   * text of the payload does not hold for what the handler gets. As Postgres writes it, its text may have 64 MiB: with
+   * a space after each comma and colon, and numbers without exponents, so that `1e308` has 309 digits. An array or
+   * object may have 8,388,608 members.
    */
-  payload: PayloadMap[T];
+  payload: Storable<PayloadMap>[T];
   /** How often the job is tried before it stays `failed`: 1 to 2,147,483,647. Default 3. */
   max_attempts?: number | undefined;
   /** Higher runs first: -2,147,483,648 to 2,147,483,647. Default 0. */
@@ -115,9 +123,7 @@ export interface JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<
 }
 
 /** What `addJob` takes, of any type of job: each with the payload of its own type. */
-export type AnyJobOptions<PayloadMap> = {
-  [T in JobType<PayloadMap>]: JobOptions<PayloadMap, T>;
-}[JobType<PayloadMap>];
+export type AnyJobOptions<PayloadMap> = JobOptions<PayloadMap>;
 
 /** One failed attempt, or one worker that was lost. */
 export interface JobErrorEntry {
@@ -143,7 +149,7 @@ export type JobRecord<
 export interface JobRow<PayloadMap, T extends JobType<PayloadMap>> {
   id: number;
   job_type: T;
-  payload: PayloadMap[T];
+  payload: Stored<PayloadMap>[T];
   status: JobStatus;
   created_at: Date;
   updated_at: Date;
@@ -179,8 +185,9 @@ export interface CancelFilters<PayloadMap> {
   run_at?: Date | undefined;
 }
 
+/** Its argument is the payload, as JSON gives it back. */
 export type JobHandler<PayloadMap, T extends keyof PayloadMap> = (
-  payload: PayloadMap[T],
+  payload: Stored<PayloadMap>[T],
 ) => Promise<void>;
 
 export type JobHandlers<PayloadMap> = {
@@ -236,6 +243,7 @@ export interface ProcessorOptions {
   cancelGrace?: number | undefined;
 }
 
+/** Its methods are bound: they work apart from it, as in `process.once('SIGTERM', processor.stop)`. */
 export interface Processor {
   /**
    * Claims one batch of due jobs, runs it, and waits until every outcome is written.
@@ -256,7 +264,7 @@ export interface Processor {
   isRunning(): boolean;
 }
 
-/** What a handler can ask of the job it runs: see `currentJob`. */
+/** What a handler can ask of the job it runs: see `currentJob`. Its methods are bound: they work apart from it. */
 export interface JobContext {
   readonly id: number;
   readonly job_type: string;
@@ -299,11 +307,14 @@ export type JobId = number | string;
 /**
  * A job queue. Every method that talks to the database can be given a database client of the caller's
  * (see `DatabaseClient`) as its first argument; it then runs there, in the transaction if one is open.
- * Everything rejects with a `JobQueueError`.
+ * Everything rejects with a `JobQueueError`. Methods are bound: they work apart from the queue.
  */
 // biome-ignore lint/suspicious/noExplicitAny: without a payload map, every job type takes any payload
 export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
-  /** Adds a job and resolves to its id, once the row is committed (with `db`: once it is inserted). */
+  /**
+   * Adds a job and resolves to its id, once the row is committed (with `db`: once it is inserted). Of several types of
+   * job, each goes with its own payload alone.
+   */
   addJob<T extends JobType<PayloadMap>>(
     job: JobOptions<PayloadMap, T>,
     options?: DatabaseOptions,
@@ -315,7 +326,9 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
 
   /**
    * Adds jobs, all or none, and resolves to their ids in the order of `jobs`. Everything that `addJob`
-   * says of a job holds for each; their payloads together, as Postgres writes them, may have 256 MiB.
+   * says of a job holds for each; their payloads together, as Postgres writes them, may have 256 MiB. Many jobs
+   * are made in parts, between which the event loop goes on: leave what is inside of their payloads as it is until
+   * this has resolved.
    */
   addJobs(jobs: readonly AnyJobOptions<PayloadMap>[], options?: DatabaseOptions): Promise<number[]>;
   addJobs(db: DatabaseClient, jobs: readonly AnyJobOptions<PayloadMap>[]): Promise<number[]>;

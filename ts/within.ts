@@ -1,5 +1,4 @@
-// Not the global one: that is what fake timers replace.
-import { clearTimeout, setTimeout } from 'node:timers';
+import { clearTimeout, setTimeout } from './timers.js';
 
 /** What `within` resolves to when the time is up. */
 export const TIME_IS_UP: unique symbol = Symbol('time is up');

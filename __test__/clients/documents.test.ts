@@ -7,6 +7,7 @@ import knex from 'knex';
 import { Kysely, PostgresDialect } from 'kysely';
 import { Pool } from 'pg';
 import postgres from 'postgres';
+import { DataSource, EntitySchema } from 'typeorm';
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import type { JobQueue } from '../../index.js';
 import { useDatabase } from '../helpers/database.js';
@@ -19,7 +20,16 @@ let queue: JobQueue;
 let app: string;
 
 /** What the snippets import from their app: from `lib/prisma` it is `prisma`. */
-type Lib = 'queue' | 'welcome' | 'prisma' | 'drizzle' | 'kysely' | 'knex' | 'sql' | 'pool';
+type Lib =
+  | 'queue'
+  | 'welcome'
+  | 'prisma'
+  | 'drizzle'
+  | 'kysely'
+  | 'knex'
+  | 'typeorm'
+  | 'sql'
+  | 'pool';
 const lib = vi.hoisted(() => ({}) as Record<Lib, object>);
 vi.mock('@/lib/queue', () => lib.queue);
 vi.mock('@/lib/welcome', () => lib.welcome);
@@ -27,6 +37,7 @@ vi.mock('@/lib/prisma', () => lib.prisma);
 vi.mock('@/lib/drizzle', () => lib.drizzle);
 vi.mock('@/lib/kysely', () => lib.kysely);
 vi.mock('@/lib/knex', () => lib.knex);
+vi.mock('@/lib/typeorm', () => lib.typeorm);
 vi.mock('@/lib/sql', () => lib.sql);
 vi.mock('@/lib/pool', () => lib.pool);
 
@@ -39,6 +50,12 @@ beforeAll(async () => {
   const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: url }) });
   const sql = postgres(url);
   const knexed = knex({ client: 'pg', connection: url });
+  const User = new EntitySchema<{ id: number; email: string }>({
+    name: 'users',
+    columns: { id: { type: Number, primary: true, generated: true }, email: { type: String } },
+  });
+  const dataSource = new DataSource({ type: 'postgres', url, entities: [User] });
+  await dataSource.initialize();
   queue = await openQueue(database);
   app = writeSnippets('transactions');
   Object.assign(lib, {
@@ -48,6 +65,7 @@ beforeAll(async () => {
     drizzle: { db: drizzle(pool), users: pgTable('users', { email: text() }) },
     kysely: { db: new Kysely({ dialect: new PostgresDialect({ pool }) }) },
     knex: { knex: knexed },
+    typeorm: { dataSource, User },
     sql: { sql },
     pool: { pool },
   });
@@ -57,6 +75,7 @@ beforeAll(async () => {
     () => prisma.$disconnect(),
     () => sql.end(),
     () => knexed.destroy(),
+    () => dataSource.destroy(),
   );
   // What is wrong with a user shows at the commit, when the job has been added.
   await database.query(`create table users (
@@ -66,7 +85,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all(closing.map((close) => close())));
 beforeEach(() => database.query('truncate users, job_queue'));
 
-test.each(['prisma', 'drizzle', 'kysely', 'knex', 'postgres-js', 'node-postgres'])(
+test.each(['prisma', 'drizzle', 'kysely', 'knex', 'typeorm', 'postgres-js', 'node-postgres'])(
   'transactions/%s.ts adds a user and a job, both or none',
   async (name) => {
     const { signUp } = await import(join(app, `transactions/${name}.ts`));

@@ -24,6 +24,8 @@ import {
 } from 'kysely';
 import { Client, Pool, type PoolClient, type types } from 'pg';
 import postgres from 'postgres';
+import { DataSource, EntitySchema } from 'typeorm';
+import { DataSource as DataSource03 } from 'typeorm-0.3';
 import type { DatabaseClient } from '../../index.js';
 import { prismaFolder } from '../helpers/prisma.js';
 import { byHand, type Opened, savepointsByHand, type Transaction } from './opened.js';
@@ -104,6 +106,25 @@ export const libraries: Record<string, Open> = {
       return sql.end();
     };
     return { ...byHand({ query }, reserved), close };
+  },
+  'TypeORM 1': (url) => openTypeOrm(new DataSource({ type: 'postgres', url })),
+  'TypeORM 0.3': (url) => openTypeOrm(new DataSource03({ type: 'postgres', url })),
+  'a Repository of TypeORM': async (url) => {
+    const entity = new EntitySchema<object>({
+      name: 'nothing',
+      columns: { id: { type: Number, primary: true } },
+    });
+    const dataSource = new DataSource({ type: 'postgres', url, entities: [entity] });
+    return { ...(await openTypeOrm(dataSource)), db: dataSource.getRepository(entity) };
+  },
+  'a QueryRunner of TypeORM': async (url) => {
+    const dataSource = await new DataSource({ type: 'postgres', url }).initialize();
+    const runner = dataSource.createQueryRunner();
+    const close = async () => {
+      await runner.release();
+      await dataSource.destroy();
+    };
+    return { ...byHand({ query: (text) => runner.query(text) }, runner), close };
   },
   "a Pool of Neon's driver": async (url) =>
     openPool(quietly(new NeonPool({ connectionString: url }))),
@@ -256,6 +277,27 @@ async function openKnex(url: string, config: Knex.Config = {}): Promise<Opened> 
     transaction: (work) =>
       db.transaction((tx) => work({ db: tx, savepoint: (inner) => tx.transaction(inner) })),
     close: () => db.destroy(),
+  };
+}
+
+/** What the suite uses of TypeORM, alike in both versions. */
+interface TypeOrm {
+  transaction<T>(work: (manager: DatabaseClient & TypeOrm) => Promise<T>): Promise<T>;
+}
+
+async function openTypeOrm(
+  dataSource: DatabaseClient &
+    TypeOrm & { initialize(): Promise<unknown>; destroy(): Promise<void> },
+): Promise<Opened> {
+  await dataSource.initialize();
+  return {
+    db: dataSource,
+    transaction: (work) =>
+      dataSource.transaction((manager) =>
+        // A transaction in a transaction is a savepoint.
+        work({ db: manager, savepoint: (inner) => manager.transaction(inner) }),
+      ),
+    close: () => dataSource.destroy(),
   };
 }
 

@@ -50,7 +50,15 @@ describe('a client in the wrong place is refused', () => {
       queue.getJob(undefined as unknown as DatabaseClient, 1),
     ]) {
       const { message } = await rejection(call, 'INVALID_ARGUMENT');
-      for (const library of ['node-postgres', 'Prisma', 'Drizzle', 'Kysely', 'Knex', 'postgres.js'])
+      for (const library of [
+        'node-postgres',
+        'Prisma',
+        'Drizzle',
+        'Kysely',
+        'Knex',
+        'postgres.js',
+        'TypeORM',
+      ])
         expect(message).toContain(library);
     }
   });

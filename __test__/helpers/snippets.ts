@@ -23,6 +23,10 @@ const READERS_OWN: Record<string, string> = {
   'lib/knex.ts': `
     import type { Knex } from 'knex';
     export declare const knex: Knex;`,
+  'lib/typeorm.ts': `
+    import type { DataSource, EntitySchema } from 'typeorm';
+    export declare const dataSource: DataSource;
+    export declare const User: EntitySchema<{ id: number; email: string }>;`,
   'lib/sql.ts': `
     import type { Sql } from 'postgres';
     export declare const sql: Sql;`,

@@ -46,6 +46,12 @@ async function failure(...args: string[]): Promise<string> {
   return message;
 }
 
+/** The option had another name while it was an experiment. */
+const permission = () =>
+  process.allowedNodeEnvironmentFlags.has('--permission')
+    ? '--permission'
+    : '--experimental-permission';
+
 const modules = () => join(app.folder, 'node_modules');
 const installed = () => join(modules(), name);
 const aside = () => join(app.folder, 'aside');
@@ -85,6 +91,33 @@ test('where there is no binary for the platform, the error says for which there 
   expect(message).toMatch(
     /no binary for this platform; there are for Linux \(x64, arm64; glibc 2\.28/,
   );
+});
+
+describe.each([
+  ['installed', 'app.cjs'],
+  ['bundled', 'bundled/app.cjs'],
+])('where Node.js loads no addons, the error says which option does that: %s', (_, file) => {
+  beforeEach(() =>
+    cp(join(modules(), 'pg-bg-job-queue/bundled.js'), join(app.folder, 'bundled.cjs')),
+  );
+
+  test('--no-addons', async () => {
+    const message = await failure('--no-addons', file);
+    expect(message).toMatch(
+      /Node\.js was started with --no-addons: start it without\..* NODE_OPTIONS/,
+    );
+    expect(message).not.toContain('npm install');
+  });
+
+  test('the permission model', async () => {
+    const flags = ['--no-warnings', permission(), '--allow-fs-read=*'];
+    const message = await failure(...flags, file);
+    expect(message).toContain(
+      'permission model is on, and allows no addons: start Node.js with --allow-addons',
+    );
+    expect(message).not.toContain('npm install');
+    expect(await app.run('node', [...flags, '--allow-addons', file])).toBe('loaded\n');
+  });
 });
 
 describe('of a platform package', () => {

@@ -4,12 +4,17 @@ import { useApp } from '../helpers/packages.js';
 const source = `
   import { type JobHandlers, type JobQueue, initJobQueue, JobQueueError } from 'pg-bg-job-queue';
   import { withJobQueue } from 'pg-bg-job-queue/next';
-  type Jobs = { greet: { name: string } };
-  export const handlers: JobHandlers<Jobs> = { greet: async ({ name }) => console.log(name.length) };
+  type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+  type Jobs = { greet: { name: string }; remind: { at: Date; more: Json } };
+  export const handlers: JobHandlers<Jobs> = { greet: async ({ name }) => console.log(name.length),
+    remind: async ({ at }) => console.log(at.length) };
   export async function use(): Promise<number> {
     const queue: JobQueue<Jobs> = await initJobQueue<Jobs>({ databaseConfig: {} });
     // @ts-expect-error: a payload of another shape
     await queue.addJob({ job_type: 'greet', payload: { name: 7 } }).catch((e) => e instanceof JobQueueError);
+    // @ts-expect-error: a payload of the other type
+    await queue.addJob({ job_type: 'greet' as 'greet' | 'remind', payload: { name: 'Ada' } });
+    await queue.addJob({ job_type: 'remind', payload: { at: new Date(), more: [{ a: [1] }] } });
     return queue.addJob({ job_type: 'greet', payload: { name: 'Ada' } });
   }
   export default withJobQueue({ output: 'standalone' as const }).output;`;

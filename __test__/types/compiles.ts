@@ -2,6 +2,7 @@
 
 import { Client, Pool, type PoolClient } from 'pg';
 import {
+  type AnyJobOptions,
   currentJob,
   initJobQueue,
   type JobContext,
@@ -55,6 +56,94 @@ export async function adding(queue: JobQueue<Jobs>): Promise<number> {
     run_at: new Date(),
   });
 }
+
+/** A job that may be of any type carries its own payload. */
+export async function addingAny(
+  queue: JobQueue<Jobs>,
+  job: AnyJobOptions<Jobs>,
+  jobs: readonly AnyJobOptions<Jobs>[],
+  db: Pool,
+): Promise<void> {
+  await queue.addJob(job);
+  await queue.addJob(job, { db });
+  await queue.addJob(db, job);
+  await queue.addJobs(jobs);
+  await queue.addJobs(jobs, { db });
+  await queue.addJobs(db, jobs);
+  const types = ['email', 'report'] as const;
+  for (const type of types) {
+    if (type === 'email')
+      await queue.addJob({ job_type: type, payload: { to: 'a', subject: 'b' } });
+    else await queue.addJob({ job_type: type, payload: { reportId: 1 } });
+  }
+}
+
+export async function addJobOf<Map, T extends JobType<Map>>(
+  queue: JobQueue<Map>,
+  job: JobOptions<Map, T>,
+): Promise<number> {
+  return queue.addJob(job);
+}
+
+type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+
+enum Level {
+  Low,
+  High,
+}
+
+/** What JSON changes on the way, and what it does not. */
+interface Changing {
+  dates: { at: Date; until?: Date | null; all: readonly Date[]; pair: [Date, number] };
+  url: URL;
+  bytes: Buffer;
+  converts: { toJSON(): { cents: number; at: Date } };
+  holes: (string | undefined)[];
+  maybe: { a?: string; b: string | undefined };
+  anything: { known: unknown; any: Record<string, unknown> };
+  json: Json;
+  branded: { id: string & { readonly brand: 'id' }; level: Level; kind: 'a' | 'b' };
+  union: { kind: 'a'; at: Date } | { kind: 'b'; n: number };
+  none: null;
+  list: readonly [Email, Report];
+}
+
+export async function parsed(queue: JobQueue<Changing>): Promise<void> {
+  await queue.addJob({
+    job_type: 'dates',
+    payload: { at: new Date(), all: [new Date()], pair: [new Date(), 1] },
+  });
+  await queue.addJob({ job_type: 'url', payload: new URL('https://example.com') });
+  await queue.addJob({ job_type: 'json', payload: { a: [1, { b: null }] } });
+  await queue.addJob({ job_type: 'union', payload: { kind: 'a', at: new Date() } });
+  type Payload<T extends keyof Changing> = Parameters<JobHandler<Changing, T>>[0];
+  isTrue<
+    Same<
+      Payload<'dates'>,
+      { at: string; until?: string | null; all: readonly string[]; pair: [string, number] }
+    >
+  >();
+  isTrue<Same<Payload<'url'>, string>>();
+  isTrue<Same<Payload<'bytes'>, { type: 'Buffer'; data: number[] }>>();
+  isTrue<Same<Payload<'converts'>, { cents: number; at: string }>>();
+  isTrue<Same<Payload<'holes'>, (string | null)[]>>();
+  isTrue<Same<Payload<'union'>, { kind: 'a'; at: string } | { kind: 'b'; n: number }>>();
+  isTrue<Same<Payload<'json'>, Json>>();
+  isTrue<Same<Payload<'none'>, null>>();
+  isTrue<Same<Payload<'maybe'>, Changing['maybe']>>();
+  isTrue<Same<Payload<'anything'>, Changing['anything']>>();
+  isTrue<Same<Payload<'branded'>, Changing['branded']>>();
+  isTrue<Same<Payload<'list'>, Changing['list']>>();
+  const job = await queue.getJob<'dates'>(1);
+  if (job !== null) isTrue<Same<typeof job.payload, Payload<'dates'>>>();
+}
+
+/** Handlers that are written by the map itself, as the original's README has them, and one by one. */
+export const byTheMap: { [T in keyof Jobs]: (payload: Jobs[T]) => Promise<void> } = handlers;
+export const andBack: JobHandlers<Jobs> = byTheMap;
+export const adapted = <T extends JobType<Jobs>>(
+  handler: (payload: Jobs[T]) => Promise<void>,
+): JobHandler<Jobs, T> => handler;
 
 /** An application's own wrapper keeps the tie between the type and its payload. */
 export function enqueue<T extends JobType<Jobs>>(

@@ -47,6 +47,78 @@ export async function adding(): Promise<void> {
   await queue.addJob(db, { job_type: 'email', payload, prioritty: 1 });
 }
 
+interface NotJson {
+  bigint: { n: bigint };
+  function: { run: () => void };
+  map: Map<string, string>;
+  set: { all: Set<number> };
+  deep: { list: { maybe?: bigint }[] };
+  symbol: symbol;
+  class: { promise: Promise<void> };
+  converts: { toJSON(): bigint };
+}
+declare const either: 'email' | 'report';
+declare const notJson: JobQueue<NotJson>;
+
+export async function addingOneOfSeveral(): Promise<void> {
+  // @ts-expect-error it may be the payload of the other
+  await queue.addJob({ job_type: either, payload });
+  // @ts-expect-error the same on a client
+  await queue.addJob({ job_type: either, payload }, { db });
+  // @ts-expect-error the same with the client first
+  await queue.addJob(db, { job_type: either, payload });
+  // @ts-expect-error the same among several jobs
+  await queue.addJobs([{ job_type: either, payload }]);
+  // @ts-expect-error the same among several jobs on a client
+  await queue.addJobs([{ job_type: either, payload }], { db });
+  // @ts-expect-error the same among several jobs with the client first
+  await queue.addJobs(db, [{ job_type: either, payload }]);
+  const job = { job_type: either, payload };
+  // @ts-expect-error the same from a variable
+  await queue.addJob(job);
+  const known: JobRecord<Jobs> | null = await queue.getJob(1);
+  // @ts-expect-error of a record, before its type is known
+  if (known) await queue.addJob({ job_type: known.job_type, payload: known.payload });
+  // @ts-expect-error types that are named
+  await queue.addJob<'email' | 'report'>({ job_type: 'report', payload });
+}
+
+export async function addingWhatJsonHasNot(): Promise<void> {
+  // @ts-expect-error a bigint
+  await notJson.addJob({ job_type: 'bigint', payload: { n: 1n } });
+  // @ts-expect-error a function
+  await notJson.addJob({ job_type: 'function', payload: { run: () => {} } });
+  // @ts-expect-error a Map
+  await notJson.addJob({ job_type: 'map', payload: new Map() });
+  // @ts-expect-error a Set
+  await notJson.addJob({ job_type: 'set', payload: { all: new Set<number>() } });
+  // @ts-expect-error a bigint inside of a list
+  await notJson.addJob({ job_type: 'deep', payload: { list: [{ maybe: 1n }] } });
+  // @ts-expect-error a symbol
+  await notJson.addJob({ job_type: 'symbol', payload: Symbol('a') });
+  // @ts-expect-error an object with methods
+  await notJson.addJob({ job_type: 'class', payload: { promise: Promise.resolve() } });
+  // @ts-expect-error what converts to something that JSON has not
+  await notJson.addJob({ job_type: 'converts', payload: { toJSON: () => 1n } });
+  // @ts-expect-error a bigint, on a client
+  await notJson.addJob(db, { job_type: 'bigint', payload: { n: 1n } });
+  // @ts-expect-error a bigint, on a client
+  await notJson.addJob({ job_type: 'bigint', payload: { n: 1n } }, { db });
+  // @ts-expect-error a bigint among several jobs
+  await notJson.addJobs([{ job_type: 'bigint', payload: { n: 1n } }]);
+  // @ts-expect-error a bigint among several jobs, on a client
+  await notJson.addJobs(db, [{ job_type: 'bigint', payload: { n: 1n } }]);
+}
+
+export function handling(dates: JobQueue<{ remind: { at: Date } }>): void {
+  // @ts-expect-error a Date, which is a string by then
+  dates.createProcessor({ remind: async ({ at }) => console.log(at.getTime()) });
+  // @ts-expect-error a handler that takes a Date
+  dates.createProcessor({ remind: async (_: { at: Date }) => {} });
+  // @ts-expect-error a Date in a record
+  void dates.getJob(1).then((job) => job?.payload.at.getTime());
+}
+
 export async function reading(job: JobRecord<Jobs>): Promise<void> {
   // @ts-expect-error a misspelt status
   await queue.getJobsByStatus('canceled');

@@ -7,7 +7,7 @@ import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type PlatformPackage, platform, platformPackage } from './platform.js';
-import { addonUnavailable } from './unavailable.js';
+import { addonUnavailable, isDisabled } from './unavailable.js';
 
 /** webpack's name for a `require` that it leaves alone. */
 declare const __non_webpack_require__: NodeJS.Require | undefined;
@@ -61,6 +61,7 @@ export function openAddon(version: string): unknown {
       return addons.get(real);
     } catch (error) {
       cause = error;
+      if (isDisabled(error)) break;
       tried.push(`${file}: ${error instanceof Error ? error.message : error}`);
     }
   }

@@ -4,7 +4,7 @@
  * comes before the installed one.
  */
 import { platform } from './platform.js';
-import { addonUnavailable } from './unavailable.js';
+import { addonUnavailable, isDisabled } from './unavailable.js';
 
 const candidates: Record<string, (() => unknown)[]> = {
   'linux-x64-gnu': [
@@ -47,6 +47,7 @@ export function requireAddon(): unknown {
     } catch (error) {
       // The last one is the platform package's, which is where the addon should be.
       cause = error;
+      if (isDisabled(error)) break;
       tried.push(firstLine(error));
     }
   }

@@ -14,17 +14,34 @@ interface Circumstances {
 
 /** What to tell who has no binary: where the process runs, what was tried, and what to do. */
 export function addonUnavailable(circumstances: Circumstances): JobQueueError {
-  const { platform, tried, bundled, cause } = circumstances;
+  const { platform, cause } = circumstances;
   const where = `${platform}, Node.js ${process.versions.node}`;
-  const lines =
-    tried.length === 0
-      ? [`There is no binary for this platform; there are for ${SUPPORTED}.`]
-      : ['Tried:', ...tried.map((attempt) => `  - ${attempt}`), ...remedies(platform, bundled)];
   return new JobQueueError(
     'ADDON_UNAVAILABLE',
-    `pg-bg-job-queue cannot load its native addon (${where}). ${lines.join('\n')}`,
+    `pg-bg-job-queue cannot load its native addon (${where}). ${explanation(circumstances).join('\n')}`,
     { cause },
   );
+}
+
+function explanation({ platform, tried, bundled, cause }: Circumstances): string[] {
+  if (isDisabled(cause)) return [withAddonsDisabled()];
+  if (tried.length === 0) {
+    return [`There is no binary for this platform; there are for ${SUPPORTED}.`];
+  }
+  return ['Tried:', ...tried.map((attempt) => `  - ${attempt}`), ...remedies(platform, bundled)];
+}
+
+/** Whether Node.js loads no addon at all; then it makes no difference where one is. */
+export function isDisabled(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException | undefined)?.code === 'ERR_DLOPEN_DISABLED';
+}
+
+function withAddonsDisabled(): string {
+  const cause =
+    'permission' in process
+      ? "Node.js's permission model is on, and allows no addons: start Node.js with --allow-addons too"
+      : 'Node.js was started with --no-addons: start it without';
+  return `${cause}. The option may be in NODE_OPTIONS, or in the execArgv of a worker thread.`;
 }
 
 function remedies(platform: string, bundled: boolean): string[] {

@@ -2,7 +2,7 @@
 
 import { types } from 'node:util';
 import { JobQueueError } from '../errors.js';
-import { clip, hasAtMost, isStorable } from '../text.js';
+import { clip, hasAtMost, inLine, isStorable } from '../text.js';
 import { suggest } from './spelling.js';
 
 /** `integer` columns of Postgres. */
@@ -106,8 +106,9 @@ export function time(method: string, field: string, value: unknown): number {
 const EARLIEST = Date.UTC(-4713, 10, 24);
 
 /**
- * Checks an object that carries named options, and that it has no others. An instance of a class that
- * shows none at all is something else that got here, such as a database client.
+ * Checks an object that carries named options, and that it has no others. Its own properties count, and not what
+ * some library has set on `Object.prototype`. An instance of a class that shows none at all is something else that
+ * got here, such as a database client.
  */
 export function options(
   method: string,
@@ -122,14 +123,23 @@ export function options(
       refuse(method, `unknown ${what} ${quoted(key)}${suggest(key, known)}`);
     }
   }
-  if (!isPlain(given) && !known.some((key) => key in given)) {
+  if (!isPlain(given) && !known.some((key) => Object.hasOwn(given, key))) {
     refuse(method, `${field} is an object of a class and has no ${what}: ${known.join(', ')}`);
   }
-  return given;
+  const inherits = known.some((key) => key in given && !Object.hasOwn(given, key));
+  return inherits ? ownProperties(given) : given;
+}
+
+/** The same, with nothing inherited. */
+export function ownProperties<T>(value: { readonly [key: string]: T }): Record<string, T>;
+export function ownProperties(value: object): Record<string, unknown>;
+export function ownProperties(value: object): Record<string, unknown> {
+  // Not by a spread: node-postgres hides the `password` of a pool's options from one.
+  return Object.create(null, Object.getOwnPropertyDescriptors(value));
 }
 
 /** Whether it is an object of no class, of any realm. */
-function isPlain(value: object): boolean {
+export function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
@@ -144,5 +154,5 @@ export function object(method: string, field: string, value: unknown): Record<st
 
 /** A key as it can stand in a message: short, and with nothing that a log could not show. */
 export function quoted(key: string): string {
-  return JSON.stringify(clip(key, LONGEST_KEY_SHOWN));
+  return inLine(JSON.stringify(clip(key, LONGEST_KEY_SHOWN)));
 }

@@ -1,7 +1,7 @@
 /** What `createProcessor` and the processor's methods make of their arguments. See `queue.ts`. */
 
-import { crypto } from '../crypto.js';
 import type { JobQueueError } from '../errors.js';
+import { crypto } from '../lazy.js';
 import { printError, printFailedJob } from '../report.js';
 import type { JobContext, ProcessorOptions } from '../types.js';
 import {

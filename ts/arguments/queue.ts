@@ -12,6 +12,7 @@ import {
   INT4_MAX,
   INT4_MIN,
   integer,
+  isPlain,
   kindOf,
   name,
   number,
@@ -61,8 +62,9 @@ const STATUSES: readonly JobStatus[] = [
 
 // An insert takes them as one text, which Postgres takes up to 1 GiB, and quoting may double.
 const MAX_BATCH_SIZE = 256 * 1024 * 1024;
-/** So many jobs are checked, and cross to Rust, at a time. */
+/** So many jobs, or so many UTF-16 units of payloads, are made, and cross to Rust, at a time. */
 const PART = 1_000;
+const PART_LENGTH = 2 ** 20;
 
 const DEFAULT_MAX_ATTEMPTS = 3;
 const DEFAULT_PRIORITY = 0;
@@ -104,25 +106,35 @@ export interface ParsedJobs {
 /** Checks what `addJobs` is given. A fault is told with the place of its job: `jobs[3]`. */
 export function parseJobs(method: string, jobs: unknown): ParsedJobs {
   if (!Array.isArray(jobs)) refuseValue(method, 'jobs', 'an array', jobs);
-  // A payload's `toJSON` may change the caller's list.
-  const given: unknown[] = Array.from(jobs);
+  // The caller, or a payload's `toJSON`, may change the list and what is in it before all parts are made.
+  const given = Array.from(jobs, copied);
   return { count: given.length, parts: partsOf(method, given) };
+}
+
+function copied(job: unknown): unknown {
+  return typeof job === 'object' && job !== null && isPlain(job) ? { ...job } : job;
 }
 
 function* partsOf(method: string, jobs: unknown[]): Generator<ParsedJob[]> {
   const total = new TotalSize(MAX_BATCH_SIZE);
-  for (let from = 0; from < jobs.length; from += PART) {
-    yield jobs.slice(from, from + PART).map((job, at) => {
-      const parsed = parseJob(`${method}: jobs[${from + at}]`, job);
-      if (total.add(parsed.payload)) {
-        refuse(
-          method,
-          `the payloads together must have at most ${MAX_BATCH_SIZE} bytes of text, as Postgres writes them`,
-        );
-      }
-      return parsed;
-    });
+  let part: ParsedJob[] = [];
+  let length = 0;
+  for (const [at, job] of jobs.entries()) {
+    const parsed = parseJob(`${method}: jobs[${at}]`, job);
+    if (total.add(parsed.payload)) {
+      refuse(
+        method,
+        `the payloads together must have at most ${MAX_BATCH_SIZE} bytes of text, as Postgres writes them`,
+      );
+    }
+    part.push(parsed);
+    length += parsed.payload.length;
+    if (part.length < PART && length < PART_LENGTH) continue;
+    yield part;
+    part = [];
+    length = 0;
   }
+  if (part.length > 0) yield part;
 }
 
 /** Checks `{ db }`. `null` is refused: it is a transaction that was meant and is missing. */

@@ -44,7 +44,8 @@ const HELP = `Usage: ${PROGRAM} migrate [status | down [n]] [options]
 
 Options:
   --database URL     postgresql://user:password@host:port/database
-  --env-file FILE    read variables from FILE; those that are set already win
+  --env-file FILE    read variables from FILE; those that are set already win;
+                     $NAME, \${NAME} and \${NAME:-default} are replaced
   --schema NAME      the schema that holds the tables (default public)
   --print-sql        with migrate: print its SQL in full and do nothing else
   -h, --help         print this

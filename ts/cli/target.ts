@@ -1,10 +1,9 @@
 // Finds the database that a command is to work on.
 
-import { readFileSync } from 'node:fs';
-import * as util from 'node:util';
 import { type ConnectionSettings, resolveConnectionString } from '../config.js';
 import { JobQueueError } from '../errors.js';
 import { type Target, UsageError } from './arguments.js';
+import { readEnvFile } from './env-file.js';
 
 /** The variable that holds the connection string. */
 export const VARIABLE = 'PG_BG_JOB_QUEUE_DATABASE';
@@ -23,8 +22,7 @@ export interface ResolvedTarget {
  * environment, then in the file of `--env-file`. Throws `UsageError`.
  */
 export function resolveTarget(target: Target, env: NodeJS.ProcessEnv): ResolvedTarget {
-  const merged =
-    target.envFile === undefined ? env : { ...readEnvFile(target.envFile), ...set(env) };
+  const merged = target.envFile === undefined ? env : readEnvFile(target.envFile, env);
   const variable = [VARIABLE, FALLBACK].find((name) => merged[name]?.trim());
   const url = target.database ?? merged[variable ?? VARIABLE];
   if (!url?.trim()) throw new UsageError(missing(target));
@@ -36,11 +34,6 @@ export function resolveTarget(target: Target, env: NodeJS.ProcessEnv): ResolvedT
   }
 }
 
-/** The variables that have a value: an empty one does not hide what the file says. */
-function set(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([, value]) => value));
-}
-
 function missing({ database, envFile }: Target): string {
   if (database !== undefined) {
     return '--database is empty: is the variable that it is taken from set?';
@@ -49,16 +42,4 @@ function missing({ database, envFile }: Target): string {
     return `neither ${VARIABLE} nor ${FALLBACK} is set in the environment or in ${envFile}`;
   }
   return `${VARIABLE} is not set: set it to your Postgres connection string, or use ${FALLBACK}, --database or --env-file`;
-}
-
-function readEnvFile(path: string): NodeJS.Dict<string> {
-  if (typeof util.parseEnv !== 'function') {
-    throw new UsageError('--env-file needs Node.js 20.12 or later');
-  }
-  try {
-    return util.parseEnv(readFileSync(path, 'utf8').replace(/^\ufeff/, ''));
-  } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code ?? 'unreadable';
-    throw new UsageError(`--env-file: ${path} cannot be read (${reason})`);
-  }
 }

@@ -14,9 +14,14 @@ export interface Client {
 /** Statements take text alone, which every client sends alike. */
 export type Value = string | null;
 
-/** Whether all of these are methods of `value`. Proxies may answer to names that nobody gave. */
+/**
+ * Whether all of these are methods of `value`, and not of every object. Proxies may answer to names that nobody gave.
+ */
 export function hasMethods(value: object, ...names: string[]): boolean {
-  return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function');
+  return names.every((name) => {
+    const method: unknown = Reflect.get(value, name);
+    return typeof method === 'function' && method !== Reflect.get(Object.prototype, name);
+  });
 }
 
 /**

@@ -1,7 +1,7 @@
 // Checks of single settings, and what their messages say: the option's name, its limit and the kind of
 // value that was given. Never the text itself, which may be a password that was put in the wrong place.
 
-import { kindOf, quoted } from '../arguments/check.js';
+import { kindOf, ownProperties, quoted } from '../arguments/check.js';
 import { suggest } from '../arguments/spelling.js';
 import { JobQueueError } from '../errors.js';
 import { isStorable } from '../text.js';
@@ -59,8 +59,11 @@ export function checkedDigits({ value, name }: Given, min: number, max: number):
   return checkedInteger({ value: digits ? Number(value) : value, name }, min, max);
 }
 
+/** The own properties of an object, and not what some library has set on `Object.prototype`. */
 export function checkedOptions(value: unknown, name: string): Options {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Options;
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return ownProperties(value);
+  }
   throw invalidConfig(`${name} must be an object, got ${kindOf(value)}`);
 }
 

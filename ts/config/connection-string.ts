@@ -1,7 +1,7 @@
 // Reads a connection string as node-postgres does, and refuses what node-postgres would misread or silently
 // drop where that could lead to another database, to less protection, or to a password in a log.
 
-import { kindOf } from '../arguments/check.js';
+import { kindOf, ownProperties } from '../arguments/check.js';
 import { suggest } from '../arguments/spelling.js';
 import { invalidConfig } from './checks.js';
 
@@ -110,7 +110,7 @@ function settingsOf(url: URL, parameters: Record<string, string>, name: string) 
 }
 
 function parametersOf(url: URL): Record<string, string> {
-  return Object.fromEntries(url.searchParams);
+  return ownProperties(Object.fromEntries(url.searchParams));
 }
 
 function decode(text: string, decoder: (text: string) => string, name: string): string {

@@ -4,8 +4,8 @@
 import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
-import { kindOf } from '../arguments/check.js';
-import { crypto } from '../crypto.js';
+import { kindOf, ownProperties } from '../arguments/check.js';
+import { crypto, tls as nodeTls } from '../lazy.js';
 import { type Given, givenOptions, invalidConfig, type Options } from './checks.js';
 
 /**
@@ -76,7 +76,7 @@ export function tlsOfField(given: Given): Tls {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalidConfig(`${name} must be true, false or an object, got ${kindOf(value)}`);
   }
-  const options = value as Options;
+  const options = ownProperties(value);
   refuseOtherOptions(options, name);
   const pem = (key: Pem) => {
     const text = options[key];
@@ -123,7 +123,7 @@ export function tlsOfEnvironment(env: NodeJS.ProcessEnv): Tls {
 export function authorities(tls: Tls, env: NodeJS.ProcessEnv): string | null {
   if (tls.ca !== null || tls.mode !== 'verify-full') return tls.ca;
   // Loaded here: who needs no TLS should not wait for it.
-  const { rootCertificates }: typeof import('node:tls') = require('node:tls');
+  const { rootCertificates } = nodeTls();
   const extra = extraAuthorities(env.NODE_EXTRA_CA_CERTS);
   return [...rootCertificates, ...(extra === null ? [] : [extra])].join('\n');
 }

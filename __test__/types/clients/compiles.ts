@@ -16,6 +16,8 @@ import type { ControlledTransaction, Kysely, Transaction } from 'kysely';
 import { Client, Pool, type PoolClient } from 'pg';
 import type { DatabaseClient, JobQueue } from 'pg-bg-job-queue';
 import postgres from 'postgres';
+import type { DataSource, EntityManager, QueryRunner, Repository } from 'typeorm';
+import type { DataSource as DataSource03, EntityManager as EntityManager03 } from 'typeorm-0.3';
 import type {
   Prisma as Prisma6,
   PrismaClient as PrismaClient6,
@@ -145,6 +147,27 @@ export async function postgresJs(): Promise<void> {
     await use(tx);
     await queue.addJob({ job_type: 'email', payload: { to: 'a' } }, { db: tx });
     await tx.savepoint((nested) => use(nested));
+  });
+}
+
+export async function typeorm(
+  dataSource: DataSource,
+  manager: EntityManager,
+  runner: QueryRunner,
+  repository: Repository<Tables['users']>,
+  older: DataSource03,
+  olderManager: EntityManager03,
+): Promise<void> {
+  await use(dataSource);
+  await use(manager);
+  await use(runner);
+  await use(repository);
+  await use(older);
+  await use(olderManager);
+  await dataSource.transaction(async (tx) => {
+    await use(tx);
+    await queue.addJob({ job_type: 'email', payload: { to: 'a' } }, { db: tx });
+    await tx.transaction(use);
   });
 }
 
