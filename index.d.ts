@@ -154,7 +154,10 @@ interface DatabaseConfig {
   ssl?: boolean | SslConfig | undefined;
   /** The most connections that this queue opens. Default 10. */
   max?: number | undefined;
-  /** An idle connection is closed after this many milliseconds; 0 = never. Default 10,000. */
+  /**
+   * An idle connection is closed after this many milliseconds; 0 = never. Default 10,000. It holds in place of the
+   * server's `idle_session_timeout`.
+   */
   idleTimeoutMillis?: number | undefined;
   /** The longest wait for a connection, in milliseconds; 0 = no limit but the operating system's. Default 0. */
   connectionTimeoutMillis?: number | undefined;
@@ -214,9 +217,10 @@ interface JobOptionsOf<PayloadMap, T extends JobType<PayloadMap>> {
   /**
    * Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would, and so do its types: a `Date` is a
    * `string` to handlers and in records. Functions, methods, bigints, symbols and what is made of them, as a `Map`,
-   * do not compile. As Postgres writes it, its
-   * text may have 64 MiB: with a space after each comma and colon, and numbers without exponents, so that
-   * `1e308` has 309 digits. An array or object may have 8,388,608 members.
+   * do not compile. Only the keys of objects come in another order, that of Postgres's `jsonb`: a signature over the
+   * text of the payload does not hold for what the handler gets. As Postgres writes it, its text may have 64 MiB: with
+   * a space after each comma and colon, and numbers without exponents, so that `1e308` has 309 digits. An array or
+   * object may have 8,388,608 members.
    */
   payload: Storable<PayloadMap>[T];
   /** How often the job is tried before it stays `failed`: 1 to 2,147,483,647. Default 3. */
@@ -541,7 +545,10 @@ interface RouteResult {
     id: number;
     job_type: string;
   }[];
-  /** Types of which no job was begun any more, since they usually take longer than was left. */
+  /**
+   * Types of which jobs are due and none was begun any more, since they usually take longer than was left. If
+   * `left` is `null`, whether any are due is not known.
+   */
   notClaimed: string[];
   /** Jobs that were stuck and were put back; `null` if that failed or took too long. */
   reclaimed: number | null;

@@ -2,7 +2,7 @@
  * Triggers of the user's that keep a job as it is without an error, or that take long over one. Either costs that job
  * alone, and is told.
  */
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { currentJob, type JobQueueError, type ProcessorOptions } from '../index.js';
 import { Journal, useJobs } from './helpers/jobs.js';
 import { until } from './helpers/until.js';
@@ -69,6 +69,22 @@ describe('a job that a trigger silently', () => {
     expect(ran.notes).toHaveLength(10);
     expect(told.notes).toMatchObject([{ sqlState: '02000' }]);
   });
+
+  test.each([
+    ['silently', 'return null'],
+    ['with an error', `raise 'no'`],
+  ])(
+    'or %s keeps from every change, like as many as there are slots, stops no other',
+    async (_, what) => {
+      await jobs.insert(30, { priority: '9' });
+      await jobs.insert(5);
+      await trigger('old.priority = 9', what);
+      const { processor, ran } = await begin();
+      processor.startInBackground();
+      await ran.reaches(5);
+      await processor.stopAndDrain();
+    },
+  );
 
   test.each([
     { removeOnComplete: false, condition: `new.status = 'completed'`, status: 'failed' },
@@ -150,6 +166,44 @@ describe('a job that a trigger silently', () => {
   });
 });
 
+describe('a job that a trigger silently keeps from being added', () => {
+  beforeEach(() =>
+    jobs.database.query(`
+      create function odd() returns trigger language plpgsql as $$
+      begin
+        if exists (select from job_queue where payload = new.payload) then return null; end if;
+        return new;
+      end $$;
+      create trigger odd before insert on job_queue for each row execute function odd()`),
+  );
+  const keptOut = { code: 'DATABASE_ERROR', sqlState: '02000' };
+  const job = (payload: number) => ({ job_type: 'job', payload });
+
+  test('does not fail those that are added at the same time', async () => {
+    const queue = await jobs.openQueue();
+    const added = await Promise.allSettled([1, 2, 3, 1, 4, 5].map((n) => queue.addJob(job(n))));
+    const failed = added.filter((each) => each.status === 'rejected');
+    expect(failed).toMatchObject([{ reason: keptOut }]);
+    expect(await jobs.statuses()).toEqual({ pending: 5 });
+  });
+
+  test.each([3, 3_000])('fails all of %i that are added all or none', async (count) => {
+    const queue = await jobs.openQueue();
+    const many = Array.from({ length: count }, (_, n) => job(n % (count - 1)));
+    await expect(queue.addJobs(many)).rejects.toMatchObject(keptOut);
+    expect(await jobs.statuses()).toEqual({});
+  });
+
+  test('is told of on a client of the caller’s', async () => {
+    const queue = await jobs.openQueue();
+    const db = jobs.database.pool;
+    await queue.addJob(job(1), { db });
+    await expect(queue.addJob(job(1), { db })).rejects.toMatchObject(keptOut);
+    await expect(queue.addJobs([job(2), job(2)], { db })).rejects.toMatchObject(keptOut);
+    expect(await jobs.statuses()).toEqual({ pending: 1 });
+  });
+});
+
 describe('a job over which a trigger takes long', () => {
   test('when it is claimed costs the others that time once', { timeout: 60_000 }, async () => {
     const [id = 0] = await jobs.insert(1, { priority: '9' });
@@ -160,6 +214,9 @@ describe('a job over which a trigger takes long', () => {
     processor.startInBackground();
     // The statement has its limit, and those that find out which job it is have shorter ones.
     await until(() => ran.notes.length === 9, { timeoutMs: 20_000 });
+    // It took longer than a lease, and cost the others no attempt.
+    const others = await jobs.rows(`id <> ${id}`);
+    expect(others.every(({ attempts }) => attempts === 1)).toBe(true);
     await until(() => told.notes.some(({ message }) => message.includes(`job ${id} be claimed`)));
     expect(await jobs.row(id)).toMatchObject({ status: 'pending', attempts: 0 });
     // When its pause is over it is tried alone, beside others that come.
@@ -168,6 +225,24 @@ describe('a job over which a trigger takes long', () => {
     await queue.addJob({ job_type: 'job', payload: 0 });
     await ran.reaches(10);
     expect(performance.now() - start).toBeLessThan(4_000);
+    await processor.stopAndDrain();
+  });
+
+  test('when it has completed does not hold up the outcomes of others', {
+    timeout: 60_000,
+  }, async () => {
+    const ids = await jobs.insert(8);
+    await trigger(`old.id = ${ids[2]} and new.status = 'completed'`, 'perform pg_sleep(60)');
+    const options = { batchSize: 10, concurrency: 10, leaseDuration: 1_000, pollInterval: 20 };
+    const { processor, ran, told } = await begin(options);
+    processor.startInBackground();
+    await until(async () => (await jobs.statuses()).completed === 7, { timeoutMs: 12_000 });
+    await until(() =>
+      told.notes.some(({ message }) => message.includes(`job ${ids[2]} be settled`)),
+    );
+    await jobs.database.query('drop trigger odd on job_queue');
+    await until(async () => (await jobs.statuses()).completed === 8);
+    expect(ran.notes).toHaveLength(8);
     await processor.stopAndDrain();
   });
 });

@@ -122,6 +122,41 @@ describe('an outcome', () => {
   });
 });
 
+describe('a job that may not be pending', () => {
+  /** While it runs, another of its key is added. */
+  async function duplicate(): Promise<void> {
+    await jobs.database.query(`
+      create unique index one_of_a_kind on job_queue (job_type, (payload ->> 'key'))
+      where status = 'pending'`);
+  }
+  const key = `jsonb_build_object('key', 'a')`;
+
+  test.each([1, 5])('is handed back all the same, with %i attempts', async (attempts) => {
+    await duplicate();
+    const [id = 0] = await jobs.insert(1, { payload: key, max_attempts: `${attempts}` });
+    const queue = await jobs.openQueue();
+    const told = new Journal<JobQueueError>();
+    const begun = new Journal();
+    const go = new Promise<void>(() => {});
+    const job = async (payload: unknown) => {
+      begun.note(payload);
+      if (begun.notes.length === 1) await go;
+    };
+    const processor = queue.createProcessor({ job }, { onError: (error) => told.note(error) });
+    processor.startInBackground();
+    await begun.reaches(1);
+    const [other = 0] = await jobs.insert(1, { payload: key });
+    await processor.stopAndDrain(50);
+    // It has failed and is due, as a job of a lost worker that may not be pending.
+    expect(await jobs.row(id)).toMatchObject({ status: 'failed', attempts: 0 });
+    expect(told.notes).toMatchObject([{ sqlState: '23505' }]);
+    expect(told.notes[0]?.message).toMatch('has failed and is due again');
+    while ((await processor.start()) > 0) {}
+    expect(await jobs.row(id)).toMatchObject({ status: 'completed', attempts: 1 });
+    expect(await jobs.row(other)).toMatchObject({ status: 'completed' });
+  });
+});
+
 async function fail(): Promise<void> {
   throw new Error('no');
 }
@@ -171,6 +206,17 @@ describe('a claim', () => {
     await done.reaches(3);
     expect(new Set(done.notes)).toEqual(new Set([10, 20, 30]));
     await processor.stopAndDrain();
+  });
+
+  test('gets past any number of them', async () => {
+    await jobs.insert(300, { priority: '9' });
+    await jobs.insert(2);
+    await refuse(`old.priority = 9 and new.status = 'processing'`);
+    const queue = await jobs.openQueue();
+    const ran: unknown[] = [];
+    const job = async (payload: unknown) => void ran.push(payload);
+    expect(await queue.createProcessor({ job }, { onError: () => {} }).start()).toBe(2);
+    expect(ran).toEqual([1, 2]);
   });
 
   test('waits twice as long after each refusal', async () => {

@@ -66,9 +66,9 @@ impl Error {
     }
 
     /// Whether, of several rows that were sent, one may be at fault: its data, a constraint of the
-    /// user's (class 23), what a trigger of the user's raised (P0), or a limit that it exceeds (54).
+    /// user's (class 23), what a trigger of the user's raised (P0) or passed over (02), or a limit that it exceeds (54).
     pub fn blames_row(&self) -> bool {
-        self.is_of_class(&["22", "23", "54", "P0"])
+        self.is_of_class(&["02", "22", "23", "54", "P0"])
     }
 
     /// Whether a row may be at fault of those that a statement is about: the server answered, and with nothing

@@ -10,6 +10,7 @@ import { addBatch, eachPart, MAX_INSERT } from './batch.js';
 import { type Client, texts } from './clients/client.js';
 import { describeClientError } from './clients/errors.js';
 import { Enqueuer } from './enqueuer.js';
+import { JobQueueError } from './errors.js';
 import { toJson } from './json.js';
 import { type Ask, call, callSync, type NativeError, type NativeQueue, native } from './native.js';
 import { type Operation, toMessage } from './operation.js';
@@ -131,6 +132,7 @@ export class ClientDatabase implements Database {
 
   async addJob(job: ParsedJob): Promise<number> {
     const [id] = await this.run({ verb: 'enqueue', jobs: [job] });
+    if (id === undefined) throw keptOut();
     return Number(id);
   }
 
@@ -138,6 +140,13 @@ export class ClientDatabase implements Database {
     const ids = await this.run({ verb: 'enqueue', jobs: await allOf(given) });
     return ids.map(Number);
   }
+}
+
+/** As `connect/refusal.rs` tells it, where no statement fails: a trigger has returned null, or a rule did something else. */
+function keptOut(): JobQueueError {
+  const message =
+    'a trigger or a rule of the database keeps the job from being added, without an error';
+  return new JobQueueError('DATABASE_ERROR', message, { sqlState: '02000' });
 }
 
 async function allOf({ parts }: ParsedJobs): Promise<ParsedJob[]> {

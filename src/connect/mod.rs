@@ -23,7 +23,7 @@ pub use migrations::Migrator;
 pub use patience::{HeldLease, Limits, Patience};
 pub use places::Turn;
 pub use pool::{AskPassword, Pool};
-pub use refusal::{passed_over, refusal};
+pub use refusal::{kept_out, passed_over, refusal};
 pub use send::Undone;
 pub use settings::{Pooler, Settings, Tls};
 pub use statement::{Schema, Statement, Value};

@@ -13,6 +13,7 @@ use crate::error::{Code, Error};
 pub fn refusal(sql_state: &str, message: &str) -> Error {
     let quotes_data = may_quote_data(sql_state, message);
     let (code, text) = match sql_state {
+        _ if message.contains(KEPT_OUT) => return kept_out(),
         // a system column, which the statements of processors read
         "42703" if message.contains("xmax") => (
             Code::DatabaseError,
@@ -147,6 +148,17 @@ const PASSED_OVER: &str = "02000";
 /// something instead.
 pub fn passed_over() -> Error {
     let message = "a trigger or a rule of the database keeps the job as it is, without an error";
+    let mut error = Error::new(Code::DatabaseError, message);
+    error.sql_state = Some(PASSED_OVER.to_owned());
+    error
+}
+
+/// What an insert fails with that was kept from a row: it casts this to another type.
+const KEPT_OUT: &str = "kept out of job_queue, but for ";
+
+/// A trigger or a rule has kept a job from being added, without an error, and so none was.
+pub fn kept_out() -> Error {
+    let message = "a trigger or a rule of the database keeps a job from being added, without an error, so that none was";
     let mut error = Error::new(Code::DatabaseError, message);
     error.sql_state = Some(PASSED_OVER.to_owned());
     error

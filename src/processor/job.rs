@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::error::Error;
 
@@ -151,6 +152,8 @@ pub struct Exchanged {
     pub not_recovered: Vec<Refusal>,
     /// There may be more that is due, though fewer jobs were found than wanted.
     pub unfinished: bool,
+    /// When the statement was sent that claimed, where others came before it: from then on the leases count.
+    pub claim_sent: Option<Instant>,
 }
 
 impl Exchanged {
@@ -164,10 +167,11 @@ impl Exchanged {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     Written,
-    /// The job has completed, but Postgres refused to delete it: it is kept as completed.
-    Kept(Error),
     /// Postgres refuses to have it written.
     Refused(Error),
+    /// It is written another way, because Postgres refuses the way that was meant: a job that may not be deleted is
+    /// kept, and one that may not be pending has failed and is due again.
+    Otherwise(Error),
     /// Some transaction has locked the job.
     Locked,
     /// The run no longer owns its job.

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 const FIRST: Duration = Duration::from_secs(1);
 /// ... and at the most.
 const LONGEST: Duration = Duration::from_secs(300);
+/// For how long it is remembered after that, at the least.
+const LEAST_REMEMBERED: Duration = Duration::from_secs(60);
 /// The most jobs that are remembered.
 const MOST: usize = 10_000;
 
@@ -52,10 +54,12 @@ impl Aside {
     /// Those to be left alone now.
     pub fn ids(&self, now: Instant) -> Vec<i64> {
         let mut state = self.lock();
-        // A job that was not refused again for as long as its pause is none of these any more.
-        state
-            .jobs
-            .retain(|_, entry| now < entry.until + pause(entry.refusals) * 2);
+        // A job that was not refused again for twice as long as its pause is none of these any more. A worker that
+        // polls seldom comes back to it later.
+        state.jobs.retain(|_, entry| {
+            let remembered = (pause(entry.refusals) * 2).max(LEAST_REMEMBERED);
+            now < entry.until + remembered
+        });
         let left = state.jobs.iter().filter(|(_, entry)| now < entry.until);
         left.map(|(id, _)| *id).collect()
     }
@@ -112,8 +116,9 @@ mod tests {
         let now = Instant::now();
         let aside = Aside::default();
         aside.put(7, now);
-        assert!(aside.ids(now + FIRST * 3).is_empty());
-        assert!(!aside.is_careful(now + FIRST * 3));
-        assert_eq!(aside.put(7, now + FIRST * 3), 1);
+        let later = now + FIRST + LEAST_REMEMBERED;
+        assert!(aside.ids(later).is_empty());
+        assert!(!aside.is_careful(later));
+        assert_eq!(aside.put(7, later), 1);
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::enqueue::{self, NewJob};
 use super::notify::announcement;
 use super::table::{results, unreadable};
-use crate::connect::{CopyIn, CopyText, Pool, Schema, Transaction, Undone, Value};
+use crate::connect::{CopyIn, CopyText, Pool, Schema, Transaction, Undone, Value, kept_out};
 use crate::error::{Code, Error, Result};
 
 /// So many rows are sent at a time.
@@ -119,7 +119,7 @@ impl Batch {
             }
         };
         if copy.finish().await? != ids.len() as u64 {
-            return Err(enqueue::others_added());
+            return Err(kept_out());
         }
         if any_due {
             transaction.fetch(&announcement(&self.schema)).await?;
@@ -164,7 +164,7 @@ impl Batch {
         let statement = enqueue::jobs(&self.schema, &jobs, any_due);
         let ids = results(&transaction.fetch(&statement).await?)?;
         if ids.len() != self.count {
-            return Err(enqueue::others_added());
+            return Err(kept_out());
         }
         let ids: std::result::Result<_, _> = ids.iter().map(|id| id.parse()).collect();
         let ids = ids.map_err(|error| unreadable(sqlx::Error::Decode(Box::new(error))))?;

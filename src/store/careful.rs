@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::answers::{read_exchanged, read_fates, read_ids, read_refusals};
 use super::each::each;
 use super::recover::{self, Manner};
+use super::settle::Ways;
 use super::table::unreadable;
 use super::worker::Worker;
 use super::{aside, claim, refuse, settle};
@@ -33,6 +34,7 @@ impl Worker {
             .fetch(claim::due(&self.schema, &claim, below, aside))
             .await?;
         let ids = read_ids(&rows).map_err(unreadable)?;
+        let listed = ids.len();
         let (suspects, others): (Vec<_>, Vec<_>) =
             ids.into_iter().partition(|id| self.aside.knows(*id));
         let mut exchanged = Exchanged::default();
@@ -40,21 +42,32 @@ impl Worker {
         let mut parts: Vec<_> = suspects.into_iter().map(|id| vec![id]).collect();
         parts.insert(parts.len().saturating_sub(1), others);
         let mut slow = 0;
+        // Whether one was found that is at fault.
+        let mut found_out = false;
         while let Some(mut part) = parts.pop() {
             if part.is_empty() {
                 continue;
             }
             let named = claim::named(&self.schema, &claim, &part, true);
+            let asked = Instant::now();
             let error = match self.probe(&named).await {
                 Ok(rows) => {
                     let (claimed, seen) = read_exchanged(&rows).map_err(unreadable)?;
                     exchanged.claimed.extend(claimed.claimed);
                     exchanged.lost.extend(claimed.lost);
-                    for id in seen.passed_over.unwrap_or_default() {
+                    exchanged.claim_sent.get_or_insert(asked);
+                    let passed = seen.passed_over.unwrap_or_default();
+                    for &id in &passed {
                         self.put_aside(id, passed_over(), &mut exchanged).await?;
                     }
+                    found_out |= !passed.is_empty();
                     if exchanged.found() > 0 {
                         break;
+                    }
+                    if !passed.is_empty() {
+                        // There was room for so many, and the rest was not tried.
+                        part.retain(|id| !passed.contains(id));
+                        parts.push(part);
                     }
                     continue;
                 }
@@ -67,13 +80,20 @@ impl Worker {
                 parts.extend([second, part]);
                 continue;
             };
+            found_out = true;
             let unread = claim::named(&self.schema, &claim, &[id], false);
+            let asked = Instant::now();
             match self.probe(&unread).await {
                 Ok(rows) => {
                     let (claimed, _) = read_exchanged(&rows).map_err(unreadable)?;
                     exchanged.lost.extend(claimed.lost);
+                    exchanged.claim_sent.get_or_insert(asked);
                     for job in claimed.claimed {
                         self.read_payload(job, &mut exchanged).await?;
+                    }
+                    if exchanged.found() > 0 {
+                        // Its lease runs while others would be looked at.
+                        break;
                     }
                 }
                 Err(other) if !other.suspects_rows() => return Err(other),
@@ -86,8 +106,9 @@ impl Worker {
                 }
             }
         }
-        // What was not come to is due still.
-        exchanged.unfinished = parts.iter().any(|part| !part.is_empty());
+        // What was not come to is due still, and so is what comes behind those that were listed.
+        let has_rest = parts.iter().any(|part| !part.is_empty());
+        exchanged.unfinished = has_rest || (listed >= claim.limit && found_out);
         Ok(exchanged)
     }
 
@@ -141,17 +162,27 @@ impl Worker {
     /// What becomes of an outcome that Postgres refuses to have written.
     pub(super) async fn settle_refused(&self, outcome: &Outcome, error: Error) -> Result<Fate> {
         let run = outcome.run;
-        if self.remove_on_complete && outcome.end == End::Completed {
-            let values = settle::values(vec![outcome.clone()], false);
-            return match self.fetch(settle::each(&self.schema, values)).await {
-                Ok(rows) => Ok(match read_fates(&rows).map_err(unreadable)?.pop() {
-                    Some((_, Fate::Written)) => Fate::Kept(error),
-                    Some((_, fate)) => fate,
-                    None => Fate::Lost,
-                }),
-                Err(other) if other.suspects_rows() => Ok(Fate::Refused(other)),
-                Err(other) => Err(other),
+        let otherwise = match outcome.end {
+            End::Completed => self.remove_on_complete,
+            End::Released { .. } | End::Unfinished { .. } => true,
+            End::Failed { .. } | End::Refused { .. } | End::Cancelled => false,
+        };
+        if otherwise {
+            let ways = Ways {
+                removes: false,
+                pends: false,
             };
+            let values = settle::values(vec![outcome.clone()], ways);
+            match self.probe(&settle::each(&self.schema, values)).await {
+                Ok(rows) => match read_fates(&rows).map_err(unreadable)?.pop() {
+                    Some((_, Fate::Written)) => return Ok(Fate::Otherwise(error)),
+                    Some((_, Fate::Refused(_))) => {}
+                    Some((_, fate)) => return Ok(fate),
+                    None => return Ok(Fate::Lost),
+                },
+                Err(other) if other.suspects_rows() => {}
+                Err(other) => return Err(other),
+            }
         }
         let state = error.sql_state.as_deref().unwrap_or_default();
         let note = refuse::settle(&self.schema, run.id, run.run_no, state);

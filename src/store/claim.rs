@@ -402,6 +402,9 @@ macro_rules! exchange {
     };
 }
 
+/// How many due jobs a claim lists, at the least, to find out which it can take.
+pub const LEAST_LISTED: usize = 100;
+
 /// What a worker takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
@@ -449,7 +452,7 @@ impl Claim<'_> {
 pub fn statement(
     schema: &Schema,
     outcomes: Vec<Outcome>,
-    remove_on_complete: bool,
+    ways: settle::Ways,
     claim: &Claim<'_>,
     look: &Look,
 ) -> Statement {
@@ -461,7 +464,7 @@ pub fn statement(
         };
         return schema.statement(template, claim.values(look, !look.is_from_beginning()));
     }
-    let mut values = settle::values(outcomes, remove_on_complete);
+    let mut values = settle::values(outcomes, ways);
     if claim.limit == 0 {
         return settle::statement(schema, values);
     }
@@ -475,11 +478,11 @@ pub fn statement(
 }
 
 /// What is due now, but for the jobs in `aside`, in the order of the claim: read, and not locked. For a claim
-/// that was refused, to find out which of them is at fault.
+/// that was refused, to find out which of them is at fault; a hundred at least, of which it may be many.
 pub fn due(schema: &Schema, claim: &Claim<'_>, below: i64, aside: Vec<i64>) -> Statement {
     let values = |with_types: bool| {
         let mut values = vec![
-            Value::BigInt(claim.limit.try_into().unwrap_or(i64::MAX)),
+            Value::BigInt(claim.limit.max(LEAST_LISTED).try_into().unwrap_or(i64::MAX)),
             Value::BigInt(below),
             Value::BigInts(aside),
         ];

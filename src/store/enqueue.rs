@@ -8,7 +8,6 @@ use serde_json::value::RawValue;
 
 use super::notify::notify;
 use crate::connect::{CopyText, Schema, Statement, Value};
-use crate::error::{Code, Error};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,12 +59,31 @@ macro_rules! insert {
     };
 }
 
+/// A trigger of the user's can keep a row out without an error. Then the statement fails, by a cast
+/// that names the reason (`connect/refusal.rs`), so that none is added, and the one at fault can be found.
 macro_rules! added {
     ($jobs:expr) => {
         concat!(
             "with added as (",
             insert!($jobs),
-            "id) select id::text as result from added"
+            "id), counted as (
+                select from (select pg_catalog.count(*) as count from added) added
+                where case when count = pg_catalog.cardinality($1::text[]) then true
+                    else ('kept out of job_queue, but for ' || count::text)::boolean end
+            )
+            select id::text as result from added cross join counted"
+        )
+    };
+}
+
+macro_rules! announced_one {
+    () => {
+        concat!(
+            "with added as (",
+            insert!(one!()),
+            "id) select id::text as result from added cross join (select ",
+            notify!("'ready', true"),
+            ") announced"
         )
     };
 }
@@ -126,7 +144,7 @@ pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> S
 
 fn one_job(schema: &Schema, job: &NewJob, announced: bool) -> Statement {
     let template = if announced {
-        announced!(one!())
+        announced_one!()
     } else {
         concat!(insert!(one!()), "id::text as result")
     };
@@ -139,12 +157,4 @@ fn one_job(schema: &Schema, job: &NewJob, announced: bool) -> Statement {
         Value::Text(job.timeout_ms.map(|ms| ms.to_string())),
     ];
     schema.statement(template, values)
-}
-
-/// A trigger of the user's can keep rows out.
-pub fn others_added() -> Error {
-    Error::new(
-        Code::DatabaseError,
-        "Postgres added another number of jobs than it was given",
-    )
 }

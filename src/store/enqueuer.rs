@@ -18,7 +18,7 @@ use super::enqueue::{self, NewJob};
 use super::notify::{Announcements, announcement};
 use super::table::fetch_results;
 use crate::begun::begun;
-use crate::connect::{Pool, Schema};
+use crate::connect::{Pool, Schema, kept_out};
 use crate::error::{Code, Error, Result};
 
 /// The most jobs that travel together, as in `ts/enqueuer.ts`.
@@ -198,10 +198,8 @@ impl Enqueuer {
         let told = any_due && self.lock().announcements.goes_along(Instant::now());
         let statement = enqueue::jobs(&self.schema, jobs, told);
         match fetch_results(&self.pool, statement).await {
-            Ok(ids) if ids.len() != jobs.len() => {
-                // Whose they are, nobody can tell.
-                vec![Err(enqueue::others_added()); jobs.len()]
-            }
+            // None of them was added: see the statement.
+            Ok(ids) if ids.len() != jobs.len() => vec![Err(kept_out()); jobs.len()],
             Ok(ids) => {
                 if any_due && !told {
                     self.owe_announcement();

@@ -44,7 +44,7 @@ macro_rules! ended {
 /// exponent stops at 30, some two thousand years. One whose outcome Postgres refuses has failed for good.
 ///
 /// The last attempt is counted when its handler begins, the others with the claim (see [`super::claim`]): a run
-/// that is handed back gives back what was counted.
+/// that is handed back gives back what was counted. One that may not be pending has failed and is `due` again.
 macro_rules! write_outcomes {
     ($from:literal, $condition:expr) => {
         concat!(
@@ -56,11 +56,12 @@ macro_rules! write_outcomes {
                         when ended.outcome = 'behind' then 'pending'
                         when ended.outcome = 'unfinished' then
                             case when job.attempts < job.max_attempts then 'pending' else 'failed' end
-                        when ended.outcome = 'refused' then 'failed'
+                        when ended.outcome in ('refused', 'due') then 'failed'
                         else ended.outcome end,
                     updated_at = now(),
                     attempts = case
                         when ended.outcome in ('pending', 'behind')
+                            or ended.outcome = 'due' and ended.entry is null
                         then greatest(job.attempts - (coalesce(job.claim_token, 1::bigint) > 0::bigint)::int, 0)
                         when ended.outcome = 'refused' then greatest(job.attempts, job.max_attempts)
                         else job.attempts end,
@@ -68,9 +69,9 @@ macro_rules! write_outcomes {
                         when job.cancel_requested_at is not null then null
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
                         then now() + pg_catalog.power(
-                            2::double precision, least(job.attempts, 30)::double precision
+                            2::double precision, greatest(least(job.attempts, 30), 0)::double precision
                         ) * interval '1 minute'
-                        when ended.outcome = 'behind' then now()
+                        when ended.outcome in ('behind', 'due') then now()
                         when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
                         end,
                     pending_reason = ended.pending_reason,
@@ -81,9 +82,9 @@ macro_rules! write_outcomes {
                 "ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)"
             ),
             " else job.error_history end,
-                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished')
+                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due')
                         then null else job.locked_at end,
-                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished')
+                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due')
                         then null else job.locked_by end,
                     lease_expires_at = null,
                     claim_token = null,
@@ -130,6 +131,7 @@ macro_rules! written_before {
                                     when 'unfinished' then
                                         case when job.attempts < job.max_attempts then 'pending' else 'failed' end
                                     when 'refused' then 'failed'
+                                    when 'due' then 'failed'
                                     else ended.outcome end
                                 or (job.status::text = 'cancelled' and ended.outcome <> 'completed')
                             ) is true
@@ -238,8 +240,17 @@ pub fn each(schema: &Schema, values: Vec<Value>) -> Statement {
     schema.statement(template, values)
 }
 
-/// `$1` to `$6` of [`settled!`]. Completed jobs are removed in place of kept, if so wished.
-pub fn values(outcomes: Vec<Outcome>, remove_on_complete: bool) -> Vec<Value> {
+/// What may become of jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ways {
+    /// A completed job is removed in place of kept.
+    pub removes: bool,
+    /// A job that is handed back is pending, in place of failed and due again.
+    pub pends: bool,
+}
+
+/// `$1` to `$6` of [`settled!`].
+pub fn values(outcomes: Vec<Outcome>, ways: Ways) -> Vec<Value> {
     let mut ids = Vec::with_capacity(outcomes.len());
     let mut run_nos = Vec::with_capacity(outcomes.len());
     let mut statuses = Vec::with_capacity(outcomes.len());
@@ -248,12 +259,14 @@ pub fn values(outcomes: Vec<Outcome>, remove_on_complete: bool) -> Vec<Value> {
     let sent_before = outcomes.iter().any(|outcome| outcome.sent_before);
     for outcome in outcomes {
         let (status, entry, pending_reason) = match outcome.end {
-            End::Completed if remove_on_complete => ("removed", None, None),
+            End::Completed if ways.removes => ("removed", None, None),
             End::Completed => ("completed", None, None),
             End::Failed {
                 entry,
                 pending_reason,
             } => ("failed", Some(entry), pending_reason),
+            End::Released { .. } if !ways.pends => ("due", None, None),
+            End::Unfinished { entry } if !ways.pends => ("due", Some(entry), None),
             End::Released { behind: false } => ("pending", None, None),
             End::Released { behind: true } => ("behind", None, None),
             End::Unfinished { entry } => ("unfinished", Some(entry), None),

@@ -14,6 +14,7 @@ use super::claim::Claim;
 use super::cursor::{Cursor, Look, Seen};
 use super::each::each;
 use super::recover::{self, LeaseCursor};
+use super::settle::Ways;
 use super::table::unreadable;
 use super::{begin, cancel, claim, complete, extend, settle};
 use crate::connect::{Limits, Patience, Pool, Schema, Statement, Turn};
@@ -103,14 +104,15 @@ impl Worker {
         look: &Look,
     ) -> Result<Exchanged> {
         let claim = self.claim(wanted);
-        let remove = self.remove_on_complete;
-        let statement = claim::statement(&self.schema, outcomes, remove, &claim, look);
+        let ways = self.ways();
+        let statement = claim::statement(&self.schema, outcomes, ways, &claim, look);
         let asked = Instant::now();
         let rows = self.fetch(statement).await?;
         if claim.proving && wanted.limit > 0 {
             self.proven.store(true, Ordering::Relaxed);
         }
         let (mut exchanged, seen) = read_exchanged(&rows).map_err(unreadable)?;
+        exchanged.claim_sent = Some(asked);
         let full = exchanged.found() >= wanted.limit;
         if seen.passed_over.is_some() {
             // The next claim finds out what it is.
@@ -148,7 +150,7 @@ impl Worker {
             }
             let look = Look::from_beginning();
             let claim = self.claim(&left);
-            let statement = claim::statement(&self.schema, Vec::new(), false, &claim, &look);
+            let statement = claim::statement(&self.schema, Vec::new(), self.ways(), &claim, &look);
             let rows = self.fetch(statement).await?;
             let (more, _) = read_exchanged(&rows).map_err(unreadable)?;
             exchanged.claimed.extend(more.claimed);
@@ -162,6 +164,13 @@ impl Worker {
         let rows = self.fetch_for(Turn::Lease, &statement).await?;
         let runs: std::result::Result<_, _> = rows.iter().map(read_extended).collect();
         runs.map_err(unreadable)
+    }
+
+    pub(super) fn ways(&self) -> Ways {
+        Ways {
+            removes: self.remove_on_complete,
+            pends: true,
+        }
     }
 
     fn lease_ms(&self) -> i64 {
@@ -231,13 +240,17 @@ impl Store for Worker {
         })
     }
 
-    async fn settle_each(&self, outcomes: Vec<Outcome>) -> Result<SettledEach> {
-        let settle = |outcomes: Vec<Outcome>, remove| async move {
-            let values = settle::values(outcomes, remove);
-            self.fetch(settle::each(&self.schema, values)).await
+    async fn settle_each(&self, outcomes: Vec<Outcome>, patient: bool) -> Result<SettledEach> {
+        let settle = |outcomes: Vec<Outcome>| async move {
+            let values = settle::values(outcomes, self.ways());
+            let statement = settle::each(&self.schema, values);
+            if patient {
+                self.fetch(statement).await
+            } else {
+                self.probe(&statement).await
+            }
         };
-        let remove = self.remove_on_complete;
-        let error = match settle(outcomes.clone(), remove).await {
+        let error = match settle(outcomes.clone()).await {
             Ok(rows) => {
                 let mut fates = read_fates(&rows).map_err(unreadable)?;
                 for (run, fate) in &mut fates {
@@ -252,7 +265,7 @@ impl Store for Worker {
             Err(error) => return Err(error),
         };
         // What fails without any outcome is the statement's fault.
-        settle(Vec::new(), remove).await?;
+        settle(Vec::new()).await?;
         let [outcome] = &outcomes[..] else {
             return Ok(SettledEach::Refused(error));
         };

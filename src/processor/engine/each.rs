@@ -43,6 +43,7 @@ pub(super) struct Each {
     /// Refusals that are to be told, together.
     untold: Vec<Refusal>,
     kept: Vec<Refusal>,
+    due_as_failed: Vec<Refusal>,
     /// Of the outcomes that are being tried again.
     tried: HashMap<Run, Tried>,
 }
@@ -93,21 +94,35 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         };
         let store = Arc::clone(&self.store);
         let outcomes = part.clone();
-        let reply = Box::pin(async move { store.settle_each(outcomes).await });
+        // One that was refused before is tried alone, and may take its time.
+        let patient = match &part[..] {
+            [outcome] => self.each.tried.contains_key(&outcome.run),
+            _ => false,
+        };
+        let reply = Box::pin(async move { store.settle_each(outcomes, patient).await });
         self.each.under_way = Some((part, reply));
     }
 
-    /// What is locked is asked for together, what was refused alone. Where nothing else is left to do, what was
-    /// refused has failed.
+    /// What is locked is asked for together, what was refused alone. Where nothing else is left to do, a run that was
+    /// refused has failed; what is merely slow is like what is locked; and what was to be handed back comes back when
+    /// its lease ends.
     fn take_up_again(&mut self, now: Instant) {
         if self.each.parts.is_empty() && self.is_done_but_for_each() {
+            let mut left_to_lease = Vec::new();
             for later in &mut self.each.later {
-                if let Some((error, _)) = &later.tried.refused
-                    && !matches!(later.outcome.end, End::Refused { .. })
-                {
-                    later.outcome = later.outcome.refused(error);
-                    later.at = now;
+                match (&later.tried.refused, &later.outcome.end) {
+                    (Some((error, _)), _) if error.was_held_up() => {}
+                    (Some(_), End::Released { .. }) => left_to_lease.push(later.outcome.run),
+                    (Some(_), End::Refused { .. }) | (None, _) => {}
+                    (Some((error, _)), _) => {
+                        later.outcome = later.outcome.refused(error);
+                        later.at = now;
+                    }
                 }
+            }
+            (self.each.later).retain(|later| !left_to_lease.contains(&later.outcome.run));
+            for run in left_to_lease {
+                self.held.remove(run);
             }
         }
         let all = std::mem::take(&mut self.each.later);
@@ -169,11 +184,15 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 self.each.tried.remove(&outcome.run);
                 self.written(&outcome);
             }
-            Fate::Kept(error) => {
+            Fate::Otherwise(error) => {
                 self.each.tried.remove(&outcome.run);
                 self.written(&outcome);
                 let id = outcome.run.id;
-                self.each.kept.push(Refusal { id, error });
+                let list = match outcome.end {
+                    End::Released { .. } | End::Unfinished { .. } => &mut self.each.due_as_failed,
+                    _ => &mut self.each.kept,
+                };
+                list.push(Refusal { id, error });
             }
             Fate::Lost => {
                 self.each.tried.remove(&outcome.run);
@@ -270,6 +289,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.tell_refusals("settled", untold);
         let kept = std::mem::take(&mut self.each.kept);
         self.tell_refusals("deleted: kept as completed", kept);
+        let due = std::mem::take(&mut self.each.due_as_failed);
+        self.tell_refusals("pending: it has failed and is due again", due);
     }
 
     /// Reports what Postgres has refused: once for each reason, with a count.

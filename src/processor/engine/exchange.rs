@@ -146,15 +146,16 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
         self.tell_refusals("claimed", exchanged.refused);
         self.tell_refusals("brought back", exchanged.not_recovered);
+        let claim_sent = exchanged.claim_sent.unwrap_or(sent.at);
         for unreadable in exchanged.unreadable {
-            self.held.insert(unreadable.run, sent.at);
+            self.held.insert(unreadable.run, claim_sent);
             self.end_unreadable(unreadable);
         }
         if self.waiting.is_empty() {
             self.moved_at = now;
         }
         for job in exchanged.claimed {
-            self.held.insert(job.run, sent.at);
+            self.held.insert(job.run, claim_sent);
             self.waiting.push_back(job);
         }
         // What waits already may be less urgent than what has come. The sort is stable, and the rest

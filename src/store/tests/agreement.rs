@@ -11,7 +11,7 @@ use proptest::test_runner::{TestCaseError, TestRunner};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor, Row};
 
-use super::connect;
+use super::{KEPT, connect};
 use crate::connect::{Schema, Statement};
 use crate::processor::tests::memory_store::LEASE;
 use crate::processor::tests::model::trace::{Answer, Asked, Command, RowState};
@@ -147,10 +147,10 @@ impl Server {
                     proving: false,
                 };
                 let outcomes = self.of_server(outcomes);
-                claim::statement(schema, outcomes, false, &claim, &Look::from_beginning())
+                claim::statement(schema, outcomes, KEPT, &claim, &Look::from_beginning())
             }
             Command::SettleEach(outcomes) => {
-                settle::each(schema, settle::values(self.of_server(outcomes), false))
+                settle::each(schema, settle::values(self.of_server(outcomes), KEPT))
             }
             Command::Begin(runs) => begin::runs(schema, &self.runs_of_server(runs), lease_ms()),
             Command::ClaimedBy(tokens) => begin::claimed_by(schema, tokens),

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::Instant;
 
-use super::connect;
+use super::{KEPT, connect};
 use crate::connect::Schema;
 use crate::store::claim::{self, Claim};
 use crate::store::cursor::{Cursor, Look, Position, Seen};
@@ -30,7 +30,7 @@ async fn pages_of_claim(
         types,
         proving: false,
     };
-    let claim = claim::statement(&schema, Vec::new(), false, &five, look);
+    let claim = claim::statement(&schema, Vec::new(), KEPT, &five, look);
     let claim = claim.with_literals().ok_or(sqlx::Error::RowNotFound)?;
     let settings = "set local enable_seqscan = off; set local enable_bitmapscan = off;
         set local enable_hashjoin = off; set local enable_mergejoin = off";

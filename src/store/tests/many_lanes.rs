@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::time::Instant;
 
-use super::connect;
+use super::{KEPT, connect};
 use crate::connect::Schema;
 use crate::store::answers::read_exchanged;
 use crate::store::claim::{self, Claim};
@@ -40,7 +40,7 @@ async fn a_look_is_taken_in_bounded_steps_and_comes_to_the_lowest_lane() {
                 types,
                 proving: false,
             };
-            let claim = claim::statement(&schema, Vec::new(), false, &ten, &look);
+            let claim = claim::statement(&schema, Vec::new(), KEPT, &ten, &look);
             let claim = claim.with_literals().unwrap();
             let message = sqlx::raw_sql(AssertSqlSafe(claim));
             let rows = message.fetch_all(&mut connection).await.unwrap();

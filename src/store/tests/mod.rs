@@ -7,6 +7,14 @@ mod many_lanes;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
+use super::settle::Ways;
+
+/// As the store in memory has it.
+const KEPT: Ways = Ways {
+    removes: false,
+    pends: true,
+};
+
 /// Names a database that has been migrated, and that the tests may do with as they like.
 const DATABASE: &str = "JOB_QUEUE_TEST_DATABASE";
 
