@@ -21,7 +21,9 @@
 use super::cursor::Look;
 use super::history::append;
 use super::lane::{lanes, lanes_behind, microseconds, next_lane};
-use super::settle::{self, ended, owned, settled, write_outcomes, written_before};
+use super::settle::{
+    self, Form, completed, ended, kept, owned, removed, settled, write_outcomes, written_before,
+};
 use super::touched::{is_over, last_transaction, untouched};
 use crate::connect::{Schema, Statement, Value};
 use crate::processor::{Outcome, Run};
@@ -376,17 +378,21 @@ macro_rules! claim_or_behind {
 }
 
 macro_rules! exchange {
-    ($due:ident) => {
+    ($due:ident, settled) => {
+        exchange!($due, settled, "$7", "$8", "$9", "$10", "$11", "$12", ["$13", "$14", "$15"], "$16")
+    };
+    ($due:ident, $completed:ident) => {
+        exchange!($due, $completed, "$3", "$4", "$5", "$6", "$7", "$8", ["$9", "$10", "$11"], "$12")
+    };
+    (
+        $due:ident, $settled:ident, $limit:literal, $worker:literal, $lease:literal, $token:literal,
+        $below:literal, $tries:literal, $passed:tt, $types:literal
+    ) => {
         concat!(
             "with recursive ",
-            settled!(),
+            $settled!(),
             ", ",
-            claimed!(
-                $due!("$7", "$11", "$12", "$16", ["$13", "$14", "$15"]),
-                "$8",
-                "$9",
-                "$10"
-            ),
+            claimed!($due!($limit, $below, $tries, $types, $passed), $worker, $lease, $token),
             "
             select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
                 null::int as attempts, null::int as max_attempts, null::int as priority,
@@ -397,8 +403,18 @@ macro_rules! exchange {
             ",
             claimed_rows!("payload::text"),
             " from claimed",
-            rest_rows!("$7")
+            rest_rows!($limit)
         )
+    };
+}
+
+macro_rules! exchange_of {
+    ($due:ident, $form:expr) => {
+        match $form {
+            Form::Kept => exchange!($due, kept),
+            Form::Removed => exchange!($due, removed),
+            Form::Any => exchange!($due, settled),
+        }
     };
 }
 
@@ -447,7 +463,7 @@ impl Claim<'_> {
     }
 }
 
-/// The statement that settles `outcomes`, as [`settle::values`] says, and claims: either, or both. To set up
+/// The statement that settles `outcomes`, in the form that suffices for them, and claims: either, or both. To set up
 /// what a statement does not need takes as long as to do what it does.
 pub fn statement(
     schema: &Schema,
@@ -464,14 +480,14 @@ pub fn statement(
         };
         return schema.statement(template, claim.values(look, !look.is_from_beginning()));
     }
-    let mut values = settle::values(outcomes, ways);
+    let (form, mut values) = settle::formed(outcomes, ways);
     if claim.limit == 0 {
-        return settle::statement(schema, values);
+        return settle::statement(schema, form, values);
     }
     let template = match claim.types {
-        None => exchange!(due),
-        Some([_]) => exchange!(due_of_type),
-        Some(_) => exchange!(due_of_types),
+        None => exchange_of!(due, form),
+        Some([_]) => exchange_of!(due_of_type, form),
+        Some(_) => exchange_of!(due_of_types, form),
     };
     values.extend(claim.values(look, true));
     schema.statement(template, values)

@@ -171,16 +171,93 @@ macro_rules! settled {
     };
 }
 
-pub(super) use {ended, owned, settled, write_outcomes, written_before};
+/// Settles the runs in `$1` and `$2`, which have all completed, as [`settled!`] does: to set up what the others need
+/// takes as long as to do what these do.
+macro_rules! completed {
+    ($write:literal) => {
+        concat!(
+            "ended as (
+                select * from rows from (
+                    pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[])
+                ) as ended (id, run_no)
+            ),
+            settled_rows as (
+                ",
+            $write,
+            " where job.id = any (array[ended.id]) and ",
+            owned!("job", "ended"),
+            " and (",
+            untouched!(),
+            ")
+                returning job.id, job.run_no
+            )"
+        )
+    };
+}
+
+macro_rules! kept {
+    () => {
+        completed!(
+            "update {jobs} job
+                set status = 'completed', updated_at = now(), next_attempt_at = null, pending_reason = null,
+                    lease_expires_at = null, claim_token = null, refusals = null
+                from ended"
+        )
+    };
+}
+
+macro_rules! removed {
+    () => {
+        completed!("delete from {jobs} job using ended")
+    };
+}
+
+pub(super) use {completed, ended, kept, owned, removed, settled, write_outcomes, written_before};
+
+/// Which statement settles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// All have completed, and are kept.
+    Kept,
+    /// All have completed, and are removed.
+    Removed,
+    Any,
+}
 
 /// Settles outcomes, and claims nothing.
-pub fn statement(schema: &Schema, values: Vec<Value>) -> Statement {
-    let template = concat!(
-        "with ",
-        settled!(),
-        " select id::bigint, run_no, 'settled' as fate from settled_rows"
-    );
+pub fn statement(schema: &Schema, form: Form, values: Vec<Value>) -> Statement {
+    macro_rules! settle {
+        ($settled:ident) => {
+            concat!(
+                "with ",
+                $settled!(),
+                " select id::bigint, run_no, 'settled' as fate from settled_rows"
+            )
+        };
+    }
+    let template = match form {
+        Form::Kept => settle!(kept),
+        Form::Removed => settle!(removed),
+        Form::Any => settle!(settled),
+    };
     schema.statement(template, values)
+}
+
+/// The form that suffices for these outcomes, and its values.
+pub fn formed(outcomes: Vec<Outcome>, ways: Ways) -> (Form, Vec<Value>) {
+    let plain = |outcome: &Outcome| outcome.end == End::Completed && !outcome.sent_before;
+    // What has nothing to settle asks for the right to do so.
+    if outcomes.is_empty() || !outcomes.iter().all(plain) {
+        return (Form::Any, values(outcomes, ways));
+    }
+    let form = if ways.removes {
+        Form::Removed
+    } else {
+        Form::Kept
+    };
+    let ids = outcomes.iter().map(|outcome| outcome.run.id).collect();
+    let run_nos = outcomes.iter().map(|outcome| outcome.run.run_no).collect();
+    (form, vec![Value::BigInts(ids), Value::BigInts(run_nos)])
 }
 
 /// Settles outcomes and says of each what became of it: `written`, `passed over` by Postgres though it was free,
