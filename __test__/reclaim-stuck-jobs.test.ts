@@ -136,7 +136,7 @@ test('a job that something without leases marked as processing comes back by rec
 
 test('a job whose worker died under a lease comes back by itself', async () => {
   const id = await jobSetTo(
-    `${lockedAgo('1 min')}, attempts = 1, lease_expires_at = now() - interval '1 s'`,
+    `${lockedAgo('3 min')}, attempts = 1, lease_expires_at = now() - interval '2 min'`,
   );
   expect(await runDueJobs(queue)).toEqual([id]);
 });
