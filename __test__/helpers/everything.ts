@@ -236,7 +236,7 @@ async function completing({ queue, pool, report }: All): Promise<void> {
 async function recovering({ queue, hand, report, table }: All): Promise<void> {
   await hand.query(`insert into ${table}
       (job_type, payload, status, attempts, locked_at, locked_by, lease_expires_at)
-    select 'a', '1', 'processing', attempts, now() - interval '2 s', 'lost', now() - interval '1 s'
+    select 'a', '1', 'processing', attempts, now() - interval '3 min', 'lost', now() - interval '2 min'
     from (values (1), (3)) row (attempts)`);
   const lost = async () => {
     await queue.createProcessor(handlers, { onError: report }).start();
