@@ -33,6 +33,7 @@ export class Crew implements AsyncDisposable {
   /** Workers that did not end when they were told to, although nothing was in their way. */
   readonly stuck: string[] = [];
   #hired = 0;
+  #isCalm = false;
 
   constructor(
     readonly databaseUrl: string,
@@ -56,8 +57,9 @@ export class Crew implements AsyncDisposable {
     this.places[number] = this.#hire(number, proxy);
   }
 
-  /** Puts new workers in all places. What hangs in the old ones is handed back. */
+  /** Puts new workers in all places, now that all is calm. What hangs in the old ones is handed back. */
   async relieve(): Promise<void> {
+    this.#isCalm = true;
     const old = [...this.places];
     for (const place of old) this.replace(place);
     await Promise.all(old.map((place) => this.#stop(place, 100)));
@@ -92,7 +94,13 @@ export class Crew implements AsyncDisposable {
     const leaseDuration = this.random.between(1_000, 2_000);
     const process = new Process<WorkerSettings, ToWorker, FromWorker>(
       'worker.ts',
-      { url: through(this.databaseUrl, proxy), workerId, leaseDuration, removeOnComplete },
+      {
+        url: through(this.databaseUrl, proxy),
+        workerId,
+        leaseDuration,
+        removeOnComplete,
+        mayHang: !this.#isCalm,
+      },
       (message) => {
         if ('begun' in message) this.begun.push({ worker: workerId, ...message.begun });
         else if ('stalled' in message) this.stalls.push({ worker: workerId, ...message.stalled });
