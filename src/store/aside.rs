@@ -64,7 +64,7 @@ impl Aside {
         left.map(|(id, _)| *id).collect()
     }
 
-    /// Whether a job was put aside, be it that it may be tried again.
+    /// Whether a job was put aside lately, also if it may be tried again.
     pub fn knows(&self, id: i64) -> bool {
         self.lock().jobs.contains_key(&id)
     }

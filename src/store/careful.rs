@@ -58,7 +58,11 @@ impl Worker {
                     exchanged.claim_sent.get_or_insert(asked);
                     let passed = seen.passed_over.unwrap_or_default();
                     for &id in &passed {
-                        self.put_aside(id, passed_over(), &mut exchanged).await?;
+                        let put = self.put_aside(id, passed_over(), &mut exchanged).await;
+                        if exchanged.found() == 0 {
+                            put?;
+                        }
+                        // What was claimed is to be run; this one is met again.
                     }
                     found_out |= !passed.is_empty();
                     if exchanged.found() > 0 {
@@ -131,7 +135,14 @@ impl Worker {
                 job_type: job.job_type,
                 error,
             }),
-            Err(error) => return Err(error),
+            // The claim was made: it is found by its token, and given back.
+            Err(error) => {
+                return Err(Error {
+                    sql_state: None,
+                    unsent: false,
+                    ..error
+                });
+            }
         }
         Ok(())
     }

@@ -256,7 +256,9 @@ impl Store for Worker {
                 for (run, fate) in &mut fates {
                     let outcome = outcomes.iter().find(|outcome| outcome.run == *run);
                     if let (Fate::Refused(error), Some(outcome)) = (&*fate, outcome) {
-                        *fate = self.settle_refused(outcome, error.clone()).await?;
+                        // The others are written: this one is tried again, whatever is wrong.
+                        let settled = self.settle_refused(outcome, error.clone()).await;
+                        *fate = settled.unwrap_or(Fate::Locked);
                     }
                 }
                 return Ok(SettledEach::Fates(fates));
