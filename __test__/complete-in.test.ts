@@ -3,7 +3,7 @@ import type { PoolClient } from 'pg';
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { currentJob, type JobQueueError, type ProcessorOptions } from '../index.js';
 import { heldHandler, useJobs } from './helpers/jobs.js';
-import { until } from './helpers/until.js';
+import { deferred, until } from './helpers/until.js';
 
 const jobs = useJobs();
 
@@ -38,6 +38,16 @@ async function runJob(
   const onJobFailed = (error: unknown) => void failures.push(error);
   await queue.createProcessor({ job }, { onError, onJobFailed, ...options }).start();
   return { id, errors, failures };
+}
+
+/** How many sessions have asked last how such a transaction has ended. */
+async function asked(): Promise<number> {
+  const [sessions] = await jobs.database.query<{ count: number }>(
+    `select count(*)::int from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid() and query like '%rolled' || ' back%'
+      and state = 'idle'`,
+  );
+  return sessions?.count ?? 0;
 }
 
 describe('a job that its handler completes in a transaction', () => {
@@ -111,6 +121,34 @@ describe('a job that its handler completes in a transaction', () => {
     expect(failures).toEqual([]);
   });
 
+  test.each([
+    ['commit', { status: 'completed', error_history: [] }],
+    [
+      'rollback',
+      {
+        status: 'failed',
+        attempts: 1,
+        error_history: [expect.objectContaining({ name: 'Timeout' })],
+      },
+    ],
+  ])('whose time is up before the %s is settled by that', async (end, row) => {
+    const ended = deferred();
+    const { id, errors } = await runJob(
+      async (client) => {
+        await currentJob().completeIn(client);
+        const { signal } = currentJob();
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        await until(async () => (await asked()) > 0);
+        await client.query(end);
+        ended.resolve();
+      },
+      { defaultTimeout: 300, leaseDuration: 4_000 },
+    );
+    await ended.promise;
+    expect(await jobs.row(id)).toMatchObject(row);
+    expect(errors.filter(({ code }) => code !== 'INVALID_ARGUMENT')).toEqual([]);
+  });
+
   test('is told without what is noted on the error, where there is no onError', async () => {
     const printed = vi.spyOn(console, 'error').mockImplementation(() => {});
     onTestFinished(() => printed.mockRestore());
@@ -164,7 +202,7 @@ describe('a job that its handler completes in a transaction', () => {
     };
     await queue.createProcessor({ job }, { onError: (error) => errors.push(error) }).start();
     expect(errors).toMatchObject([
-      { code: 'INVALID_ARGUMENT', message: expect.stringContaining('was still open') },
+      { code: 'INVALID_ARGUMENT', message: expect.stringContaining('is still open') },
     ]);
     expect(await jobs.row(id)).toMatchObject({ status: 'processing' });
     await open?.query('commit');

@@ -5,7 +5,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { currentJob, type JobQueueError, type ProcessorOptions } from '../index.js';
 import { Journal, useJobs } from './helpers/jobs.js';
-import { until } from './helpers/until.js';
+import { deferred, until } from './helpers/until.js';
 
 const jobs = useJobs();
 
@@ -28,6 +28,15 @@ async function trigger(condition: string, what: string): Promise<void> {
 }
 
 const passOver = (condition: string) => trigger(condition, 'return null');
+
+/** The same, which runs at the commit, where no limit of a statement holds. */
+async function deferredTrigger(condition: string, what: string): Promise<void> {
+  await trigger(condition, what);
+  await jobs.database.query(`
+    drop trigger odd on job_queue;
+    create constraint trigger odd after update or delete on job_queue deferrable initially deferred
+    for each row execute function odd()`);
+}
 
 async function begin(options: ProcessorOptions = {}) {
   const queue = await jobs.openQueue();
@@ -137,7 +146,8 @@ describe('a job that a trigger silently', () => {
       await ran.reaches(count);
     }
     await jobs.untilStatus(id, 'pending');
-    expect((await jobs.row(id)).run_no).toBe(runNo);
+    expect(await jobs.row(id)).toMatchObject({ run_no: runNo });
+    expect((await jobs.row(id)).pending_reason).toMatch(`be begun (SQLSTATE ${state})`);
     await jobs.database.query('drop trigger odd on job_queue');
     await jobs.untilStatus(id, 'completed');
     expect(ran.notes).toHaveLength(9);
@@ -243,6 +253,123 @@ describe('a job over which a trigger takes long', () => {
     await jobs.database.query('drop trigger odd on job_queue');
     await until(async () => (await jobs.statuses()).completed === 8);
     expect(ran.notes).toHaveLength(8);
+    await processor.stopAndDrain();
+  });
+
+  test.each([
+    ['is claimed', trigger, `new.status = 'processing' and old.status = 'pending'`, 'claimed'],
+    ['is claimed, at the commit', deferredTrigger, `new.status = 'processing'`, 'claimed'],
+    ['has completed, at the commit', deferredTrigger, `new.status = 'completed'`, 'settled'],
+  ])('when it %s does not keep the others from running', { timeout: 60_000 }, async (...given) => {
+    const [, slow, condition, what] = given;
+    const ids = await jobs.insert(8);
+    await slow(`old.id = ${ids[2]} and ${condition}`, 'perform pg_sleep(60)');
+    const options = { batchSize: 10, concurrency: 10, leaseDuration: 4_000, pollInterval: 20 };
+    const { processor, ran, told } = await begin(options);
+    processor.startInBackground();
+    await until(async () => (await jobs.statuses()).completed === 7, { timeoutMs: 30_000 });
+    await until(() =>
+      told.notes.some(({ message }) => message.includes(`job ${ids[2]} be ${what}`)),
+    );
+    await jobs.database.query('drop trigger odd on job_queue');
+    await until(async () => (await jobs.statuses()).completed === 8, { timeoutMs: 10_000 });
+    expect(ran.notes).toHaveLength(8);
+    expect((await jobs.rows()).map(({ attempts }) => attempts)).toEqual(Array(8).fill(1));
+    await processor.stopAndDrain();
+  });
+
+  test('at the commit of a claim does not keep a batch from the others', {
+    timeout: 60_000,
+  }, async () => {
+    const ids = await jobs.insert(8);
+    await deferredTrigger(
+      `old.id = ${ids[2]} and new.status = 'processing'`,
+      'perform pg_sleep(60)',
+    );
+    const { processor, ran } = await begin({ leaseDuration: 4_000 });
+    let count = 0;
+    while (count < 7) count += await processor.start();
+    expect(ran.notes).toHaveLength(7);
+  });
+
+  test.each([
+    ['', trigger],
+    [', at the commit,', deferredTrigger],
+  ])(
+    'when its lease is extended%s costs no other its own',
+    { timeout: 60_000 },
+    async (...given) => {
+      const [, slow] = given;
+      const ids = await jobs.insert(5);
+      await slow(
+        `old.id = ${ids[2]} and new.status = 'processing' and old.status = 'processing'`,
+        'perform pg_sleep(60)',
+      );
+      const queue = await jobs.openQueue();
+      const leaseDuration = 4_000;
+      const lost = new Journal<number>();
+      const done = deferred();
+      const job = () => {
+        const { id, signal } = currentJob();
+        signal.addEventListener('abort', () => lost.note(id));
+        return done.promise;
+      };
+      const processor = queue.createProcessor({ job }, { leaseDuration, concurrency: 5 });
+      processor.startInBackground();
+      // Two leases and a half later the others have been extended four times.
+      const leases = async () =>
+        (await jobs.rows(`id <> ${ids[2]}`)).map(({ lease_expires_at }) =>
+          Number(lease_expires_at),
+        );
+      await until(async () => (await jobs.statuses()).processing === 5);
+      const [first = 0] = await leases();
+      const far = first + 2.5 * leaseDuration;
+      await until(async () => (await leases()).every((end) => end > far), { timeoutMs: 30_000 });
+      expect(lost.notes.filter((id) => id !== ids[2])).toEqual([]);
+      await jobs.database.query('drop trigger odd on job_queue');
+      done.resolve();
+      await processor.stopAndDrain();
+      const others = await jobs.rows(`id <> ${ids[2]}`);
+      expect(others.map(({ status, attempts }) => [status, attempts])).toEqual(
+        Array(4).fill(['completed', 1]),
+      );
+    },
+  );
+
+  test('when it is brought back holds up neither those that are lost too nor what comes', {
+    timeout: 60_000,
+  }, async () => {
+    const lost = {
+      status: `'processing'`,
+      attempts: '1',
+      locked_at: `now() - interval '3 minutes'`,
+      lease_expires_at: `now() - interval '2 minutes'`,
+    };
+    const ids = await jobs.insert(6, lost);
+    await trigger(`old.id = ${ids[2]} and new.status <> 'processing'`, 'perform pg_sleep(60)');
+    const { queue, processor, ran, told } = await begin({ pollInterval: 20 });
+    processor.startInBackground();
+    await until(() => ran.notes.length === 5, { timeoutMs: 30_000 });
+    await until(() =>
+      told.notes.some(({ message }) => message.includes(`job ${ids[2]} be brought back`)),
+    );
+    await queue.addJob({ job_type: 'job', payload: 0 });
+    await ran.reaches(6);
+    await processor.stopAndDrain();
+  });
+
+  test('at the commit, when it begins its last attempt, keeps no other from it', {
+    timeout: 60_000,
+  }, async () => {
+    const ids = await jobs.insert(4, { max_attempts: '1' });
+    await deferredTrigger(
+      `old.id = ${ids[2]} and new.attempts > old.attempts`,
+      'perform pg_sleep(60)',
+    );
+    const { processor, ran, told } = await begin({ leaseDuration: 4_000, pollInterval: 20 });
+    processor.startInBackground();
+    await until(() => ran.notes.length === 3, { timeoutMs: 30_000 });
+    await until(() => told.notes.some(({ message }) => message.includes(`job ${ids[2]} be begun`)));
     await processor.stopAndDrain();
   });
 });

@@ -33,6 +33,10 @@ pub struct Error {
     /// Nothing was sent to the server.
     #[serde(skip)]
     pub unsent: bool,
+    /// The server did not answer in time: it is out of reach, or at work where its own limits do not hold, as at
+    /// a commit.
+    #[serde(skip)]
+    pub unanswered: bool,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -45,6 +49,7 @@ impl Error {
             sql_state: None,
             cause: None,
             unsent: false,
+            unanswered: false,
         }
     }
 
@@ -57,6 +62,12 @@ impl Error {
     pub fn with_state_of(mut self, other: &Self) -> Self {
         self.sql_state.clone_from(&other.sql_state);
         self
+    }
+
+    /// What is kept with a job that the server refuses to let be changed.
+    pub fn refuses_to_let_be(&self, what: &str) -> String {
+        let state = self.sql_state.as_deref().unwrap_or("none");
+        format!("Postgres refuses to let the job be {what} (SQLSTATE {state})")
     }
 
     /// Whether the server found fault with the data that it was sent (`SQLSTATE` class 22), so that
@@ -79,6 +90,11 @@ impl Error {
         self.was_refused()
             && !self.was_undone()
             && !self.is_of_class(&["28", "3D", "25006", "53100", "53300", "58"])
+    }
+
+    /// The same, or there was no answer: a deferred trigger runs at the commit, and may be slow there.
+    pub fn may_blame_rows(&self) -> bool {
+        self.suspects_rows() || self.unanswered
     }
 
     /// Whether a lock or slow work has outlasted a limit: the server is there, and may do it in a while.

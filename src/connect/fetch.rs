@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use super::patience::Limits;
 use super::places::Turn;
 use super::pool::{Connection, Pool};
-use super::send::{Answer, Failure, Undone, ask, within};
+use super::send::{Answer, Deferred, Failure, Undone, ask, within};
 use super::settings::Pooler;
 use super::statement::Statement;
 use crate::error::{Error, Result};
@@ -20,6 +20,32 @@ enum Manner {
     Brief,
     /// Under those that the user has set, because the others have not sufficed.
     Patient,
+}
+
+/// On what terms a worker's statement runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    pub turn: Turn,
+    /// How long the worker waits for the answer.
+    pub answer: Duration,
+    pub limits: Limits,
+    pub deferred: Deferred,
+}
+
+impl Terms {
+    /// The server has no more than so much time.
+    pub fn within(self, limit: Duration) -> Self {
+        let limits = self.limits.within(Limits::of_statement(limit));
+        Self { limits, ..self }
+    }
+
+    /// For a statement that finds out which rows are at fault, by whatever a trigger does.
+    pub fn careful(self) -> Self {
+        Self {
+            deferred: Deferred::AtOnce,
+            ..self
+        }
+    }
 }
 
 impl Pool {
@@ -46,7 +72,9 @@ impl Pool {
         loop {
             let limits = self.limits_of(manner);
             let sent = Instant::now();
-            let answer = self.fetch_once(Turn::Caller, left, limits, statement).await;
+            let answer = self
+                .fetch_once(Turn::Caller, left, limits, Deferred::AtCommit, statement)
+                .await;
             let Err(Sent { error, own }) = answer else {
                 return answer.map_err(|failed| failed.error);
             };
@@ -66,14 +94,20 @@ impl Pool {
     /// Runs a statement of a worker's.
     pub async fn fetch_for_worker(
         &self,
-        turn: Turn,
-        limit: Duration,
-        limits: Limits,
+        terms: Terms,
         statement: &Statement,
     ) -> Result<Vec<PgRow>> {
+        let Terms {
+            turn,
+            answer: limit,
+            limits,
+            deferred,
+        } = terms;
         let mut undone = Undone::default();
         loop {
-            let answer = self.fetch_once(turn, Some(limit), limits, statement).await;
+            let answer = self
+                .fetch_once(turn, Some(limit), limits, deferred, statement)
+                .await;
             let answer = answer.map_err(|failed| failed.error);
             if !undone.go_again(&answer).await {
                 return answer;
@@ -99,6 +133,7 @@ impl Pool {
         turn: Turn,
         limit: Option<Duration>,
         limits: Limits,
+        deferred: Deferred,
         statement: &Statement,
     ) -> std::result::Result<Vec<PgRow>, Sent> {
         let not_sent = |error| Sent {
@@ -108,7 +143,7 @@ impl Pool {
         // The place is free again when the connection is back, not before.
         let (place, mut connection) = self.get(turn).await.map_err(not_sent)?;
         let answer = tokio::select! {
-            answer = within(limit, self.send(&mut connection, limits, statement)) => answer,
+            answer = within(limit, self.send(&mut connection, limits, deferred, statement)) => answer,
             () = self.closed() => Err(Failure::Closed),
         };
         connection.used_at = SystemTime::now();
@@ -139,13 +174,14 @@ impl Pool {
         &self,
         connection: &mut Connection,
         limits: Limits,
+        deferred: Deferred,
         statement: &Statement,
     ) -> Answer<Vec<PgRow>> {
         let postgres = &mut connection.postgres;
         if let Some(session) = &mut connection.session {
             session.limit(postgres, limits).await?;
         }
-        ask(postgres, statement, self.settings(), limits).await
+        ask(postgres, statement, self.settings(), limits, deferred).await
     }
 }
 

@@ -18,13 +18,14 @@ mod statement;
 mod transaction;
 
 pub use copy_text::CopyText;
+pub use fetch::Terms;
 pub use listener::{Attendance, Heard, Listener};
 pub use migrations::Migrator;
 pub use patience::{HeldLease, Limits, Patience};
 pub use places::Turn;
 pub use pool::{AskPassword, Pool};
 pub use refusal::{kept_out, passed_over, refusal};
-pub use send::Undone;
+pub use send::{Deferred, Undone};
 pub use settings::{Pooler, Settings, Tls};
 pub use statement::{Schema, Statement, Value};
 pub use transaction::{CopyIn, Transaction};

@@ -14,6 +14,11 @@ const USUAL_LEASE: Duration = Duration::from_secs(30);
 const LEAST_ANSWER: Duration = Duration::from_secs(5);
 /// How long a statement works at rows of which one seems to be slow.
 const PROBE: Duration = Duration::from_secs(1);
+/// The longest and the shortest wait for something that others wait for, whatever the lease is. A busy machine stands
+/// still for less.
+const LONGEST_BRIEF: Duration = Duration::from_secs(5);
+const SHORTEST_BRIEF: Duration = Duration::from_millis(300);
+const SHORTEST_PROBE: Duration = Duration::from_millis(100);
 /// How long a statement waits for a lock, however long the lease is.
 const LONGEST_LOCK: Duration = Duration::from_secs(1);
 
@@ -44,20 +49,24 @@ impl Patience {
         (self.lease / 8).min(LONGEST_LOCK)
     }
 
-    /// For a statement that finds out which row is slow: one that is not takes far less.
-    pub fn probe(self) -> Limits {
-        Limits {
-            statement: Some(PROBE),
-            lock: None,
-        }
+    /// How long the server works at a statement that finds out which row is slow: one that is not takes far less.
+    pub fn probe(self) -> Duration {
+        PROBE
     }
 
-    /// For what must be done well before a lease ends.
-    pub fn half_a_lease(self) -> Limits {
-        Limits {
-            statement: Some(self.lease / 2),
-            lock: None,
-        }
+    /// The same, where several of them have to fit into a part of a lease.
+    pub fn short_probe(self) -> Duration {
+        (self.lease / 16).clamp(SHORTEST_PROBE, PROBE)
+    }
+
+    /// How long the client waits where others wait for it, or have to be dealt with after it.
+    pub fn brief(self) -> Duration {
+        (self.lease / 6).clamp(SHORTEST_BRIEF, LONGEST_BRIEF)
+    }
+
+    /// How long the server works at a last try.
+    pub fn last(self) -> Duration {
+        self.lease / 3
     }
 
     pub fn limits(self) -> Limits {
@@ -76,6 +85,14 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// For a statement alone.
+    pub fn of_statement(limit: Duration) -> Self {
+        Self {
+            statement: Some(limit),
+            lock: None,
+        }
+    }
+
     /// The shorter of each two: what the user has set holds where it is shorter.
     pub fn within(self, other: Self) -> Self {
         Self {
@@ -159,6 +176,15 @@ mod tests {
             let patience = Patience::with_lease(lease);
             assert!(patience.statement() + SECOND <= patience.answer());
             assert!(patience.lock() * 4 <= lease / 2);
+        }
+    }
+
+    #[test]
+    fn an_extension_has_time_for_all_its_tries() {
+        for lease in [4 * SECOND, 30 * SECOND, 3600 * SECOND] {
+            let patience = Patience::with_lease(lease);
+            let tries = patience.brief() + patience.short_probe() + patience.last();
+            assert!(tries <= lease * 3 / 5);
         }
     }
 

@@ -138,6 +138,7 @@ pub fn refusal(sql_state: &str, message: &str) -> Error {
         sql_state: Some(sql_state.to_owned()),
         cause: (!quotes_data).then(|| message.to_owned()),
         unsent: false,
+        unanswered: false,
     }
 }
 
@@ -204,13 +205,17 @@ pub(super) fn statement_failed(error: sqlx::Error) -> Error {
 
 /// No answer came in time: the server is overloaded, or is gone without a word.
 pub(super) fn silence(limit: Duration) -> Error {
-    Error::new(
+    let error = Error::new(
         Code::ConnectionFailed,
         format!(
             "Postgres has not answered within {} ms, so what was asked may have been done",
             limit.as_millis()
         ),
-    )
+    );
+    Error {
+        unanswered: true,
+        ..error
+    }
 }
 
 /// A connection could not be made.

@@ -20,21 +20,38 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// What an answer is, or why there is none.
 pub(super) type Answer<T> = std::result::Result<T, Failure>;
 
+/// When Postgres calls the triggers and checks the constraints that a user has made `deferrable`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deferred {
+    /// As they say: at the commit, which no limit holds for.
+    AtCommit,
+    /// At the end of the statement, within its limits.
+    AtOnce,
+}
+
 /// Sends a statement that is a transaction of its own, and waits for its rows.
 pub(super) async fn ask(
     connection: &mut PgConnection,
     statement: &Statement,
     settings: &Settings,
     limits: Limits,
+    deferred: Deferred,
 ) -> Answer<Vec<PgRow>> {
-    match settings.pooler {
-        Pooler::None => ask_prepared(connection, statement).await,
-        // Several statements in one message are one transaction, and end with it.
+    // Several statements in one message are one transaction, and settings end with it.
+    let mut before = match settings.pooler {
+        Pooler::None => String::new(),
         Pooler::Transaction => {
             let limits = limits.within(settings.own_limits());
-            let before = format!("{}; ", settings.for_transaction(limits));
-            ask_in_text(connection, statement, before).await
+            format!("{}; ", settings.for_transaction(limits))
         }
+    };
+    if deferred == Deferred::AtOnce {
+        before += "set constraints all immediate; ";
+    }
+    if before.is_empty() {
+        ask_prepared(connection, statement).await
+    } else {
+        ask_in_text(connection, statement, before).await
     }
 }
 

@@ -221,6 +221,7 @@ impl NativeProcessor {
                 cursor: Arc::default(),
                 lease_cursor: queue.lease_cursor.clone(),
                 aside: queue.aside.clone(),
+                lost_aside: queue.lost_aside.clone(),
                 proven: queue.proven.clone(),
                 thorough: true,
             },

@@ -36,6 +36,7 @@ pub struct NativeQueue {
     pub(super) recovery: Arc<Recovery>,
     pub(super) lease_cursor: Arc<LeaseCursor>,
     pub(super) aside: Arc<Aside>,
+    pub(super) lost_aside: Arc<Aside>,
     pub(super) proven: Arc<AtomicBool>,
 }
 
@@ -67,6 +68,7 @@ impl NativeQueue {
             recovery: Arc::default(),
             lease_cursor: Arc::default(),
             aside: Arc::default(),
+            lost_aside: Arc::default(),
             proven: Arc::default(),
         })
     }

@@ -55,6 +55,8 @@ pub enum End {
     /// Handed back: pending again, the attempt not counted; due as before, or behind what is due now.
     Released {
         behind: bool,
+        /// Why it could not be run.
+        reason: Option<String>,
     },
     /// Handed back after it had its time: the attempt is counted, and the job is due behind what is due now, if
     /// attempts are left.
@@ -67,6 +69,16 @@ pub enum End {
     },
     /// It was told of a request to cancel its job before it ended, or did not end in time.
     Cancelled,
+}
+
+impl End {
+    /// Handed back before its handler has begun, for this reason.
+    pub fn released(reason: Option<String>) -> Self {
+        Self::Released {
+            behind: false,
+            reason,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,8 +94,10 @@ pub struct Outcome {
 pub struct Counted {
     /// Their handlers can begin. Of the others, a run no longer owns its job, or some transaction has locked that.
     pub runs: Vec<Run>,
-    /// Those that Postgres refuses to have counted, each told once.
+    /// Those that Postgres refuses to have counted.
     pub refused: Vec<Refusal>,
+    /// Those of them that were refused before.
+    pub refused_before: Vec<i64>,
 }
 
 /// What an extension says of a run that still owns its job.
@@ -148,8 +162,6 @@ pub struct Exchanged {
     pub unreadable: Vec<Unreadable>,
     /// Jobs that are due and that could not be claimed, each told once.
     pub refused: Vec<Refusal>,
-    /// Jobs of lost workers that could not be brought back, each told once.
-    pub not_recovered: Vec<Refusal>,
     /// There may be more that is due, though fewer jobs were found than wanted.
     pub unfinished: bool,
     /// When the statement was sent that claimed, where others came before it: from then on the leases count.
@@ -197,6 +209,8 @@ pub struct Recovered {
     pub lost: Vec<LostJob>,
     /// Those that could not be brought back, each told once.
     pub refused: Vec<Refusal>,
+    /// Jobs are left which one of the others may keep from being brought back.
+    pub needs_care: bool,
 }
 
 impl Outcome {

@@ -63,8 +63,12 @@ pub trait Store: Send + Sync + 'static {
     /// The runs that claims with these tokens have begun.
     fn claimed_by(&self, tokens: Vec<i64>) -> impl Future<Output = Result<Vec<Run>>> + Send;
 
-    /// Brings back jobs, of any type, whose workers are lost: they are due again, or have ended.
+    /// Brings back jobs, of any type, whose workers are lost: they are due again, or have ended. Takes no longer than
+    /// what was claimed before can wait: where one of the jobs keeps the others from coming back, it says so.
     fn recover(&self) -> impl Future<Output = Result<Recovered>> + Send;
+
+    /// Finds out which of them are at fault, and brings back the others.
+    fn recover_each(&self) -> impl Future<Output = Result<Recovered>> + Send;
 
     /// Moves the leases of these runs to a full lease from now, and returns those that still own
     /// their job.

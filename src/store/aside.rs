@@ -24,6 +24,8 @@ struct State {
     jobs: HashMap<i64, Entry>,
     /// Until then, statements find out which rows they can change.
     careful_until: Option<Instant>,
+    /// A claim was not answered: the next one finds out whether one of the rows is the reason.
+    in_doubt: bool,
 }
 
 #[derive(Debug)]
@@ -43,7 +45,19 @@ impl Aside {
     /// Whether rows were refused lately.
     pub fn is_careful(&self, now: Instant) -> bool {
         let state = self.lock();
-        state.careful_until.is_some_and(|until| now < until) || !state.jobs.is_empty()
+        state.in_doubt
+            || state.careful_until.is_some_and(|until| now < until)
+            || !state.jobs.is_empty()
+    }
+
+    /// A claim was not answered.
+    pub fn doubt(&self) {
+        self.lock().in_doubt = true;
+    }
+
+    /// A careful claim was.
+    pub fn trust(&self) {
+        self.lock().in_doubt = false;
     }
 
     /// A row was refused: for a while, more of them are expected.

@@ -113,6 +113,7 @@ impl Worker {
         // What was not come to is due still, and so is what comes behind those that were listed.
         let has_rest = parts.iter().any(|part| !part.is_empty());
         exchanged.unfinished = has_rest || (listed >= claim.limit && found_out);
+        self.aside.trust();
         Ok(exchanged)
     }
 
@@ -140,6 +141,7 @@ impl Worker {
                 return Err(Error {
                     sql_state: None,
                     unsent: false,
+                    unanswered: false,
                     ..error
                 });
             }
@@ -149,8 +151,7 @@ impl Worker {
 
     /// Leaves a job alone for a while that is due and that cannot be claimed, as its row says, or else this process.
     async fn put_aside(&self, id: i64, error: Error, exchanged: &mut Exchanged) -> Result<()> {
-        let state = error.sql_state.as_deref().unwrap_or_default();
-        let noted = self.probe(&refuse::claim(&self.schema, id, state)).await;
+        let noted = self.probe(&refuse::claim(&self.schema, id, &error)).await;
         let noted = match noted {
             Ok(rows) => read_refusals(&rows),
             Err(error) if !error.suspects_rows() => return Err(error),
@@ -195,20 +196,22 @@ impl Worker {
                 Err(other) => return Err(other),
             }
         }
-        let state = error.sql_state.as_deref().unwrap_or_default();
-        let note = refuse::settle(&self.schema, run.id, run.run_no, state);
+        let note = refuse::settle(&self.schema, run, &error, self.lease_ms());
         // Where this is refused too, the report to the user says it alone.
-        let _ = self.fetch(note).await;
+        let _ = self.probe(&note).await;
         Ok(Fate::Refused(error))
     }
 
-    /// Brings lost jobs back after that was refused.
+    /// Brings lost jobs back that [`recover::jobs`] was kept from.
     pub(super) async fn recover_carefully(&self) -> Result<Recovered> {
-        let aside = self.aside.ids(Instant::now());
+        let aside = self.lost_aside.ids(Instant::now());
         let rows = self.fetch(recover::ended(&self.schema, aside)).await?;
         let ids = read_ids(&rows).map_err(unreadable)?;
+        let mut recovered = Recovered {
+            needs_care: ids.len() >= recover::MOST_LISTED,
+            ..Recovered::default()
+        };
         let (answers, refused) = each(ids, |ids| self.recover_named(ids, Manner::Pending)).await?;
-        let mut recovered = Recovered::default();
         let mut silent = Vec::new();
         for answer in answers {
             add(&mut recovered, answer.recovered);
@@ -223,7 +226,7 @@ impl Worker {
 
     async fn recover_named(&self, ids: Vec<i64>, manner: Manner) -> Result<recover::Answer> {
         let rows = self
-            .fetch(recover::named(&self.schema, &ids, manner))
+            .probe(&recover::named(&self.schema, &ids, manner))
             .await?;
         recover::read(&rows).map_err(unreadable)
     }
@@ -243,7 +246,7 @@ impl Worker {
         error: Error,
         recovered: &mut Recovered,
     ) -> Result<()> {
-        self.aside.be_careful(Instant::now());
+        self.lost_aside.be_careful(Instant::now());
         match self.recover_named(vec![id], Manner::Failed).await {
             Ok(answer) if answer.passed_over.is_empty() => {
                 add(recovered, answer.recovered);
@@ -253,12 +256,11 @@ impl Worker {
             Err(other) if !other.suspects_rows() => return Err(other),
             Ok(_) | Err(_) => {}
         }
-        let refusals = self.aside.put(id, Instant::now());
+        let refusals = self.lost_aside.put(id, Instant::now());
         let seconds = aside::pause(refusals).as_secs().try_into().unwrap_or(1);
-        let state = error.sql_state.as_deref().unwrap_or_default();
-        let rest = refuse::recover(&self.schema, id, state, seconds);
+        let rest = refuse::recover(&self.schema, id, &error, seconds);
         // Where even this is refused, it is put aside here alone.
-        let _ = self.fetch(rest).await;
+        let _ = self.probe(&rest).await;
         if refusals == 1 {
             recovered.refused.push(Refusal { id, error });
         }

@@ -29,6 +29,9 @@ macro_rules! most {
     };
 }
 
+/// The most jobs of which is found out at a time which are at fault.
+pub const MOST_LISTED: usize = 100;
+
 /// A job whose lease has ended is left alone for so long if it was locked until just now.
 macro_rules! spare {
     () => {
@@ -210,17 +213,17 @@ pub fn jobs(schema: &Schema, from: i64) -> Statement {
 /// Those whose leases have ended, for a recovery that was refused, to find out which of them is at fault.
 pub fn ended(schema: &Schema, aside: Vec<i64>) -> Statement {
     schema.statement(
-        concat!(
-            "select job.id::bigint from {jobs} job
+        "select job.id::bigint from {jobs} job
             where job.status::text = 'processing'
                 and job.lease_expires_at <= now()
                 and job.lease_expires_at > job.locked_at
                 and job.id <> all ($1::bigint[])
             order by job.lease_expires_at
-            limit ",
-            most!()
-        ),
-        vec![Value::BigInts(aside)],
+            limit $2::bigint",
+        vec![
+            Value::BigInts(aside),
+            Value::BigInt(MOST_LISTED.try_into().unwrap_or(i64::MAX)),
+        ],
     )
 }
 

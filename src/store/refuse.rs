@@ -2,11 +2,8 @@
 
 use super::aside::pause;
 use crate::connect::{Schema, Statement, Value};
-
-/// What was refused, in the words of `pending_reason`.
-fn reason(what: &str, sql_state: &str) -> Value {
-    format!("Postgres refuses to let the job be {what} (SQLSTATE {sql_state})").into()
-}
+use crate::error::Error;
+use crate::processor::Run;
 
 /// Notes a refusal, for the reason in `$2`, with the job of the id in `$1`, if it meets `$condition` and is free;
 /// sets besides what `$assignments` say. Answers how many refusals in a row those are. Any writer may have set
@@ -36,7 +33,7 @@ macro_rules! note {
 
 /// Puts a job that is due aside for a while, which doubles with each refusal, as in [`pause`]. Answers nothing
 /// where the job is no longer due, or is locked.
-pub fn claim(schema: &Schema, id: i64, sql_state: &str) -> Statement {
+pub fn claim(schema: &Schema, id: i64, error: &Error) -> Statement {
     let longest = pause(u32::MAX).as_secs().try_into().unwrap_or(i64::MAX);
     schema.statement(
         note!(
@@ -52,26 +49,34 @@ pub fn claim(schema: &Schema, id: i64, sql_state: &str) -> Statement {
         ),
         vec![
             Value::BigInt(id),
-            reason("claimed", sql_state),
+            error.refuses_to_let_be("claimed").into(),
             Value::BigInt(longest),
         ],
     )
 }
 
-/// Keeps with a job that runs, or that ran, that its outcome was refused.
-pub fn settle(schema: &Schema, id: i64, run_no: i64, sql_state: &str) -> Statement {
+/// Keeps with a job that a run has ended that its outcome was refused, and moves its lease to `lease_ms` from now:
+/// while that was found out the row was locked, so that nobody could extend it.
+pub fn settle(schema: &Schema, run: Run, error: &Error, lease_ms: i64) -> Statement {
     schema.statement(
-        note!("job.run_no = $3::bigint", ""),
+        note!(
+            "job.run_no = $3::bigint and job.status::text = 'processing'
+                    and job.lease_expires_at > job.locked_at",
+            "lease_expires_at = now() + $4::double precision * interval '1 millisecond',
+                locked_at = least(job.locked_at, now()),
+                "
+        ),
         vec![
-            Value::BigInt(id),
-            reason("settled", sql_state),
-            Value::BigInt(run_no),
+            Value::BigInt(run.id),
+            error.refuses_to_let_be("settled").into(),
+            Value::BigInt(run.run_no),
+            Value::BigInt(lease_ms),
         ],
     )
 }
 
 /// Lets a job whose worker is lost, and which cannot be brought back, rest for so many seconds.
-pub fn recover(schema: &Schema, id: i64, sql_state: &str, seconds: i64) -> Statement {
+pub fn recover(schema: &Schema, id: i64, error: &Error, seconds: i64) -> Statement {
     schema.statement(
         note!(
             "job.status::text = 'processing' and job.lease_expires_at <= now()",
@@ -81,7 +86,7 @@ pub fn recover(schema: &Schema, id: i64, sql_state: &str, seconds: i64) -> State
         ),
         vec![
             Value::BigInt(id),
-            reason("brought back", sql_state),
+            error.refuses_to_let_be("brought back").into(),
             Value::BigInt(seconds),
         ],
     )

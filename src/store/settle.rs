@@ -344,8 +344,14 @@ pub fn values(outcomes: Vec<Outcome>, ways: Ways) -> Vec<Value> {
             } => ("failed", Some(entry), pending_reason),
             End::Released { .. } if !ways.pends => ("due", None, None),
             End::Unfinished { entry } if !ways.pends => ("due", Some(entry), None),
-            End::Released { behind: false } => ("pending", None, None),
-            End::Released { behind: true } => ("behind", None, None),
+            End::Released {
+                behind: false,
+                reason,
+            } => ("pending", None, reason),
+            End::Released {
+                behind: true,
+                reason,
+            } => ("behind", None, reason),
             End::Unfinished { entry } => ("unfinished", Some(entry), None),
             End::Refused { entry } => ("refused", Some(entry), None),
             End::Cancelled => ("cancelled", None, None),

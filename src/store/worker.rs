@@ -17,7 +17,7 @@ use super::recover::{self, LeaseCursor};
 use super::settle::Ways;
 use super::table::unreadable;
 use super::{begin, cancel, claim, complete, extend, settle};
-use crate::connect::{Limits, Patience, Pool, Schema, Statement, Turn};
+use crate::connect::{Deferred, Patience, Pool, Schema, Statement, Terms, Turn};
 use crate::error::Result;
 use crate::processor::{
     Counted, End, Exchanged, Extended, Fate, Outcome, Recovered, Run, Settled, SettledEach, Store,
@@ -37,8 +37,10 @@ pub struct Worker {
     pub remove_on_complete: bool,
     pub cursor: Arc<Cursor>,
     pub lease_cursor: Arc<LeaseCursor>,
-    /// The jobs that cannot be claimed or brought back at present.
+    /// The jobs that cannot be claimed or begun at present, ...
     pub aside: Arc<Aside>,
+    /// ... and those of lost workers that cannot be brought back.
+    pub lost_aside: Arc<Aside>,
     /// Whether the queue's role is known to have the rights to settle, so that no job runs in vain.
     pub proven: Arc<AtomicBool>,
     /// Whether to look behind the cursors before nothing is said to be due. Who polls need not: what is
@@ -48,41 +50,43 @@ pub struct Worker {
 
 impl Worker {
     pub(super) async fn fetch(&self, statement: Statement) -> Result<Vec<PgRow>> {
-        self.fetch_for(Turn::Worker, &statement).await
-    }
-
-    async fn fetch_for(&self, turn: Turn, statement: &Statement) -> Result<Vec<PgRow>> {
-        let patience = Patience::with_lease(self.lease);
-        let limits = self.pool.leases().patience().limits();
-        self.pool
-            .fetch_for_worker(turn, patience.answer(), limits, statement)
-            .await
-    }
-
-    /// The same, given up by the server before the lease ends that the statement moves: what it has written would
-    /// else be taken for a lost worker's as soon as it is committed.
-    async fn fetch_soon(&self, statement: &Statement) -> Result<Vec<PgRow>> {
-        let half = Patience::with_lease(self.lease).half_a_lease();
-        self.fetch_within(Turn::Lease, half, statement).await
+        self.pool.fetch_for_worker(self.terms(), &statement).await
     }
 
     /// The same, of rows of which one may be slow.
     pub(super) async fn probe(&self, statement: &Statement) -> Result<Vec<PgRow>> {
-        let probe = Patience::with_lease(self.lease).probe();
-        self.fetch_within(Turn::Worker, probe, statement).await
+        let terms = self.terms().within(self.patience().probe());
+        self.pool.fetch_for_worker(terms.careful(), statement).await
     }
 
-    async fn fetch_within(
-        &self,
-        turn: Turn,
-        most: Limits,
-        statement: &Statement,
-    ) -> Result<Vec<PgRow>> {
-        let patience = Patience::with_lease(self.lease);
-        let limits = self.pool.leases().patience().limits().within(most);
-        self.pool
-            .fetch_for_worker(turn, patience.answer(), limits, statement)
-            .await
+    /// The same, which may take its time.
+    async fn probe_patiently(&self, statement: &Statement) -> Result<Vec<PgRow>> {
+        let terms = self.terms().careful();
+        self.pool.fetch_for_worker(terms, statement).await
+    }
+
+    /// For a first try, after which there is to be time to find out which row is slow. It is given up by this side: to
+    /// put another limit in force would be a round trip of its own, each time.
+    fn brief(&self, turn: Turn) -> Terms {
+        let answer = self.patience().brief();
+        Terms {
+            turn,
+            answer,
+            ..self.terms()
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience::with_lease(self.lease)
+    }
+
+    fn terms(&self) -> Terms {
+        Terms {
+            turn: Turn::Worker,
+            answer: self.patience().answer(),
+            limits: self.pool.leases().patience().limits(),
+            deferred: Deferred::AtCommit,
+        }
     }
 
     pub(super) fn claim<'a>(&'a self, wanted: &'a Wanted) -> Claim<'a> {
@@ -159,9 +163,9 @@ impl Worker {
         Ok(())
     }
 
-    async fn extend_all(&self, runs: &[Run]) -> Result<Vec<Extended>> {
+    async fn extend_on(&self, terms: Terms, runs: &[Run]) -> Result<Vec<Extended>> {
         let statement = extend::leases(&self.schema, runs, self.lease_ms());
-        let rows = self.fetch_for(Turn::Lease, &statement).await?;
+        let rows = self.pool.fetch_for_worker(terms, &statement).await?;
         let runs: std::result::Result<_, _> = rows.iter().map(read_extended).collect();
         runs.map_err(unreadable)
     }
@@ -173,7 +177,7 @@ impl Worker {
         }
     }
 
-    fn lease_ms(&self) -> i64 {
+    pub(super) fn lease_ms(&self) -> i64 {
         self.lease.as_millis().try_into().unwrap_or(i64::MAX)
     }
 }
@@ -216,7 +220,13 @@ impl Store for Worker {
                 self.aside.be_careful(now);
                 return self.claim_carefully(&wanted, look.below).await;
             }
-            exchanged => exchanged?,
+            Err(error) => {
+                if error.unanswered && wanted.limit > 0 {
+                    self.aside.doubt();
+                }
+                return Err(error);
+            }
+            Ok(exchanged) => exchanged,
         };
         if hands_back {
             // A statement does not see what it has written itself.
@@ -245,7 +255,7 @@ impl Store for Worker {
             let values = settle::values(outcomes, self.ways());
             let statement = settle::each(&self.schema, values);
             if patient {
-                self.fetch(statement).await
+                self.probe_patiently(&statement).await
             } else {
                 self.probe(&statement).await
             }
@@ -276,25 +286,27 @@ impl Store for Worker {
     }
 
     async fn begin(&self, runs: Vec<Run>) -> Result<Counted> {
-        let by_id = |ids: Vec<i64>| {
-            let named: Vec<_> = runs
-                .iter()
-                .filter(|run| ids.contains(&run.id))
-                .copied()
-                .collect();
-            let statement = begin::runs(&self.schema, &named, self.lease_ms());
-            async move { begin::read(&self.fetch_soon(&statement).await?).map_err(unreadable) }
+        let begin_on = |terms: Terms, runs: Vec<Run>| async move {
+            let statement = begin::runs(&self.schema, &runs, self.lease_ms());
+            let rows = self.pool.fetch_for_worker(terms, &statement).await?;
+            begin::read(&rows).map_err(unreadable)
         };
-        let all = begin::runs(&self.schema, &runs, self.lease_ms());
-        let mut counted = match self.fetch_soon(&all).await {
-            Ok(rows) => begin::read(&rows).map_err(unreadable)?,
-            Err(error) if !error.suspects_rows() => return Err(error),
+        let terms = Terms {
+            turn: Turn::Lease,
+            // What it has written would be taken for a lost worker's if it were committed after the lease.
+            ..self.terms().within(self.lease / 2)
+        };
+        let mut counted = match begin_on(terms, runs.clone()).await {
+            Ok(counted) => counted,
+            Err(error) if !error.may_blame_rows() => return Err(error),
             Err(_) => {
                 let ids = runs.iter().map(|run| run.id).collect();
+                let careful = terms.within(self.patience().probe()).careful();
+                let by_id = |ids: Vec<i64>| begin_on(careful, named(&runs, &ids));
                 let (parts, refused) = each(ids, by_id).await?;
                 let mut counted = Counted {
-                    runs: Vec::new(),
                     refused,
+                    ..Counted::default()
                 };
                 for part in parts {
                     counted.runs.extend(part.runs);
@@ -305,7 +317,8 @@ impl Store for Worker {
         };
         // They are handed back, and would be claimed at once.
         let now = Instant::now();
-        (counted.refused).retain(|refusal| self.aside.put(refusal.id, now) == 1);
+        let ids = counted.refused.iter().map(|refusal| refusal.id);
+        counted.refused_before = ids.filter(|id| self.aside.put(*id, now) > 1).collect();
         Ok(counted)
     }
 
@@ -316,49 +329,70 @@ impl Store for Worker {
 
     async fn recover(&self) -> Result<Recovered> {
         let began = Instant::now();
-        if self.aside.is_careful(began) {
-            return self.recover_carefully().await;
+        let needs_care = Recovered {
+            needs_care: true,
+            ..Recovered::default()
+        };
+        if self.lost_aside.is_careful(began) {
+            return Ok(needs_care);
         }
         let from = if self.thorough {
             0
         } else {
             self.lease_cursor.look(began)
         };
-        let rows = match self.fetch(recover::jobs(&self.schema, from)).await {
+        let statement = recover::jobs(&self.schema, from);
+        let brief = self.brief(Turn::Worker);
+        let rows = match self.pool.fetch_for_worker(brief, &statement).await {
             Ok(rows) => rows,
-            Err(error) if error.suspects_rows() => return self.recover_carefully().await,
+            Err(error) if error.may_blame_rows() => return Ok(needs_care),
             Err(error) => return Err(error),
         };
         let answer = recover::read(&rows).map_err(unreadable)?;
         let now = Instant::now();
         let took = now - began;
         self.lease_cursor.looked(from, answer.looked_at, took, now);
-        let mut recovered = answer.recovered;
-        self.other_way(answer.passed_over, &mut recovered).await?;
-        Ok(recovered)
+        Ok(Recovered {
+            needs_care: !answer.passed_over.is_empty(),
+            ..answer.recovered
+        })
+    }
+
+    async fn recover_each(&self) -> Result<Recovered> {
+        self.recover_carefully().await
     }
 
     async fn extend(&self, runs: Vec<Run>) -> Result<Vec<Extended>> {
-        let error = match self.extend_all(&runs).await {
-            Err(error) if error.suspects_rows() => error,
+        let brief = self.brief(Turn::Lease);
+        match self.extend_on(brief, &runs).await {
+            Err(error) if error.may_blame_rows() => {}
             extended => return extended,
-        };
+        }
         // Those that refuse to be extended keep the lease that they have; the others should not lose theirs.
-        let of = |ids: &[i64]| -> Vec<Run> {
-            let named = runs.iter().filter(|run| ids.contains(&run.id));
-            named.copied().collect()
-        };
         let ids = runs.iter().map(|run| run.id).collect();
-        let extend = |ids: Vec<i64>| {
-            let runs = of(&ids);
-            async move { self.extend_all(&runs).await }
+        let careful = Terms {
+            answer: self.patience().answer(),
+            ..brief.within(self.patience().short_probe()).careful()
         };
-        let (extended, refused) = match each(ids, extend).await {
+        let by_id = |ids: Vec<i64>| {
+            let named = named(&runs, &ids);
+            async move { self.extend_on(careful, &named).await }
+        };
+        let (extended, refused) = match each(ids, by_id).await {
             Ok(done) => done,
-            Err(_) => return Err(error),
+            // What fails without any row is the server's: it may be slow.
+            Err(error) if error.was_held_up() || error.unanswered => {
+                let last = self.patience().last();
+                let terms = Terms {
+                    turn: Turn::Lease,
+                    ..self.terms().within(last)
+                };
+                return self.extend_on(terms, &runs).await;
+            }
+            Err(error) => return Err(error),
         };
         let culprits: Vec<_> = refused.iter().map(|refusal| refusal.id).collect();
-        let refused = of(&culprits).into_iter().map(|run| Extended {
+        let refused = named(&runs, &culprits).into_iter().map(|run| Extended {
             run,
             locked: false,
             refused: true,
@@ -390,4 +424,10 @@ impl Store for Worker {
         let rows = self.fetch(statement).await?;
         read_runs(&rows).map_err(unreadable)
     }
+}
+
+/// Those of `runs` whose jobs have these ids.
+fn named(runs: &[Run], ids: &[i64]) -> Vec<Run> {
+    let named = runs.iter().filter(|run| ids.contains(&run.id));
+    named.copied().collect()
 }

@@ -1,6 +1,7 @@
 //! Starting what was claimed. The last attempt of a job is counted before its handler begins, so that a worker that
 //! dies between the claim and that moment costs no job the run that it was granted; the others with their claim.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 use super::Engine;
 use super::deadline::Begun;
 use crate::error::Result;
-use crate::processor::{ClaimedJob, Counted, Handlers, Run, Store};
+use crate::processor::{ClaimedJob, Counted, End, Handlers, Run, Store};
 
 /// What a count was sent with.
 pub(super) struct SentCount {
@@ -83,7 +84,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 Counted::default()
             }
         };
-        self.tell_refusals("begun", counted.refused);
+        let reasons: HashMap<_, _> = (counted.refused.iter())
+            .map(|it| (it.id, it.error.refuses_to_let_be("begun")))
+            .collect();
+        let mut untold = counted.refused;
+        untold.retain(|it| !counted.refused_before.contains(&it.id));
+        self.tell_refusals("begun", untold);
         for run in &counted.runs {
             self.held.extended(*run, at);
         }
@@ -91,7 +97,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let (begin, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(begins);
         // Some transaction has locked the job, Postgres refuses, or the job is another's by now.
         for job in others {
-            self.release(job.run);
+            let reason = reasons.get(&job.run.id).cloned();
+            self.end(job.run, End::released(reason));
         }
         self.start(begin, Instant::now());
     }

@@ -119,14 +119,17 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             is_last,
         }) = begun.filter(|_| met)
         else {
-            return End::Released { behind: false };
+            return End::released(None);
         };
         let had = at.elapsed();
         self.settings.usual.took_longer(&job_type, had);
         let id = run.id;
         self.tally.did_not_fit.push(DidNotFit { id, job_type });
         if had < self.time() / 2 {
-            return End::Released { behind: true };
+            return End::Released {
+                behind: true,
+                reason: None,
+            };
         }
         let message = format!(
             "Did not end before the deadline, after {} ms",

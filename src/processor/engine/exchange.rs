@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::recover::Asks;
 use super::{Engine, Mode};
 use crate::error::{Code, Error, Result};
-use crate::processor::{End, Exchanged, Handlers, Outcome, Recovery, Store, Wanted};
+use crate::processor::{
+    End, Exchanged, Handlers, LostJob, Outcome, Recovered, Recovery, Store, Wanted,
+};
 
 /// What an exchange was sent with, to be taken up again if it fails.
 pub(super) struct SentExchange {
@@ -17,10 +20,10 @@ pub(super) struct SentExchange {
     wanted: Wanted,
 }
 
-/// What an exchange brought, and what went wrong with a recovery besides.
+/// What an exchange brought, and what came of a recovery, if there was one.
 pub(super) struct Brought {
     exchanged: Exchanged,
-    recovery: Option<Result<()>>,
+    recovery: Option<Result<Recovered>>,
 }
 
 impl<S: Store, H: Handlers> Engine<S, H> {
@@ -90,10 +93,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
         let store = Arc::clone(&self.store);
         let recovery = Arc::clone(&self.settings.recovery);
-        let ends = self.mode != Mode::Background;
+        let asks = self.asks_for_lost(limit > 0);
         self.exchanges.push(Box::pin(async move {
             let outcomes = sent.outcomes.clone();
-            let reply = exchange(&*store, &recovery, outcomes, &sent.wanted, ends).await;
+            let reply = exchange(&*store, &recovery, outcomes, &sent.wanted, asks).await;
             (sent, reply)
         }));
     }
@@ -107,7 +110,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             }) => {
                 self.backoff.succeed();
                 self.failing_since = None;
-                self.recovered(recovery);
+                if let Some(recovery) = recovery {
+                    self.recovered(recovery);
+                }
                 self.count_settled(&sent.outcomes, &exchanged);
                 if sent.wanted.limit > 0 {
                     self.has_claimed = true;
@@ -129,23 +134,14 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         } else {
             now + self.settings.poll_interval
         };
-        self.found_nothing = found == 0 && !more && !self.woken;
-        self.batch_left = if more {
+        self.found_nothing = found == 0 && !more && !self.woken && !self.waits_for_lost();
+        self.batch_left = if more || self.waits_for_lost() {
             self.batch_left.saturating_sub(exchanged.claimed.len())
         } else {
             0
         };
-        for job in exchanged.lost {
-            self.handlers.report(&Error::new(
-                Code::LeaseLost,
-                format!(
-                    "job {} ({}) has no attempts left and has failed: see its error_history",
-                    job.id, job.job_type
-                ),
-            ));
-        }
+        self.tell_lost(exchanged.lost);
         self.tell_refusals("claimed", exchanged.refused);
-        self.tell_refusals("brought back", exchanged.not_recovered);
         let claim_sent = exchanged.claim_sent.unwrap_or(sent.at);
         for unreadable in exchanged.unreadable {
             self.held.insert(unreadable.run, claim_sent);
@@ -185,25 +181,33 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         if error.leaves_open() && sent.wanted.limit > 0 {
             self.claim_is_lost(sent.wanted.token, sent.at);
         }
-        if error.suspects_rows() && !sent.outcomes.is_empty() {
-            // One of the outcomes may be at fault, or the claim: each is asked for alone.
-            self.settle_each(sent.outcomes);
-            return;
-        }
         let mut outcomes = sent.outcomes;
         if error.leaves_open() {
             for outcome in &mut outcomes {
                 outcome.sent_before = true;
             }
         }
-        outcomes.append(&mut self.outcomes);
-        self.outcomes = outcomes;
+        if error.may_blame_rows() && !outcomes.is_empty() {
+            // One of the outcomes may be at fault, or the claim: each is asked for alone.
+            self.settle_each(outcomes);
+            if error.suspects_rows() {
+                return;
+            }
+        } else {
+            outcomes.append(&mut self.outcomes);
+            self.outcomes = outcomes;
+        }
 
         if self.mode != Mode::Background && self.tally.started == 0 && self.held.len() == 0 {
             let now = Instant::now();
             let since = *self.failing_since.get_or_insert(sent.at);
-            let waits = error.was_held_up()
-                && now - since < self.settings.answer_within
+            // What was not answered is tried once more: a claim then finds out whether it is the fault of a job.
+            let patience = match error.unanswered {
+                true => self.settings.answer_within * 3 / 2,
+                false => self.settings.answer_within,
+            };
+            let waits = (error.was_held_up() || error.unanswered)
+                && now - since < patience
                 && !self.too_late_to_claim(now);
             if !waits {
                 self.report_failure(sent.at, &error);
@@ -237,18 +241,15 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    /// What came of bringing back the jobs of lost workers, if that was tried.
-    fn recovered(&mut self, recovery: Option<Result<()>>) {
-        match recovery {
-            None => {}
-            Some(Ok(())) => self.recovery_fails = false,
-            Some(Err(error)) => {
-                // What is wrong with the connection, the next exchange will say.
-                let is_told = std::mem::replace(&mut self.recovery_fails, true);
-                if error.was_refused() && !is_told {
-                    self.handlers.report(&error);
-                }
-            }
+    pub(super) fn tell_lost(&self, lost: Vec<LostJob>) {
+        for job in lost {
+            self.handlers.report(&Error::new(
+                Code::LeaseLost,
+                format!(
+                    "job {} ({}) has no attempts left and has failed: see its error_history",
+                    job.id, job.job_type
+                ),
+            ));
         }
     }
 
@@ -271,39 +272,30 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 }
 
 /// Settles and claims, and now and then brings back the jobs of lost workers: after the claim, which does not
-/// wait for it. An engine that `ends` when nothing more is due always does before it is told so.
+/// wait for it. What was claimed is to be run, whatever becomes of that.
 async fn exchange<S: Store>(
     store: &S,
     recovery: &Recovery,
     outcomes: Vec<Outcome>,
     wanted: &Wanted,
-    ends: bool,
+    asks: Asks,
 ) -> Result<Brought> {
     let mut exchanged = store.exchange(outcomes, wanted.clone()).await?;
-    let rest = wanted.limit.saturating_sub(exchanged.found());
-    // What only settles does not ask, and must not take the turn of what does.
-    let due = || recovery.is_due(Instant::now(), exchanged.found() > 0) || (ends && rest > 0);
-    if wanted.limit == 0 || exchanged.unfinished || !due() {
+    let found = exchanged.found();
+    let rest = wanted.limit.saturating_sub(found);
+    if exchanged.unfinished || !asks.asks(recovery, found > 0, rest > 0) {
         return Ok(Brought {
             exchanged,
             recovery: None,
         });
     }
-    // What was claimed is to be run, whatever becomes of this.
-    let recovery = match store.recover().await {
-        Err(error) => Some(Err(error)),
-        Ok(recovered) => {
-            exchanged.lost.extend(recovered.lost);
-            exchanged.not_recovered.extend(recovered.refused);
-            if recovered.pending > 0 && rest > 0 {
-                // They are due now, and claimed by the next exchange.
-                exchanged.unfinished = true;
-            }
-            Some(Ok(()))
-        }
-    };
+    let recovery = store.recover().await;
+    if let Ok(recovered) = &recovery {
+        // They are due now, and claimed by the next exchange.
+        exchanged.unfinished |= recovered.pending > 0 && rest > 0;
+    }
     Ok(Brought {
         exchanged,
-        recovery,
+        recovery: Some(recovery),
     })
 }

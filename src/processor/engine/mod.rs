@@ -7,6 +7,7 @@ mod each;
 mod exchange;
 mod lease;
 mod lost_claim;
+mod recover;
 mod settled_by_handler;
 
 use std::collections::{HashMap, VecDeque};
@@ -37,6 +38,8 @@ use each::Each;
 use exchange::{Brought, SentExchange};
 use lease::SentExtension;
 use lost_claim::LostClaim;
+use recover::RecoverEach;
+use settled_by_handler::{By, Unsure};
 
 /// How a processor works.
 #[derive(Debug, Clone)]
@@ -117,10 +120,11 @@ pub struct Engine<S, H> {
     /// Ended, and not yet known to be settled.
     outcomes: Vec<Outcome>,
     /// Ended, and perhaps settled by their handlers, in transactions whose end is to be asked for.
-    unsure: Vec<Outcome>,
-    asking: Option<UnderWay<Vec<Outcome>, SettledRuns>>,
+    unsure: Vec<Unsure>,
+    asking: Option<UnderWay<Vec<Unsure>, SettledRuns>>,
     /// Ended, and to be settled one by one.
     each: Each,
+    recover_each: RecoverEach,
     exchanges: FuturesUnordered<Reply<(SentExchange, Result<Brought>)>>,
     /// How many jobs the exchange under way that claims may bring.
     claiming: usize,
@@ -194,6 +198,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             unsure: Vec::new(),
             asking: None,
             each: Each::default(),
+            recover_each: RecoverEach::default(),
             exchanges: FuturesUnordered::new(),
             claiming: 0,
             extension: None,
@@ -247,6 +252,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             self.begin_counting();
             self.begin_exchanges();
             self.begin_settling_each();
+            self.begin_recovering_each();
             self.begin_searching();
             self.begin_extension();
             self.begin_recheck();
@@ -307,6 +313,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             reply = reply_to(&mut self.extension) => self.extended(reply),
             reply = reply_to(&mut self.counting) => self.counted(reply),
             reply = reply_to(self.each.under_way()) => self.settled_each(reply),
+            reply = reply_to(self.recover_each.under_way()) => self.recovered_each(reply),
             reply = reply_to(&mut self.searching) => self.searched(reply),
             reply = reply_to(&mut self.rechecking) => self.rechecked(reply),
             reply = reply_to(&mut self.asking) => self.asked(reply),
@@ -322,7 +329,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             Command::Ended(outcomes) => {
                 for outcome in outcomes {
                     self.took(outcome.run);
-                    if self.end(outcome.run, outcome.end) {
+                    if self.end_by(By::Handler, outcome.run, outcome.end) {
                         self.pace.ended(1);
                     }
                 }
@@ -376,7 +383,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     /// Hands back what has not begun.
     fn release(&mut self, run: Run) {
-        self.end(run, End::Released { behind: false });
+        self.end(run, End::released(None));
     }
 
     /// Stops, and gives back what runs.
@@ -412,12 +419,20 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.held.abandon_live();
     }
 
+    /// Ends a run, unless it has ended before or was lost.
+    fn end(&mut self, run: Run, end: End) {
+        self.end_by(By::Engine, run, end);
+    }
+
     /// Takes note of how a run ended, unless it did so before or was lost; returns whether it was held.
-    fn end(&mut self, run: Run, end: End) -> bool {
+    fn end_by(&mut self, by: By, run: Run, end: End) -> bool {
         let settlement = self.held.end(run);
         match settlement {
             Some(Settlement::Engine) => self.outcomes.push(Outcome::new(run, end)),
-            Some(Settlement::Handler) => self.unsure.push(Outcome::new(run, end)),
+            Some(Settlement::Handler) => {
+                let outcome = Outcome::new(run, end);
+                self.unsure.push(Unsure::new(outcome, by, Instant::now()));
+            }
             None => {}
         }
         settlement.is_some()
@@ -470,6 +485,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             && self.asking.is_none()
             && self.exchanges.is_empty()
             && self.lost_claims.is_empty()
+            && !self.waits_for_lost()
     }
 
     fn finished(&self) -> bool {
@@ -490,7 +506,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let extension = self.held.next_extension();
         let extension = extension.filter(|_| self.extension.is_none());
         let extension = extension.map(|at| at.max(self.extend_after));
-        let ask = (!self.unsure.is_empty() && self.asking.is_none()).then_some(self.exchange_after);
+        let ask = self.ask_at().map(|at| at.max(self.exchange_after));
         let each = (self.each.next(now)).map(|at| at.max(self.exchange_after));
         let searches = !self.lost_claims.is_empty() && self.searching.is_none();
         let search = searches.then(|| self.search_at.max(self.exchange_after));

@@ -3,34 +3,75 @@
 //! that travels along. So the store is asked first, and what it says decides.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Engine;
 use crate::error::{Code, Error, Result};
-use crate::processor::{Handlers, Run, Settled, Store};
+use crate::processor::{Handlers, Outcome, Run, Settled, Store};
+
+/// After what time to ask again how a transaction has ended that is open.
+const OPEN: Duration = Duration::from_secs(1);
+
+/// By whom a run was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// Its handler has returned or thrown, and was to end its transaction before.
+    Handler,
+    /// Its time was up, or its job was cancelled. The handler may be about to end its transaction.
+    Engine,
+}
+
+/// The outcome of a run that is settled so only if its handler's transaction was rolled back.
+pub(super) struct Unsure {
+    outcome: Outcome,
+    by: By,
+    ended_at: Instant,
+    ask_at: Instant,
+}
+
+impl Unsure {
+    pub(super) fn new(outcome: Outcome, by: By, now: Instant) -> Self {
+        Self {
+            outcome,
+            by,
+            ended_at: now,
+            ask_at: now,
+        }
+    }
+}
 
 impl<S: Store, H: Handlers> Engine<S, H> {
+    /// When to ask next, if that is not being done.
+    pub(super) fn ask_at(&self) -> Option<Instant> {
+        let next = self.unsure.iter().map(|unsure| unsure.ask_at).min();
+        next.filter(|_| self.asking.is_none())
+    }
+
     pub(super) fn begin_asking(&mut self) {
-        if self.unsure.is_empty() || self.asking.is_some() || self.exchange_after > Instant::now() {
+        let now = Instant::now();
+        if self.exchange_after > now || self.ask_at().is_none_or(|at| at > now) {
             return;
         }
-        let outcomes = std::mem::take(&mut self.unsure);
-        let runs = outcomes.iter().map(|outcome| outcome.run).collect();
+        let all = std::mem::take(&mut self.unsure);
+        let (due, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| it.ask_at <= now);
+        self.unsure = later;
+        let runs = due.iter().map(|unsure| unsure.outcome.run).collect();
         let store = Arc::clone(&self.store);
         let reply = Box::pin(async move { store.settled_by_handler(runs).await });
-        self.asking = Some((outcomes, reply));
+        self.asking = Some((due, reply));
     }
 
     pub(super) fn asked(&mut self, reply: Result<Vec<(Run, Settled)>>) {
-        let Some((mut outcomes, _)) = self.asking.take() else {
+        let Some((mut asked, _)) = self.asking.take() else {
             return;
         };
         match reply {
             Ok(settled) => {
                 for (run, settled) in settled {
-                    let position = outcomes.iter().position(|outcome| outcome.run == run);
-                    let Some(outcome) = position.map(|at| outcomes.swap_remove(at)) else {
+                    let position = asked.iter().position(|it| it.outcome.run == run);
+                    let Some(unsure) = position.map(|at| asked.swap_remove(at)) else {
                         continue;
                     };
                     match settled {
@@ -41,8 +82,13 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                         }
                         // The run is settled by how it ended, as any other.
                         Settled::RolledBack => {
-                            self.outcomes.push(outcome);
+                            self.outcomes.push(unsure.outcome);
                             self.handlers.settled_by_handler(run, false);
+                        }
+                        Settled::Open if self.may_yet_end(&unsure) => {
+                            let pause = OPEN.min(self.settings.lease / 4);
+                            let ask_at = Instant::now() + pause;
+                            self.unsure.push(Unsure { ask_at, ..unsure });
                         }
                         Settled::Open => {
                             self.held.remove(run);
@@ -58,11 +104,17 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 }
             }
             Err(error) => {
-                outcomes.append(&mut self.unsure);
-                self.unsure = outcomes;
+                asked.append(&mut self.unsure);
+                self.unsure = asked;
                 self.store_failed(Instant::now(), error);
             }
         }
+    }
+
+    /// Whether to wait for the end of a transaction that is open: not of one that the handler has left so, and not
+    /// for longer than a lease. Meanwhile nobody takes the job over, which the transaction has locked.
+    fn may_yet_end(&self, unsure: &Unsure) -> bool {
+        unsure.by == By::Engine && unsure.ended_at.elapsed() < self.settings.lease
     }
 
     /// If the transaction is committed later, the job is completed; if not, its lease ends.
@@ -70,7 +122,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.handlers.report(&Error::new(
             Code::InvalidArgument,
             format!(
-                "the run of job {} has ended while the transaction in which it completed its job was \
+                "the run of job {} has ended, and the transaction in which it completed its job is \
                  still open: a handler must await the commit or rollback; if it is not committed, the \
                  job runs again when its lease ends",
                 run.id

@@ -219,3 +219,116 @@ async fn word_of_jobs_that_are_not_there_makes_it_look_only_so_often() {
         .count();
     assert!(looks < 450, "{looks} looks in ten seconds");
 }
+
+#[tokio::test(start_paused = true)]
+async fn lost_jobs_of_which_one_refuses_to_come_back_are_brought_back_beside_the_claims() {
+    let store = MemoryStore::default();
+    for id in 1..=3 {
+        store.add(id, 3);
+        store.change(id, |row| {
+            row.status = Status::Processing {
+                lease_until: Instant::now(),
+            };
+        });
+    }
+    store.change(2, |row| row.refuses = true);
+    *store.recovery_takes.lock().unwrap() = LEASE / 2;
+    let mut rig = Rig::new(store, Mode::Background, 3);
+    sleep(POLL).await;
+    rig.store.add(4, 3);
+    rig.handle.wake();
+    assert_eq!(rig.next().await.id, 4, "no other waits");
+    assert_eq!(rig.store.row(1).attempts, 0);
+    let back = timeout(LEASE, rig.next_of(2)).await.unwrap();
+    assert_eq!(back.iter().map(|run| run.id).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(rig.reports(), [Code::DatabaseError]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_does_not_end_before_lost_jobs_were_brought_back_one_by_one() {
+    let modes = [
+        Mode::Batch,
+        Mode::UntilEmpty {
+            deadline: Instant::now() + HOUR,
+            last_words: LEASE,
+        },
+    ];
+    for mode in modes {
+        let store = MemoryStore::with_jobs(2);
+        store.change(1, |row| {
+            row.status = Status::Processing {
+                lease_until: Instant::now(),
+            };
+            row.refuses = true;
+        });
+        store.change(2, |row| {
+            row.status = Status::Processing {
+                lease_until: Instant::now(),
+            };
+        });
+        *store.recovery_takes.lock().unwrap() = LEASE / 2;
+        let (ran, store, _) = Rig::new(store, mode, 3).complete_all().await;
+        assert_eq!(ran, Ok(1), "{mode:?}");
+        assert_eq!(store.row(2).status, Status::Completed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_is_not_answered_is_taken_apart() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(3), Mode::Background, 3);
+    let runs = rig.next_of(3).await;
+    // Whatever holds job 2 does so at the commit, where nothing says whose fault it is.
+    rig.store.change(2, |row| row.stalls = true);
+    for run in runs {
+        rig.complete(run);
+    }
+    sleep(LEASE * 3 / 4).await;
+    assert_eq!(rig.store.count(&Status::Completed), 2);
+    rig.store.add(4, 3);
+    rig.handle.wake();
+    assert_eq!(rig.next().await.id, 4);
+    rig.store.change(2, |row| row.stalls = false);
+    sleep(LEASE).await;
+    assert_eq!(rig.store.row(2).status, Status::Completed);
+    assert_eq!(rig.store.row(2).attempts, 1);
+}
+
+/// Job 1 runs for as long as it may, and its handler has completed it in a transaction that is open.
+async fn timed_out_in_a_transaction() -> Rig {
+    let store = MemoryStore::with_jobs(1);
+    store.change(1, |row| row.timeout = Some(LEASE / 8));
+    let mut rig = Rig::new(store, Mode::Background, 1);
+    let run = rig.next().await;
+    rig.handle.settled_by_handler(run);
+    rig.store.change(1, |row| row.locked = true);
+    sleep(LEASE / 4).await;
+    assert_eq!(rig.aborted(), [(run, Code::Timeout)]);
+    rig
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_time_is_up_while_its_transaction_is_open_is_settled_by_how_that_ends() {
+    let rig = timed_out_in_a_transaction().await;
+    rig.store.change(1, |row| row.locked = false);
+    sleep(LEASE / 4 + ROUND_TRIP * 4).await;
+    assert!(matches!(rig.store.row(1).status, Status::Failed { .. }));
+    assert!(rig.reports().is_empty());
+
+    let rig = timed_out_in_a_transaction().await;
+    rig.store.change(1, |row| {
+        row.locked = false;
+        row.status = Status::Completed;
+    });
+    sleep(LEASE / 4 + ROUND_TRIP * 4).await;
+    assert_eq!(rig.store.row(1).status, Status::Completed);
+    assert!(rig.reports().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_that_stays_open_is_waited_for_as_long_as_a_lease() {
+    let rig = timed_out_in_a_transaction().await;
+    sleep(LEASE / 2).await;
+    assert!(rig.reports().is_empty());
+    sleep(LEASE).await;
+    assert_eq!(rig.reports(), [Code::InvalidArgument]);
+}

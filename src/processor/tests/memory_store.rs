@@ -17,6 +17,8 @@ use crate::processor::{
 };
 
 pub const LEASE: Duration = Duration::from_secs(30);
+/// For how long a job is left alone whose lease has ended while it was locked.
+const SPARED: Duration = Duration::from_secs(3);
 /// How long a round trip takes.
 pub const ROUND_TRIP: Duration = Duration::from_millis(1);
 
@@ -48,8 +50,12 @@ pub struct Row {
     pub uncounted: bool,
     /// A transaction holds it.
     pub locked: bool,
+    /// One did, since its lease was last moved.
+    pub was_locked: bool,
     /// Every change of it is refused.
     pub refuses: bool,
+    /// A write of it takes longer than anybody waits, at its commit.
+    pub stalls: bool,
 }
 
 impl Row {
@@ -68,7 +74,9 @@ impl Row {
             token: 0,
             uncounted: false,
             locked: false,
+            was_locked: false,
             refuses: false,
+            stalls: false,
         }
     }
 
@@ -86,6 +94,16 @@ impl Row {
         }
     }
 
+    pub fn lock(&mut self, locked: bool) {
+        self.was_locked |= self.locked && !locked;
+        self.locked = locked;
+    }
+
+    fn lease(&mut self, lease_until: Instant) {
+        self.status = Status::Processing { lease_until };
+        self.was_locked = false;
+    }
+
     pub fn is_processing(&self) -> bool {
         matches!(self.status, Status::Processing { .. })
     }
@@ -100,8 +118,12 @@ impl Row {
 
     /// Whether its worker is lost, and nobody is about to find that out.
     fn is_lost(&self, now: Instant) -> bool {
-        let ended = matches!(self.status, Status::Processing { lease_until } if lease_until <= now);
-        ended && !self.locked && !self.refuses
+        self.has_ended(now) && !self.locked && !self.refuses
+    }
+
+    /// Whether its lease has ended.
+    fn has_ended(&self, now: Instant) -> bool {
+        matches!(self.status, Status::Processing { lease_until } if lease_until <= now)
     }
 
     /// What becomes of it if its worker is lost.
@@ -139,7 +161,7 @@ impl Row {
             return;
         }
         self.next_attempt_at = match end {
-            End::Released { behind: true } => Some(now),
+            End::Released { behind: true, .. } => Some(now),
             End::Unfinished { .. } if has_more => Some(now),
             End::Failed { .. } if has_more => {
                 let minutes = 2_u64.pow(attempts.min(30).unsigned_abs());
@@ -185,6 +207,20 @@ pub fn refused() -> Error {
     error
 }
 
+/// What Postgres says where a trigger outlasts its limit.
+fn held_up() -> Error {
+    let mut error = Error::new(Code::DatabaseError, "slow");
+    error.sql_state = Some("57014".into());
+    error
+}
+
+/// What the store says where Postgres does not answer.
+fn unanswered() -> Error {
+    let mut error = Error::new(Code::ConnectionFailed, "no answer");
+    error.unanswered = true;
+    error
+}
+
 #[derive(Default)]
 pub struct MemoryStore {
     rows: Arc<Mutex<BTreeMap<i64, Row>>>,
@@ -194,6 +230,8 @@ pub struct MemoryStore {
     /// takes that for.
     lost: Mutex<Option<(usize, Duration, Error)>>,
     pub recovery_fails: Mutex<Option<Error>>,
+    /// How long a recovery takes that finds out which jobs refuse.
+    pub recovery_takes: Mutex<Duration>,
     /// The jobs that could not be brought back and of which that was said.
     told: Mutex<HashSet<i64>>,
     under_way: AtomicUsize,
@@ -343,9 +381,7 @@ impl MemoryStore {
             row.attempts += i32::from(!row.uncounted);
             row.token = wanted.token;
             row.locked_at = Some(now);
-            row.status = Status::Processing {
-                lease_until: now + LEASE,
-            };
+            row.lease(now + LEASE);
             exchanged.claimed.push(ClaimedJob {
                 run: Run {
                     id,
@@ -376,6 +412,7 @@ impl MemoryStore {
                 Some(row) if row.refuses => {
                     return Ok(SettledEach::Refused(refused()));
                 }
+                Some(row) if row.stalls => return Ok(SettledEach::Refused(held_up())),
                 Some(_) => Fate::Written,
                 None if outcome.sent_before && row.is_some_and(|row| row.has(outcome)) => {
                     Fate::Written
@@ -409,15 +446,14 @@ impl MemoryStore {
             };
             if row.refuses {
                 let error = refused();
-                if told.insert(run.id) {
-                    counted.refused.push(Refusal { id: run.id, error });
+                if !told.insert(run.id) {
+                    counted.refused_before.push(run.id);
                 }
+                counted.refused.push(Refusal { id: run.id, error });
                 continue;
             }
             row.attempts += i32::from(std::mem::take(&mut row.uncounted));
-            row.status = Status::Processing {
-                lease_until: now + LEASE,
-            };
+            row.lease(now + LEASE);
             counted.runs.push(run);
         }
         counted
@@ -442,9 +478,7 @@ impl MemoryStore {
         let extends = |&run: &Run| {
             let row = rows.get_mut(&run.id).filter(|row| row.is_owned_by(run))?;
             if !row.locked && !row.refuses {
-                row.status = Status::Processing {
-                    lease_until: now + LEASE,
-                };
+                row.lease(now + LEASE);
             }
             Some(Extended {
                 run,
@@ -512,16 +546,30 @@ impl MemoryStore {
         reclaimed
     }
 
-    /// What a recovery does when it reaches the table.
+    /// What a recovery does when it reaches the table: nothing, if a job that is not put aside refuses.
+    pub fn recover_all(&self) -> Recovered {
+        let now = Instant::now();
+        let refuses = |(id, row): (&i64, &Row)| {
+            row.refuses && row.has_ended(now) && !self.told.lock().unwrap().contains(id)
+        };
+        if self.rows.lock().unwrap().iter().any(refuses) {
+            return Recovered {
+                needs_care: true,
+                ..Recovered::default()
+            };
+        }
+        self.recover_lost()
+    }
+
+    /// What a recovery does that finds out which jobs refuse.
     pub fn recover_lost(&self) -> Recovered {
         let now = Instant::now();
         let mut rows = self.rows.lock().unwrap();
         let mut recovered = Recovered::default();
-        let ended = |row: &Row| matches!(row.status, Status::Processing { lease_until } if lease_until <= now);
         let mut told = self.told.lock().unwrap();
         let refused = rows
             .iter()
-            .filter(|&(&id, row)| row.refuses && ended(row) && told.insert(id));
+            .filter(|&(&id, row)| row.refuses && row.has_ended(now) && told.insert(id));
         recovered.refused = refused
             .map(|(&id, _)| Refusal {
                 id,
@@ -529,6 +577,11 @@ impl MemoryStore {
             })
             .collect();
         for (&id, row) in rows.iter_mut().filter(|(_, row)| row.is_lost(now)) {
+            if row.was_locked {
+                row.lease(now + SPARED);
+                recovered.spared += 1;
+                continue;
+            }
             row.put_back(Some(now));
             match row.status {
                 Status::Pending => recovered.pending += 1,
@@ -574,6 +627,11 @@ impl MemoryStore {
             }
             return Err(error);
         }
+        let stalls = |outcome: &Outcome| self.rows()[&outcome.run.id].stalls;
+        if outcomes.iter().any(stalls) {
+            sleep(LEASE / 2).await;
+            return Err(unanswered());
+        }
         let exchanged = self.settle_and_claim(&outcomes, &wanted)?;
         sleep(ROUND_TRIP / 2).await;
         Ok(exchanged)
@@ -617,6 +675,14 @@ impl Store for MemoryStore {
         if let Some(error) = &*self.recovery_fails.lock().unwrap() {
             return Err(error.clone());
         }
+        Ok(self.recover_all())
+    }
+
+    async fn recover_each(&self) -> Result<Recovered> {
+        self.travel().await?;
+        self.note("recover each".into());
+        let takes = *self.recovery_takes.lock().unwrap();
+        sleep(takes).await;
         Ok(self.recover_lost())
     }
 

@@ -183,6 +183,17 @@ impl Store for Control {
 
     async fn recover(&self) -> Result<Recovered> {
         let recover = |store: &Recorded| {
+            let recovered = store.memory.recover_all();
+            if !recovered.needs_care {
+                store.note(Command::Recover, Answer::from(&recovered));
+            }
+            recovered
+        };
+        self.ask(recover).await
+    }
+
+    async fn recover_each(&self) -> Result<Recovered> {
+        let recover = |store: &Recorded| {
             let recovered = store.memory.recover_lost();
             store.note(Command::Recover, Answer::from(&recovered));
             recovered
@@ -392,7 +403,7 @@ impl World {
             }
             Step::Lock { job, locked } => {
                 if let Some(id) = self.job(job) {
-                    self.store.memory.change(id, |row| row.locked = locked);
+                    self.store.memory.change(id, |row| row.lock(locked));
                 }
             }
             Step::Refuse { job, refuses } => {
@@ -523,7 +534,7 @@ impl World {
         self.all_end("every innocent job ends", is_innocent).await?;
         for id in self.store.memory.rows().into_keys() {
             self.store.memory.change(id, |row| {
-                row.locked = false;
+                row.lock(false);
                 row.refuses = false;
             });
         }

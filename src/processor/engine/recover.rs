@@ -1,0 +1,105 @@
+//! Bringing back the jobs of lost workers. An exchange asks for them by the way; where one of them keeps the others
+//! from coming back, that is found out beside the exchanges, so that no other job waits for it.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{Engine, Mode, UnderWay};
+use crate::error::Result;
+use crate::processor::{Handlers, Recovered, Recovery, Store};
+
+/// What is known of jobs that can be brought back only one by one.
+#[derive(Default)]
+pub(super) struct RecoverEach {
+    wanted: bool,
+    under_way: Option<UnderWay<(), Recovered>>,
+    /// The next exchange that claims need not ask: all were just dealt with.
+    done: bool,
+}
+
+/// Whether an exchange asks for the jobs of lost workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    Never,
+    /// If nobody has asked lately.
+    Now,
+    /// The same, and always before nothing more is said to be due.
+    Ends,
+}
+
+impl RecoverEach {
+    pub(super) fn under_way(&mut self) -> &mut Option<UnderWay<(), Recovered>> {
+        &mut self.under_way
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.wanted && self.under_way.is_none()
+    }
+}
+
+impl<S: Store, H: Handlers> Engine<S, H> {
+    /// Whether the next exchange asks.
+    pub(super) fn asks_for_lost(&mut self, claims: bool) -> Asks {
+        if !claims || !self.recover_each.is_idle() || std::mem::take(&mut self.recover_each.done) {
+            Asks::Never
+        } else if self.mode == Mode::Background {
+            Asks::Now
+        } else {
+            Asks::Ends
+        }
+    }
+
+    /// Whether jobs of lost workers may still come back that this engine is to wait for.
+    pub(super) fn waits_for_lost(&self) -> bool {
+        !self.recover_each.is_idle() && !self.stopping && self.failure.is_none()
+    }
+
+    pub(super) fn begin_recovering_each(&mut self) {
+        if !self.recover_each.wanted
+            || self.recover_each.under_way.is_some()
+            || self.exchange_after > Instant::now()
+        {
+            return;
+        }
+        self.recover_each.wanted = false;
+        let store = Arc::clone(&self.store);
+        let reply = Box::pin(async move { store.recover_each().await });
+        self.recover_each.under_way = Some(((), reply));
+    }
+
+    pub(super) fn recovered_each(&mut self, reply: Result<Recovered>) {
+        self.recover_each.under_way = None;
+        self.recover_each.done = true;
+        // Whether something has come back or not, one more look says what is due.
+        self.next_claim = Instant::now();
+        self.recovered(reply);
+    }
+
+    /// What came of bringing jobs back.
+    pub(super) fn recovered(&mut self, reply: Result<Recovered>) {
+        match reply {
+            Ok(recovered) => {
+                self.recovery_fails = false;
+                self.recover_each.wanted |= recovered.needs_care;
+                self.tell_lost(recovered.lost);
+                self.tell_refusals("brought back", recovered.refused);
+            }
+            Err(error) => {
+                // What is wrong with the connection, the next exchange will say.
+                let is_told = std::mem::replace(&mut self.recovery_fails, true);
+                if error.was_refused() && !is_told {
+                    self.handlers.report(&error);
+                }
+            }
+        }
+    }
+}
+
+impl Asks {
+    /// Whether to ask after an exchange that has found something, or that has found less than it wanted.
+    pub(super) fn asks(self, recovery: &Recovery, found: bool, short: bool) -> bool {
+        self != Self::Never
+            && (recovery.is_due(Instant::now(), found) || (self == Self::Ends && short))
+    }
+}
