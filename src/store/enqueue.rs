@@ -66,12 +66,12 @@ macro_rules! added {
         concat!(
             "with added as (",
             insert!($jobs),
-            "id), counted as (
-                select from (select pg_catalog.count(*) as count from added) added
-                where case when count = pg_catalog.cardinality($1::text[]) then true
-                    else ('kept out of job_queue, but for ' || count::text)::boolean end
-            )
-            select id::text as result from added cross join counted"
+            "id)
+            select case
+                when pg_catalog.count(*) over () = pg_catalog.cardinality($1::text[]) then id::text
+                else ('kept out of job_queue, but for ' || pg_catalog.count(*) over ()::text)::boolean::text
+                end as result
+            from added"
         )
     };
 }
@@ -122,14 +122,40 @@ macro_rules! one {
 /// of the jobs: the sequence hands them out in the order of the input, and `returning` alone promises
 /// no order.
 pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> Statement {
-    if let [job] = jobs {
-        return one_job(schema, job.borrow(), announced);
-    }
     let template = if announced {
         concat!(announced!(several!()), " order by id")
     } else {
         concat!(added!(several!()), " order by id")
     };
+    made_of(schema, template, jobs, announced)
+}
+
+/// The same, and the ids are to be put [`in_order`] here: to have Postgres sort them costs the few jobs that are
+/// gathered a fortieth of the statement's time.
+pub fn gathered(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> Statement {
+    let template = if announced {
+        announced!(several!())
+    } else {
+        added!(several!())
+    };
+    made_of(schema, template, jobs, announced)
+}
+
+/// The ids of [`gathered`] in the order of the jobs.
+pub fn in_order(mut ids: Vec<String>) -> Vec<String> {
+    ids.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+    ids
+}
+
+fn made_of(
+    schema: &Schema,
+    several: &'static str,
+    jobs: &[impl Borrow<NewJob>],
+    announced: bool,
+) -> Statement {
+    if let [job] = jobs {
+        return one_job(schema, job.borrow(), announced);
+    }
     let jobs = || jobs.iter().map(Borrow::borrow);
     let values = vec![
         Value::Texts(jobs().map(|job| Some(job.job_type.clone())).collect()),
@@ -139,7 +165,7 @@ pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> S
         Value::OptionalBigInts(jobs().map(|job| job.run_at).collect()),
         Value::OptionalBigInts(jobs().map(|job| job.timeout_ms.map(i64::from)).collect()),
     ];
-    schema.statement(template, values)
+    schema.statement(several, values)
 }
 
 fn one_job(schema: &Schema, job: &NewJob, announced: bool) -> Statement {
@@ -157,4 +183,15 @@ fn one_job(schema: &Schema, job: &NewJob, announced: bool) -> Statement {
         Value::Text(job.timeout_ms.map(|ms| ms.to_string())),
     ];
     schema.statement(template, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_in_the_order_of_their_numbers() {
+        let ids = ["10", "9", "100", "11"].map(String::from).to_vec();
+        assert_eq!(in_order(ids), ["9", "10", "11", "100"]);
+    }
 }

@@ -196,7 +196,7 @@ impl Enqueuer {
     async fn insert(self: &Arc<Self>, jobs: &[&NewJob]) -> Answers {
         let any_due = jobs.iter().any(|job| job.is_due());
         let told = any_due && self.lock().announcements.goes_along(Instant::now());
-        let statement = enqueue::jobs(&self.schema, jobs, told);
+        let statement = enqueue::gathered(&self.schema, jobs, told);
         match fetch_results(&self.pool, statement).await {
             // None of them was added: see the statement.
             Ok(ids) if ids.len() != jobs.len() => vec![Err(kept_out()); jobs.len()],
@@ -204,7 +204,7 @@ impl Enqueuer {
                 if any_due && !told {
                     self.owe_announcement();
                 }
-                ids.into_iter().map(Ok).collect()
+                enqueue::in_order(ids).into_iter().map(Ok).collect()
             }
             // The statement had no effect: the server said so. Each half then finds out whether the
             // one that it was is in it.
