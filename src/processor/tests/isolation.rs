@@ -267,7 +267,8 @@ async fn a_batch_does_not_end_before_lost_jobs_were_brought_back_one_by_one() {
             };
         });
         *store.recovery_takes.lock().unwrap() = LEASE / 2;
-        let (ran, store, _) = Rig::new(store, mode, 3).complete_all().await;
+        let batch = Rig::new(store, mode, 3).complete_all();
+        let (ran, store, _) = timeout(HOUR / 2, batch).await.expect("an end");
         assert_eq!(ran, Ok(1), "{mode:?}");
         assert_eq!(store.row(2).status, Status::Completed);
     }
@@ -331,4 +332,21 @@ async fn a_transaction_that_stays_open_is_waited_for_as_long_as_a_lease() {
     assert!(rig.reports().is_empty());
     sleep(LEASE).await;
     assert_eq!(rig.reports(), [Code::InvalidArgument]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_is_merely_slow_is_given_up_like_a_locked_one_and_not_for_good() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(2), Mode::Batch, 2);
+    let runs = rig.next_of(2).await;
+    rig.store.change(2, |row| row.stalls = true);
+    for run in runs {
+        rig.complete(run);
+    }
+    let begun = Instant::now();
+    let store = rig.store.clone();
+    let ended = timeout(LEASE * 3, rig.engine).await.unwrap().unwrap();
+    assert!(ended.is_err(), "{ended:?}");
+    assert!(begun.elapsed() < LEASE * 5 / 2);
+    assert_eq!(store.row(1).status, Status::Completed);
+    assert!(store.row(2).is_processing());
 }

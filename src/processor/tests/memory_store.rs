@@ -546,13 +546,11 @@ impl MemoryStore {
         reclaimed
     }
 
-    /// What a recovery does when it reaches the table: nothing, if a job that is not put aside refuses.
+    /// What a recovery does when it reaches the table: nothing, if one of the jobs refuses.
     pub fn recover_all(&self) -> Recovered {
         let now = Instant::now();
-        let refuses = |(id, row): (&i64, &Row)| {
-            row.refuses && row.has_ended(now) && !self.told.lock().unwrap().contains(id)
-        };
-        if self.rows.lock().unwrap().iter().any(refuses) {
+        let refuses = |row: &Row| row.refuses && row.has_ended(now);
+        if self.rows.lock().unwrap().values().any(refuses) {
             return Recovered {
                 needs_care: true,
                 ..Recovered::default()
