@@ -27,5 +27,5 @@ pub use pool::{AskPassword, Pool};
 pub use refusal::{kept_out, passed_over, refusal};
 pub use send::{Deferred, Undone};
 pub use settings::{Pooler, Settings, Tls};
-pub use statement::{Schema, Statement, Value};
+pub use statement::{Named, Schema, Statement, Value};
 pub use transaction::{CopyIn, Transaction};

@@ -63,6 +63,9 @@ impl From<&str> for Value {
 pub struct Statement {
     pub sql: Arc<str>,
     pub values: Vec<Value>,
+    /// What the template calls them.
+    #[cfg(test)]
+    pub names: Arc<[&'static str]>,
 }
 
 impl Statement {
@@ -133,7 +136,55 @@ fn parameter<'a>(text: &str, others: &'a [String]) -> (Option<&'a str>, usize) {
 #[derive(Debug)]
 pub struct Schema {
     name: String,
-    statements: Mutex<HashMap<&'static str, Arc<str>>>,
+    statements: Mutex<HashMap<&'static str, Made>>,
+}
+
+/// A value, and the name by which a template speaks of it.
+pub type Named = (&'static str, Value);
+
+/// What was made of a template.
+#[derive(Debug, Clone)]
+struct Made {
+    sql: Arc<str>,
+    /// The names of `$1, $2, ...`.
+    names: Arc<[&'static str]>,
+}
+
+impl Made {
+    fn from(template: &'static str, schema: &Schema, values: &[Named]) -> Self {
+        let mut names: Vec<&'static str> = Vec::new();
+        let mut sql = String::with_capacity(template.len());
+        let mut rest = template;
+        // In one pass: the name of a schema may itself hold what stands for it.
+        while let Some(at) = rest.find('{') {
+            sql += &rest[..at];
+            let inside = &rest[at + 1..];
+            let word = inside.split_once('}').map_or("", |(word, _)| word);
+            match values.iter().find(|(name, _)| *name == word) {
+                _ if word == "jobs" => sql += &schema.table("job_queue"),
+                _ if word == "schema" => sql += &literal(&schema.name),
+                Some((name, _)) => {
+                    let known = names.iter().position(|known| known == name);
+                    let at = known.unwrap_or_else(|| {
+                        names.push(name);
+                        names.len() - 1
+                    });
+                    sql += &format!("${}", at + 1);
+                }
+                None => {
+                    sql.push('{');
+                    rest = inside;
+                    continue;
+                }
+            }
+            rest = &inside[word.len() + 1..];
+        }
+        sql += rest;
+        Self {
+            sql: sql.into(),
+            names: names.into(),
+        }
+    }
 }
 
 impl Schema {
@@ -153,24 +204,32 @@ impl Schema {
         format!("{}.{}", identifier(&self.name), identifier(table))
     }
 
-    /// Makes a statement of `template`, in which `{jobs}` stands for the qualified table and `{schema}`
-    /// for a literal of the schema's name.
-    pub fn statement(&self, template: &'static str, values: Vec<Value>) -> Statement {
+    /// Makes a statement of `template`, in which `{jobs}` stands for the qualified table, `{schema}` for a literal
+    /// of the schema's name, and the names of `values` for those. Those that it does not name are left out.
+    pub fn statement(&self, template: &'static str, values: Vec<Named>) -> Statement {
         let mut statements = self
             .statements
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let sql = statements.entry(template).or_insert_with(|| {
-            // In one pass: the name may itself hold what stands for it.
-            let table = self.table("job_queue");
-            let parts = template
-                .split("{schema}")
-                .map(|part| part.replace("{jobs}", &table));
-            parts.collect::<Vec<_>>().join(&literal(&self.name)).into()
-        });
+        let made = statements
+            .entry(template)
+            .or_insert_with(|| Made::from(template, self, &values))
+            .clone();
+        drop(statements);
+        let mut values: Vec<_> = values.into_iter().map(Some).collect();
+        let mut value_of = |name: &&str| {
+            let named =
+                |value: &&mut Option<Named>| value.as_ref().is_some_and(|(known, _)| known == name);
+            let (_, value) = values.iter_mut().find(named)?.take()?;
+            Some(value)
+        };
+        let values: Vec<_> = made.names.iter().filter_map(&mut value_of).collect();
+        debug_assert_eq!(values.len(), made.names.len(), "{template}");
         Statement {
-            sql: Arc::clone(sql),
+            sql: made.sql,
             values,
+            #[cfg(test)]
+            names: made.names,
         }
     }
 }
@@ -227,6 +286,7 @@ mod tests {
                 Value::BigInt(4),
                 Value::BigInt(-5),
             ],
+            names: [].into(),
         };
         assert_eq!(
             statement.with_literals().as_deref(),
@@ -247,6 +307,7 @@ mod tests {
                 Value::Texts(vec![None, Some(r#"a"b\c'd"#.into())]),
                 Value::Bool(true),
             ],
+            names: [].into(),
         };
         let (sql, values) = statement.with_texts();
         assert_eq!(
@@ -263,8 +324,8 @@ mod tests {
     #[test]
     fn what_is_quoted_has_no_parameters() {
         let schema = Schema::new(r#"a$1"b'$1\"#);
-        let template = "select '$1', '', $1 from {jobs} where schema = {schema} and $1";
-        let statement = schema.statement(template, vec!["\"'".into()]);
+        let template = "select '$1', '', {a} from {jobs} where schema = {schema} and {a}";
+        let statement = schema.statement(template, vec![("a", "\"'".into())]);
         assert_eq!(
             statement.with_literals().as_deref(),
             Some(
@@ -283,10 +344,28 @@ mod tests {
     }
 
     #[test]
+    fn numbers_the_values_that_a_template_names_in_its_order() {
+        let schema = Schema::new("public");
+        let values = || {
+            vec![
+                ("a", Value::BigInt(1)),
+                ("unused", Value::BigInt(2)),
+                ("b", Value::BigInt(3)),
+            ]
+        };
+        for _ in 0..2 {
+            let statement = schema.statement("select {b}, '{}', {a}, {b}", values());
+            assert_eq!(&*statement.sql, "select $1, '{}', $2, $1");
+            assert_eq!(statement.values, [Value::BigInt(3), Value::BigInt(1)]);
+        }
+    }
+
+    #[test]
     fn no_literal_holds_a_nul() {
         let statement = Statement {
             sql: "select $1".into(),
             values: vec!["a\0b".into()],
+            names: [].into(),
         };
         assert_eq!(statement.with_literals(), None);
     }

@@ -21,7 +21,7 @@ const ROWS: usize = 500;
 /// Draws the ids, in the order of the jobs. There are none where jobs cannot be copied: `COPY` is
 /// refused where row-level security applies, and it gives the ids itself, which the role may not be
 /// allowed to, or which may come from something else than the column's own sequence.
-const RESERVE: &str = "with named as (
+pub(super) const RESERVE: &str = "with named as (
     select pg_catalog.format('%I.job_queue', {schema}) as name
 ), jobs as materialized (
     select name::regclass as id, pg_catalog.pg_get_serial_sequence(name, 'id')::regclass as sequence
@@ -31,12 +31,12 @@ select
     case when sequence is not null and not pg_catalog.row_security_active(id)
         and pg_catalog.has_column_privilege(id, 'id', 'insert')
     then array(
-        select pg_catalog.nextval(sequence) from pg_catalog.generate_series(1, $1::bigint)
+        select pg_catalog.nextval(sequence) from pg_catalog.generate_series(1, {count}::bigint)
     ) end as ids,
     (extract(epoch from pg_catalog.now()) * 1000000::numeric)::bigint as now
 from jobs";
 
-const COPY: &str =
+pub(super) const COPY: &str =
     "copy {jobs} (id, job_type, payload, max_attempts, priority, run_at, timeout_ms) from stdin";
 
 /// What was added.
@@ -97,7 +97,9 @@ impl Batch {
 
     async fn write(&mut self, transaction: &mut Transaction) -> Result<Added> {
         let count = i64::try_from(self.count).unwrap_or(i64::MAX);
-        let reserve = self.schema.statement(RESERVE, vec![Value::BigInt(count)]);
+        let reserve = self
+            .schema
+            .statement(RESERVE, vec![("count", Value::BigInt(count))]);
         let rows = transaction.fetch(&reserve).await?;
         let (ids, now): (Option<Vec<i64>>, i64) = match &rows[..] {
             [row] => (

@@ -4,7 +4,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::answers::read_run;
-use super::settle::owned;
+use super::fence::{is_leased, named_runs, owned, values_of};
 use crate::connect::{Schema, Statement, Value, passed_over};
 use crate::processor::{Counted, Refusal, Run};
 
@@ -12,12 +12,14 @@ use crate::processor::{Counted, Refusal, Run};
 /// that there is time to begin. Answers those that are counted, and those that Postgres has passed over though they
 /// were free; a run that no longer owns its job, or whose job some transaction has locked, is missing.
 pub fn runs(schema: &Schema, runs: &[Run], lease_ms: i64) -> Statement {
+    let mut values = values_of(runs);
+    values.push(("lease_ms", Value::BigInt(lease_ms)));
     schema.statement(
         concat!(
             "with free as (
-                select job.id, job.run_no from rows from (
-                    pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[])
-                ) as run (id, run_no)
+                select job.id, job.run_no from ",
+            named_runs!(),
+            "
                 cross join lateral (
                     select job.id, job.run_no from {jobs} job
                     where job.id = any (array[run.id]) and ",
@@ -31,7 +33,7 @@ pub fn runs(schema: &Schema, runs: &[Run], lease_ms: i64) -> Statement {
                 set attempts = case when job.claim_token < 0::bigint then job.attempts + 1 else job.attempts end,
                     claim_token = case
                         when job.claim_token < 0::bigint then - job.claim_token else job.claim_token end,
-                    lease_expires_at = now() + $3::double precision * interval '1 millisecond',
+                    lease_expires_at = now() + {lease_ms}::double precision * interval '1 millisecond',
                     locked_at = least(job.locked_at, now()),
                     updated_at = now()
                 from free
@@ -40,11 +42,7 @@ pub fn runs(schema: &Schema, runs: &[Run], lease_ms: i64) -> Statement {
             )
             select id::bigint, run_no, id not in (select id from begun) as passed_over from free"
         ),
-        vec![
-            Value::BigInts(runs.iter().map(|run| run.id).collect()),
-            Value::BigInts(runs.iter().map(|run| run.run_no).collect()),
-            Value::BigInt(lease_ms),
-        ],
+        values,
     )
 }
 
@@ -68,10 +66,11 @@ pub fn claimed_by(schema: &Schema, tokens: &[i64]) -> Statement {
     schema.statement(
         "select job.id::bigint, job.run_no from {jobs} job
         where job.status::text = 'processing' and job.lease_expires_at > '-infinity'
-            and job.claim_token = any ($1::bigint[])",
+            and job.claim_token = any ({tokens}::bigint[])",
         // Negative while the attempt is not counted.
-        vec![Value::BigInts(
-            tokens.iter().flat_map(|token| [*token, -token]).collect(),
+        vec![(
+            "tokens",
+            Value::BigInts(tokens.iter().flat_map(|token| [*token, -token]).collect()),
         )],
     )
 }

@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
+use super::fence::{has_lapsed, is_leased, named_runs, values_of};
 use super::notify::notify;
-use crate::connect::{Schema, Statement, Value};
+use crate::connect::{Named, Schema, Statement, Value};
 use crate::processor::Run;
 
 /// What is `None` does not restrict.
@@ -25,13 +26,13 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
             "with cancelled as (
                 update {jobs} job
                 set status = case
-                        when job.status::text = 'processing' and (
-                            job.lease_expires_at > job.locked_at and job.lease_expires_at <= now()
-                        ) is not true
+                        when job.status::text = 'processing' and (",
+            has_lapsed!("job"),
+            ") is not true
                         then 'processing' else 'cancelled' end,
                     cancel_requested_at = case job.status::text when 'processing' then now() end,
                     updated_at = now()
-                where job.id = $1::text::bigint
+                where job.id = {id}::text::bigint
                     and (
                         job.status::text in ('pending', 'processing')
                         or (job.status::text = 'failed' and job.attempts < job.max_attempts)
@@ -46,21 +47,21 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
             " end
             ) notified"
         ),
-        vec![id.to_string().into()],
+        vec![("id", id.to_string().into())],
     )
 }
 
-/// Whether the row `job` is pending and matches the filters in `$1` to `$3`.
+/// Whether the row `job` is pending and matches the filters.
 macro_rules! is_upcoming {
     () => {
         "job.status::text = 'pending'
-                and ($1::text is null or job.job_type::text = $1::text)
-                and ($2::text is null or job.priority = $2::text::int)
+                and ({job_type}::text is null or job.job_type::text = {job_type}::text)
+                and ({priority}::text is null or job.priority = {priority}::text::int)
                 and (
-                    $3::text is null
+                    {run_at}::text is null
                     or pg_catalog.floor(
                         pg_catalog.date_part('epoch', job.run_at) * 1000::double precision
-                    ) = $3::text::double precision
+                    ) = {run_at}::text::double precision
                 )"
     };
 }
@@ -83,11 +84,17 @@ macro_rules! cancel {
 }
 
 impl Filters {
-    fn values(&self) -> Vec<Value> {
+    fn values(&self) -> Vec<Named> {
         vec![
-            Value::Text(self.job_type.clone()),
-            Value::Text(self.priority.map(|priority| priority.to_string())),
-            Value::Text(self.run_at.map(|run_at| run_at.to_string())),
+            ("job_type", Value::Text(self.job_type.clone())),
+            (
+                "priority",
+                Value::Text(self.priority.map(|priority| priority.to_string())),
+            ),
+            (
+                "run_at",
+                Value::Text(self.run_at.map(|run_at| run_at.to_string())),
+            ),
         ]
     }
 }
@@ -112,25 +119,24 @@ pub fn upcoming_ids(schema: &Schema, filters: &Filters) -> Statement {
 /// The same as [`upcoming`], of these jobs.
 pub fn upcoming_named(schema: &Schema, filters: &Filters, ids: &[i64]) -> Statement {
     let mut values = filters.values();
-    values.push(Value::BigInts(ids.to_vec()));
-    schema.statement(cancel!(" and job.id = any ($4::bigint[])"), values)
+    values.push(("ids", Value::BigInts(ids.to_vec())));
+    schema.statement(cancel!(" and job.id = any ({ids}::bigint[])"), values)
 }
 
 /// Which of these runs have a job that is to be cancelled.
 pub fn requested(schema: &Schema, runs: &[Run]) -> Statement {
     schema.statement(
-        "select job.id::bigint, job.run_no
-        from rows from (
-            pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[])
-        ) as run (id, run_no)
+        concat!(
+            "select job.id::bigint, job.run_no
+        from ",
+            named_runs!(),
+            "
         cross join lateral (
             select job.id, job.run_no from {jobs} job
             where job.id = any (array[run.id]) and job.run_no = run.run_no
                 and job.cancel_requested_at is not null
-        ) job",
-        vec![
-            Value::BigInts(runs.iter().map(|run| run.id).collect()),
-            Value::BigInts(runs.iter().map(|run| run.run_no).collect()),
-        ],
+        ) job"
+        ),
+        values_of(runs),
     )
 }

@@ -19,13 +19,14 @@
 //! `claim_token` is negative.
 
 use super::cursor::Look;
+use super::fence::{is_leased, owned};
 use super::history::append;
 use super::lane::{lanes, lanes_behind, microseconds, next_lane};
 use super::settle::{
-    self, Form, completed, ended, kept, owned, removed, settled, write_outcomes, written_before,
+    self, Form, completed, ended, kept, removed, settled, write_outcomes, written_before,
 };
 use super::touched::{is_over, last_transaction, untouched};
-use crate::connect::{Schema, Statement, Value};
+use crate::connect::{Named, Schema, Statement, Value};
 use crate::processor::{Outcome, Run};
 
 /// The most lanes that one statement steps through. One that stops there says so, and the next goes on below.
@@ -44,18 +45,17 @@ macro_rules! due_columns {
     };
 }
 
-/// Where a look starts: at the beginning of each lane, or behind the positions in the lists of values that
-/// are given.
+/// Where a look starts: at the beginning of each lane, or behind the positions in `passed`.
 macro_rules! lanes_of {
-    ($condition:expr, $below:tt) => {
-        lanes!(next_lane!($condition, ""), $below, most_lanes!())
+    ($condition:expr, from_beginning) => {
+        lanes!(next_lane!($condition, ""), "{below}", most_lanes!())
     };
-    ($condition:expr, $below:tt, $passed:tt) => {
+    ($condition:expr, behind) => {
         concat!(
-            passed!($passed),
+            passed!(),
             lanes_behind!(
                 next_lane!($condition, " and job.priority > known.priority"),
-                $below,
+                "{below}",
                 most_lanes!()
             )
         )
@@ -63,41 +63,34 @@ macro_rules! lanes_of {
 }
 
 macro_rules! passed {
-    ([$priorities:literal, $times:literal, $ids:literal]) => {
-        concat!(
-            "passed as (
+    () => {
+        "passed as (
                 select passed.priority, passed.id,
                     timestamptz 'epoch'
                         + passed.ready_at::double precision * interval '1 microsecond' as ready_at
                 from rows from (
-                    pg_catalog.unnest(",
-            $priorities,
-            "::bigint[]), pg_catalog.unnest(",
-            $times,
-            "::bigint[]), pg_catalog.unnest(",
-            $ids,
-            "::bigint[])
+                    pg_catalog.unnest({passed_priorities}::bigint[]), pg_catalog.unnest({passed_times}::bigint[]),
+                    pg_catalog.unnest({passed_ids}::bigint[])
                 ) as passed (priority, ready_at, id)
             ),
             "
-        )
     };
 }
 
-macro_rules! behind {
-    () => {
+macro_rules! and_behind {
+    (from_beginning) => {
         ""
     };
-    ($passed:tt) => {
+    (behind) => {
         " and (job.ready_at, job.id) > (lane.ready_at, lane.id)"
     };
 }
 
-/// The first `$limit` due jobs that meet the condition of an index, in its order.
+/// The first due jobs that meet the condition of an index, in its order.
 macro_rules! due_of {
-    ($condition:expr, $limit:literal, $below:literal, $tries:literal $(, $passed:tt)?) => {
+    ($condition:expr, $start:ident) => {
         concat!(
-            lanes_of!($condition, $below $(, $passed)?),
+            lanes_of!($condition, $start),
             ",
             due as (
                 select job.* from lane cross join lateral (
@@ -109,20 +102,14 @@ macro_rules! due_of {
             " and job.priority = lane.priority and job.ready_at <= now()
                         and (",
             untouched!(),
-            " or ",
-            $tries,
-            "::boolean)",
-            behind!($($passed)?),
+            " or {tries_locks}::boolean)",
+            and_behind!($start),
             "
                     order by job.ready_at, job.id
-                    limit ",
-            $limit,
-            "
+                    limit {limit}
                     for no key update skip locked
                 ) job
-                limit ",
-            $limit,
-            "
+                limit {limit}
             )"
         )
     };
@@ -130,36 +117,28 @@ macro_rules! due_of {
 
 /// The due jobs of all types.
 macro_rules! due {
-    ($limit:literal, $below:literal, $tries:literal, $types:literal $(, $passed:tt)?) => {
-        due_of!("job.ready_at < 'infinity'", $limit, $below, $tries $(, $passed)?)
+    ($start:ident) => {
+        due_of!("job.ready_at < 'infinity'", $start)
     };
 }
 
-/// The due jobs of the one type in `$types`, through the index that begins with the type.
+/// The due jobs of the one type in `{types}`, through the index that begins with the type.
 macro_rules! due_of_type {
-    ($limit:literal, $below:literal, $tries:literal, $types:literal $(, $passed:tt)?) => {
+    ($start:ident) => {
         due_of!(
-            concat!(
-                "job.job_type::text = (",
-                $types,
-                "::text[])[1] and job.job_type::text >= '' and job.ready_at is not null"
-            ),
-            $limit,
-            $below,
-            $tries
-            $(, $passed)?
+            "job.job_type::text = ({types}::text[])[1] and job.job_type::text >= '' and job.ready_at is not null",
+            $start
         )
     };
 }
 
-/// The next lane of the types in `$types`.
+/// The next lane of the types in `{types}`.
 macro_rules! next_lane_of_types {
-    ($types:literal, $and:literal) => {
+    ($and:literal) => {
         concat!(
             "(
-                select pg_catalog.max(top.priority) from pg_catalog.unnest(",
-            $types,
-            "::text[]) type (name) cross join lateral (",
+                select pg_catalog.max(top.priority) from pg_catalog.unnest({types}::text[]) type (name)
+                cross join lateral (",
             next_lane!(
                 "job.job_type::text = type.name and job.job_type::text >= '' and job.ready_at is not null",
                 $and
@@ -171,36 +150,35 @@ macro_rules! next_lane_of_types {
 }
 
 macro_rules! lanes_of_types {
-    ($types:literal, $below:literal) => {
-        lanes!(next_lane_of_types!($types, ""), $below, most_lanes!())
+    (from_beginning) => {
+        lanes!(next_lane_of_types!(""), "{below}", most_lanes!())
     };
-    ($types:literal, $below:literal, $passed:tt) => {
+    (behind) => {
         concat!(
-            passed!($passed),
+            passed!(),
             lanes_behind!(
-                next_lane_of_types!($types, " and job.priority > known.priority"),
-                $below,
+                next_lane_of_types!(" and job.priority > known.priority"),
+                "{below}",
                 most_lanes!()
             )
         )
     };
 }
 
-/// The due jobs of the types in `$types`, through the same index. Each type offers
+/// The due jobs of the types in `{types}`, through the same index. Each type offers
 /// its first candidates of a lane; they are merged, and locked in that order. What others have
 /// locked is made up for by offering more than is asked for. Where even the last one that a type offers was
 /// looked at, there may be more of it: a row says so.
 macro_rules! due_of_types {
-    ($limit:literal, $below:literal, $tries:literal, $types:literal $(, $passed:tt)?) => {
+    ($start:ident) => {
         concat!(
-            lanes_of_types!($types, $below $(, $passed)?),
+            lanes_of_types!($start),
             ",
             due as (
                 select job.* from lane cross join lateral (
                     select locked.* from (
-                        select offered.id, offered.number from pg_catalog.unnest(",
-            $types,
-            "::text[]) type (name) cross join lateral (
+                        select offered.id, offered.number from pg_catalog.unnest({types}::text[]) type (name)
+                        cross join lateral (
                             select job.id, job.ready_at, pg_catalog.row_number() over () as number
                             from (
                                 select job.id, job.ready_at from {jobs} job
@@ -209,15 +187,11 @@ macro_rules! due_of_types {
                                     and job.ready_at is not null and job.ready_at <= now()
                                     and (",
             untouched!(),
-            " or ",
-            $tries,
-            "::boolean)",
-            behind!($($passed)?),
+            " or {tries_locks}::boolean)",
+            and_behind!($start),
             "
                                 order by job.ready_at, job.id
-                                limit ",
-            $limit,
-            " * 4::bigint + 100::bigint
+                                limit {limit} * 4::bigint + 100::bigint
                             ) job
                         ) offered
                         order by offered.ready_at, offered.id
@@ -233,26 +207,20 @@ macro_rules! due_of_types {
                         ) locked
                         union all
                         select null, null, lane.began_at, clock_timestamp(), 'more'
-                        where candidate.number = ",
-            $limit,
-            " * 4::bigint + 100::bigint
+                        where candidate.number = {limit} * 4::bigint + 100::bigint
                     ) locked
-                    limit ",
-            $limit,
-            "
+                    limit {limit}
                 ) job
-                limit ",
-            $limit,
-            "
+                limit {limit}
             )"
         )
     };
 }
 
-/// Takes what is `$due` for `$worker`, under a lease of `$lease` milliseconds. A job that has no attempts left
+/// Takes what is `$due` for `{worker}`, under a lease of `{lease_ms}`. A job that has no attempts left
 /// ends here.
 macro_rules! claimed {
-    ($due:expr, $worker:literal, $lease:literal, $token:literal) => {
+    ($due:expr) => {
         concat!(
             $due,
             ", claimed as (
@@ -262,19 +230,12 @@ macro_rules! claimed {
                     attempts = job.attempts + (job.attempts + 1 < job.max_attempts)::int,
                     run_no = greatest(job.run_no + 1::bigint, due.began_at),
                     locked_at = case due.fate when 'processing' then now() else job.locked_at end,
-                    locked_by = case due.fate when 'processing' then ",
-            $worker,
-            "::text else job.locked_by end,
+                    locked_by = case due.fate when 'processing' then {worker}::text else job.locked_by end,
                     lease_expires_at = case due.fate when 'processing'
-                        then now() + ",
-            $lease,
-            "::double precision * interval '1 millisecond' end,
+                        then now() + {lease_ms}::double precision * interval '1 millisecond' end,
                     claim_token = case due.fate when 'processing' then
-                        case when job.attempts + 1 < job.max_attempts then ",
-            $token,
-            "::bigint else - ",
-            $token,
-            "::bigint end end,
+                        case when job.attempts + 1 < job.max_attempts then {token}::bigint
+                            else - {token}::bigint end end,
                     cancel_requested_at = null,
                     next_attempt_at = null,
                     pending_reason = null,
@@ -325,15 +286,13 @@ macro_rules! claimed_rows {
 /// are walked to their end by then, unless enough was found. And whether Postgres has passed over something that was
 /// due and free.
 macro_rules! rest_rows {
-    ($limit:literal) => {
+    () => {
         concat!(
             "
             union all
             select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
             from lane
-            where (select pg_catalog.count(*) from claimed) < ",
-            $limit,
-            "::bigint and lane.step = ",
+            where (select pg_catalog.count(*) from claimed) < {limit}::bigint and lane.step = ",
             most_lanes!(),
             " and lane.priority is not null
             union all
@@ -352,16 +311,16 @@ macro_rules! rest_rows {
 /// as it was, and `run_no` sees to it that the run that nobody knows of can write nothing, because it is never
 /// given out again: it is the time of the claim.
 macro_rules! claim {
-    ($due:ident, $($values:tt),+) => {
+    ($due:ident, $start:ident) => {
         concat!(
             "with recursive ",
-            claimed!($due!("$1", "$5", "$6", $($values),+), "$2", "$3", "$4"),
+            claimed!($due!($start)),
             " ",
             claimed_rows!("payload::text"),
             " from claimed cross join (
                 select pg_catalog.set_config('synchronous_commit', 'off', true)
             ) unflushed",
-            rest_rows!("$1")
+            rest_rows!()
         )
     };
 }
@@ -370,29 +329,20 @@ macro_rules! claim {
 macro_rules! claim_or_behind {
     ($due:ident, $look:expr) => {
         if $look.is_from_beginning() {
-            claim!($due, "$7")
+            claim!($due, from_beginning)
         } else {
-            claim!($due, "$10", ["$7", "$8", "$9"])
+            claim!($due, behind)
         }
     };
 }
 
 macro_rules! exchange {
-    ($due:ident, settled) => {
-        exchange!($due, settled, "$7", "$8", "$9", "$10", "$11", "$12", ["$13", "$14", "$15"], "$16")
-    };
-    ($due:ident, $completed:ident) => {
-        exchange!($due, $completed, "$3", "$4", "$5", "$6", "$7", "$8", ["$9", "$10", "$11"], "$12")
-    };
-    (
-        $due:ident, $settled:ident, $limit:literal, $worker:literal, $lease:literal, $token:literal,
-        $below:literal, $tries:literal, $passed:tt, $types:literal
-    ) => {
+    ($due:ident, $settled:ident) => {
         concat!(
             "with recursive ",
             $settled!(),
             ", ",
-            claimed!($due!($limit, $below, $tries, $types, $passed), $worker, $lease, $token),
+            claimed!($due!(behind)),
             "
             select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
                 null::int as attempts, null::int as max_attempts, null::int as priority,
@@ -403,7 +353,7 @@ macro_rules! exchange {
             ",
             claimed_rows!("payload::text"),
             " from claimed",
-            rest_rows!($limit)
+            rest_rows!()
         )
     };
 }
@@ -438,26 +388,33 @@ pub struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    fn head(&self) -> Vec<Value> {
+    fn head(&self) -> Vec<Named> {
         vec![
-            Value::BigInt(self.limit.try_into().unwrap_or(i64::MAX)),
-            self.worker_id.into(),
-            Value::BigInt(self.lease_ms),
-            Value::BigInt(self.token),
+            (
+                "limit",
+                Value::BigInt(self.limit.try_into().unwrap_or(i64::MAX)),
+            ),
+            ("worker", self.worker_id.into()),
+            ("lease_ms", Value::BigInt(self.lease_ms)),
+            ("token", Value::BigInt(self.token)),
         ]
     }
 
-    fn types(&self) -> Option<Value> {
+    fn types(&self) -> Option<Named> {
         let types = self.types?;
-        Some(Value::Texts(types.iter().cloned().map(Some).collect()))
+        Some((
+            "types",
+            Value::Texts(types.iter().cloned().map(Some).collect()),
+        ))
     }
 
-    fn values(&self, look: &Look, passed: bool) -> Vec<Value> {
+    fn values(&self, look: &Look) -> Vec<Named> {
         let mut values = self.head();
-        values.extend([Value::BigInt(look.below), Value::Bool(look.tries_locks)]);
-        if passed {
-            values.extend(look.values());
-        }
+        values.extend([
+            ("below", Value::BigInt(look.below)),
+            ("tries_locks", Value::Bool(look.tries_locks)),
+        ]);
+        values.extend(look.values());
         values.extend(self.types());
         values
     }
@@ -478,7 +435,7 @@ pub fn statement(
             Some([_]) => claim_or_behind!(due_of_type, look),
             Some(_) => claim_or_behind!(due_of_types, look),
         };
-        return schema.statement(template, claim.values(look, !look.is_from_beginning()));
+        return schema.statement(template, claim.values(look));
     }
     let (form, mut values) = settle::formed(outcomes, ways);
     if claim.limit == 0 {
@@ -489,64 +446,65 @@ pub fn statement(
         Some([_]) => exchange_of!(due_of_type, form),
         Some(_) => exchange_of!(due_of_types, form),
     };
-    values.extend(claim.values(look, true));
+    values.extend(claim.values(look));
     schema.statement(template, values)
 }
 
 /// What is due now, but for the jobs in `aside`, in the order of the claim: read, and not locked. For a claim
 /// that was refused, to find out which of them is at fault; a hundred at least, of which it may be many.
 pub fn due(schema: &Schema, claim: &Claim<'_>, below: i64, aside: Vec<i64>) -> Statement {
-    let values = |with_types: bool| {
-        let mut values = vec![
+    let mut values = vec![
+        (
+            "limit",
             Value::BigInt(claim.limit.max(LEAST_LISTED).try_into().unwrap_or(i64::MAX)),
-            Value::BigInt(below),
-            Value::BigInts(aside),
-        ];
-        values.extend(claim.types().filter(|_| with_types));
-        values
-    };
+        ),
+        ("below", Value::BigInt(below)),
+        ("aside", Value::BigInts(aside)),
+    ];
+    values.extend(claim.types());
     macro_rules! read {
         ($and:literal) => {
             concat!(
                 "with recursive ",
                 lanes!(
                     next_lane!("job.ready_at < 'infinity'", ""),
-                    "$2",
+                    "{below}",
                     most_lanes!()
                 ),
                 " select job.id::bigint from lane cross join lateral (
                     select job.id from {jobs} job
                     where job.ready_at < 'infinity' and job.priority = lane.priority
-                        and job.ready_at <= now() and job.id <> all ($3::bigint[])",
+                        and job.ready_at <= now() and job.id <> all ({aside}::bigint[])",
                 $and,
                 "
                     order by job.ready_at, job.id
-                    limit $1::bigint
+                    limit {limit}::bigint
                 ) job
-                limit $1::bigint"
+                limit {limit}::bigint"
             )
         };
     }
-    match claim.types {
-        None => schema.statement(read!(""), values(false)),
-        Some(_) => schema.statement(
-            read!(" and job.job_type::text = any ($4::text[])"),
-            values(true),
-        ),
-    }
+    let template = match claim.types {
+        None => read!(""),
+        Some(_) => read!(" and job.job_type::text = any ({types}::text[])"),
+    };
+    schema.statement(template, values)
 }
 
 /// Claims these jobs, as far as they are due and free. `readable` is whether their payloads are read too.
 pub fn named(schema: &Schema, claim: &Claim<'_>, ids: &[i64], readable: bool) -> Statement {
     let mut values = claim.head();
-    values.extend([Value::BigInts(ids.to_vec()), Value::Bool(readable)]);
+    values.extend([
+        ("ids", Value::BigInts(ids.to_vec())),
+        ("readable", Value::Bool(readable)),
+    ]);
     schema.statement(
         concat!(
             "with ",
             claimed!(
                 concat!(
                     "due as (
-                        select job.* from pg_catalog.unnest($5::bigint[]) as named (id) cross join lateral (
+                        select job.* from pg_catalog.unnest({ids}::bigint[]) as named (id) cross join lateral (
                             select job.id, job.ready_at, ",
                     microseconds!("now()"),
                     " as began_at, now() as found_at,
@@ -556,15 +514,12 @@ pub fn named(schema: &Schema, claim: &Claim<'_>, ids: &[i64], readable: bool) ->
                             where job.id = any (array[named.id]) and (job.ready_at <= now()) is true
                             for no key update skip locked
                         ) job
-                        limit $1::bigint
+                        limit {limit}::bigint
                     )"
-                ),
-                "$2",
-                "$3",
-                "$4"
+                )
             ),
             " ",
-            claimed_rows!("case when $6::boolean then payload::text end"),
+            claimed_rows!("case when {readable}::boolean then payload::text end"),
             " from claimed
             union all
             select id::bigint, null, 'passed over', null, null, null, null, null, null, null, null, null, null
@@ -578,7 +533,10 @@ pub fn named(schema: &Schema, claim: &Claim<'_>, ids: &[i64], readable: bool) ->
 pub fn payload(schema: &Schema, run: Run) -> Statement {
     schema.statement(
         "select job.payload::text as payload from {jobs} job
-        where job.id = any (array[$1::bigint]) and job.run_no = $2::bigint",
-        vec![Value::BigInt(run.id), Value::BigInt(run.run_no)],
+        where job.id = any (array[{id}::bigint]) and job.run_no = {run_no}::bigint",
+        vec![
+            ("id", Value::BigInt(run.id)),
+            ("run_no", Value::BigInt(run.run_no)),
+        ],
     )
 }

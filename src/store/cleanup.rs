@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::connect::{Schema, Statement, Value};
+use crate::connect::{Named, Schema, Statement, Value};
 
 /// Where a batch ended, for the next to go on from.
 #[derive(Debug, Deserialize, Serialize)]
@@ -23,11 +23,11 @@ macro_rules! is_old {
     () => {
         "job.status::text = 'completed'
                     and job.updated_at
-                        < now() - $1::text::double precision * 86400::double precision * interval '1 second'"
+                        < now() - {days_to_keep}::text::double precision * 86400::double precision * interval '1 second'"
     };
 }
 
-/// The next completed jobs behind `$2` and `$3`, in the order in which they were added.
+/// The next completed jobs behind a position, in the order in which they were added.
 macro_rules! seen {
     () => {
         concat!(
@@ -36,7 +36,7 @@ macro_rules! seen {
             where job.status::text = 'completed'
                 and job.status::text <> 'pending' and job.status::text <> 'processing'
                 and (job.created_at, job.id) > (
-                    coalesce($2::text::timestamptz, '-infinity'), coalesce($3::text::bigint, 0::bigint)
+                    coalesce({created_at}::text::timestamptz, '-infinity'), coalesce({id}::text::bigint, 0::bigint)
                 )
             order by job.created_at, job.id
             limit ",
@@ -119,7 +119,7 @@ pub fn old_ids(schema: &Schema, days_to_keep: f64, after: Option<&Position>) -> 
             'ids', coalesce((
                 select pg_catalog.json_agg(job.id) from seen job
                 where job.updated_at
-                    < now() - $1::text::double precision * 86400::double precision * interval '1 second'
+                    < now() - {days_to_keep}::text::double precision * 86400::double precision * interval '1 second'
             ), '[]'::json),
             'last', ",
             last!(),
@@ -134,23 +134,29 @@ pub fn old_ids(schema: &Schema, days_to_keep: f64, after: Option<&Position>) -> 
 pub fn named(schema: &Schema, days_to_keep: f64, ids: &[i64]) -> Statement {
     schema.statement(
         concat!(
-            "with seen as (select id from pg_catalog.unnest($2::bigint[]) as seen (id)),
+            "with seen as (select id from pg_catalog.unnest({ids}::bigint[]) as seen (id)),
         ",
             deleted!(),
             "
         select pg_catalog.count(*)::text as result from deleted"
         ),
         vec![
-            days_to_keep.to_string().into(),
-            Value::BigInts(ids.to_vec()),
+            ("days_to_keep", days_to_keep.to_string().into()),
+            ("ids", Value::BigInts(ids.to_vec())),
         ],
     )
 }
 
-fn values(days_to_keep: f64, after: Option<&Position>) -> Vec<Value> {
+fn values(days_to_keep: f64, after: Option<&Position>) -> Vec<Named> {
     vec![
-        days_to_keep.to_string().into(),
-        Value::Text(after.map(|position| position.created_at.clone())),
-        Value::Text(after.map(|position| position.id.to_string())),
+        ("days_to_keep", days_to_keep.to_string().into()),
+        (
+            "created_at",
+            Value::Text(after.map(|position| position.created_at.clone())),
+        ),
+        (
+            "id",
+            Value::Text(after.map(|position| position.id.to_string())),
+        ),
     ]
 }

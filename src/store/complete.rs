@@ -1,19 +1,22 @@
 //! Completing a job in its handler's own transaction.
 
-use super::settle::owned;
-use crate::connect::{Schema, Statement, Value};
+use super::fence::{is_leased, named_runs, owned, values_of};
+use crate::connect::{Schema, Statement};
 use crate::processor::Run;
 
 /// Completes the job of a run, or removes it, in whatever transaction the statement runs. Answers its
 /// id, or nothing if the run no longer owns the job.
 pub fn job(schema: &Schema, run: Run, remove: bool) -> Statement {
-    let values = vec![run.id.to_string().into(), run.run_no.to_string().into()];
+    let values = vec![
+        ("id", run.id.to_string().into()),
+        ("run_no", run.run_no.to_string().into()),
+    ];
     // `run` is not joined by its id, so that the primary key serves.
     macro_rules! owned_by_run {
         () => {
             concat!(
-                "(select $2::text::bigint as run_no) run
-        where job.id = $1::text::bigint and ",
+                "(select {run_no}::text::bigint as run_no) run
+        where job.id = {id}::text::bigint and ",
                 owned!("job", "run"),
                 "
         returning job.id::text as result"
@@ -42,7 +45,8 @@ pub fn job(schema: &Schema, run: Run, remove: bool) -> Statement {
 /// completion.
 pub fn settled_by_handler(schema: &Schema, runs: &[Run]) -> Statement {
     schema.statement(
-        "select run.id, run.run_no, case
+        concat!(
+            "select run.id, run.run_no, case
             when free.id is not null then case
                 when free.run_no <> run.run_no then 'lost'
                 when free.status = 'processing' then 'rolled back'
@@ -51,9 +55,9 @@ pub fn settled_by_handler(schema: &Schema, runs: &[Run]) -> Statement {
             when seen.id is null then 'committed'
             when seen.run_no = run.run_no and seen.status = 'processing' then 'open'
             else 'lost' end as fate
-        from rows from (
-            pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[])
-        ) as run (id, run_no)
+        from ",
+            named_runs!(),
+            "
         left join lateral (
             select job.id, job.run_no, job.status::text as status from {jobs} job
             where job.id = any (array[run.id])
@@ -62,10 +66,8 @@ pub fn settled_by_handler(schema: &Schema, runs: &[Run]) -> Statement {
             select job.id, job.run_no, job.status::text as status from {jobs} job
             where job.id = any (array[run.id])
             for update skip locked
-        ) free on true",
-        vec![
-            Value::BigInts(runs.iter().map(|run| run.id).collect()),
-            Value::BigInts(runs.iter().map(|run| run.run_no).collect()),
-        ],
+        ) free on true"
+        ),
+        values_of(runs),
     )
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::lane::TOP;
-use crate::connect::Value;
+use crate::connect::{Named, Value};
 
 /// How long a look may search for its first job: a few lanes and entries are always passed.
 const FREE: Duration = Duration::from_millis(2);
@@ -58,6 +58,17 @@ pub struct Look {
 }
 
 impl Look {
+    #[cfg(test)]
+    pub fn behind(positions: &[(i32, i64, i64)]) -> Self {
+        let passed = (positions.iter())
+            .map(|&(priority, ready_at, id)| (priority, Position { ready_at, id }))
+            .collect();
+        Self {
+            passed,
+            ..Self::from_beginning()
+        }
+    }
+
     /// Whether each lane is looked at from its beginning.
     pub fn is_from_beginning(&self) -> bool {
         self.passed.is_empty()
@@ -70,13 +81,16 @@ impl Look {
     }
 
     /// The columns of `passed`: see [`super::lane`].
-    pub fn values(&self) -> [Value; 3] {
+    pub fn values(&self) -> [Named; 3] {
         let column =
             |of: fn(&(i32, Position)) -> i64| Value::BigInts(self.passed.iter().map(of).collect());
         [
-            column(|(priority, _)| (*priority).into()),
-            column(|(_, position)| position.ready_at),
-            column(|(_, position)| position.id),
+            (
+                "passed_priorities",
+                column(|(priority, _)| (*priority).into()),
+            ),
+            ("passed_times", column(|(_, position)| position.ready_at)),
+            ("passed_ids", column(|(_, position)| position.id)),
         ]
     }
 

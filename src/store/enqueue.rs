@@ -68,7 +68,7 @@ macro_rules! added {
             insert!($jobs),
             "id)
             select case
-                when pg_catalog.count(*) over () = pg_catalog.cardinality($1::text[]) then id::text
+                when pg_catalog.count(*) over () = pg_catalog.cardinality({job_type}::text[]) then id::text
                 else ('kept out of job_queue, but for ' || pg_catalog.count(*) over ()::text)::boolean::text
                 end as result
             from added"
@@ -105,7 +105,7 @@ macro_rules! announced {
 /// if it has no schema before its name, and nobody's if it has.
 macro_rules! several {
     () => {
-        "unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])"
+        "unnest({job_type}::text[], {payload}::text[], {max_attempts}::bigint[], {priority}::bigint[], {run_at}::bigint[], {timeout_ms}::bigint[])"
     };
 }
 
@@ -113,7 +113,7 @@ macro_rules! several {
 macro_rules! one {
     () => {
         "(values (
-            $1::text, $2::text, $3::text::bigint, $4::text::bigint, $5::text::bigint, $6::text::bigint
+            {job_type}::text, {payload}::text, {max_attempts}::text::bigint, {priority}::text::bigint, {run_at}::text::bigint, {timeout_ms}::text::bigint
         ))"
     };
 }
@@ -158,12 +158,30 @@ fn made_of(
     }
     let jobs = || jobs.iter().map(Borrow::borrow);
     let values = vec![
-        Value::Texts(jobs().map(|job| Some(job.job_type.clone())).collect()),
-        Value::Texts(jobs().map(|job| Some(job.payload.get().into())).collect()),
-        Value::BigInts(jobs().map(|job| job.max_attempts.into()).collect()),
-        Value::BigInts(jobs().map(|job| job.priority.into()).collect()),
-        Value::OptionalBigInts(jobs().map(|job| job.run_at).collect()),
-        Value::OptionalBigInts(jobs().map(|job| job.timeout_ms.map(i64::from)).collect()),
+        (
+            "job_type",
+            Value::Texts(jobs().map(|job| Some(job.job_type.clone())).collect()),
+        ),
+        (
+            "payload",
+            Value::Texts(jobs().map(|job| Some(job.payload.get().into())).collect()),
+        ),
+        (
+            "max_attempts",
+            Value::BigInts(jobs().map(|job| job.max_attempts.into()).collect()),
+        ),
+        (
+            "priority",
+            Value::BigInts(jobs().map(|job| job.priority.into()).collect()),
+        ),
+        (
+            "run_at",
+            Value::OptionalBigInts(jobs().map(|job| job.run_at).collect()),
+        ),
+        (
+            "timeout_ms",
+            Value::OptionalBigInts(jobs().map(|job| job.timeout_ms.map(i64::from)).collect()),
+        ),
     ];
     schema.statement(several, values)
 }
@@ -175,12 +193,15 @@ fn one_job(schema: &Schema, job: &NewJob, announced: bool) -> Statement {
         concat!(insert!(one!()), "id::text as result")
     };
     let values = vec![
-        job.job_type.as_str().into(),
-        job.payload.get().into(),
-        job.max_attempts.to_string().into(),
-        job.priority.to_string().into(),
-        Value::Text(job.run_at.map(|at| at.to_string())),
-        Value::Text(job.timeout_ms.map(|ms| ms.to_string())),
+        ("job_type", job.job_type.as_str().into()),
+        ("payload", job.payload.get().into()),
+        ("max_attempts", job.max_attempts.to_string().into()),
+        ("priority", job.priority.to_string().into()),
+        ("run_at", Value::Text(job.run_at.map(|at| at.to_string()))),
+        (
+            "timeout_ms",
+            Value::Text(job.timeout_ms.map(|ms| ms.to_string())),
+        ),
     ];
     schema.statement(template, values)
 }

@@ -1,6 +1,6 @@
 //! Keeping the leases of what runs.
 
-use super::settle::owned;
+use super::fence::{is_leased, named_runs, owned, values_of};
 use crate::connect::{Schema, Statement, Value};
 use crate::processor::Run;
 
@@ -12,12 +12,14 @@ use crate::processor::Run;
 /// `locked_at` is never later than now: where the server's clock has gone back, as in a fail-over, a lease would
 /// else be earlier than its claim, and taken for none.
 pub fn leases(schema: &Schema, runs: &[Run], lease_ms: i64) -> Statement {
+    let mut values = values_of(runs);
+    values.push(("lease_ms", Value::BigInt(lease_ms)));
     schema.statement(
         concat!(
             "with owned as (
-            select job.*, free.id as free from rows from (
-                pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[])
-            ) as run (id, run_no)
+            select job.*, free.id as free from ",
+            named_runs!(),
+            "
             cross join lateral (
                 select job.id, job.run_no, job.cancel_requested_at from {jobs} job
                 where job.id = any (array[run.id]) and ",
@@ -34,7 +36,7 @@ pub fn leases(schema: &Schema, runs: &[Run], lease_ms: i64) -> Statement {
         ),
         extended as (
             update {jobs} job
-            set lease_expires_at = now() + $3::double precision * interval '1 millisecond',
+            set lease_expires_at = now() + {lease_ms}::double precision * interval '1 millisecond',
                 locked_at = least(job.locked_at, now())
             from owned
             where job.id = any (array[owned.free])
@@ -45,10 +47,6 @@ pub fn leases(schema: &Schema, runs: &[Run], lease_ms: i64) -> Statement {
             cancel_requested_at is not null as cancel_requested
         from owned"
         ),
-        vec![
-            Value::BigInts(runs.iter().map(|run| run.id).collect()),
-            Value::BigInts(runs.iter().map(|run| run.run_no).collect()),
-            Value::BigInt(lease_ms),
-        ],
+        values,
     )
 }

@@ -93,13 +93,13 @@ macro_rules! found {
         concat!(
             "select ",
             $of!(),
-            " from {jobs} job where job.id = $1::text::bigint"
+            " from {jobs} job where job.id = {id}::text::bigint"
         )
     };
 }
 
 pub fn job(schema: &Schema, of: Of, id: i64) -> Statement {
-    schema.statement(of!(of, found), vec![id.to_string().into()])
+    schema.statement(of!(of, found), vec![("id", id.to_string().into())])
 }
 
 /// What waits is in an index of its own, and what runs, in another order: it is not much.
@@ -110,11 +110,11 @@ macro_rules! listed {
             $of!(),
             " from (
                 select * from {jobs}
-                where status::text = $1::text and ",
+                where status::text = {status}::text and ",
             $condition,
             "
                 order by created_at desc, id desc
-                limit $2::text::bigint offset $3::text::bigint
+                limit {limit}::text::bigint offset {offset}::text::bigint
             ) job
             order by job.created_at desc, job.id desc"
         )
@@ -134,9 +134,9 @@ pub fn jobs_by_status(schema: &Schema, of: Of, status: &str, limit: i64, offset:
     schema.statement(
         template,
         vec![
-            status.into(),
-            limit.to_string().into(),
-            offset.to_string().into(),
+            ("status", status.into()),
+            ("limit", limit.to_string().into()),
+            ("offset", offset.to_string().into()),
         ],
     )
 }
@@ -170,19 +170,19 @@ macro_rules! all {
                         where job.status::text = status.name
                             and job.status::text <> 'pending' and job.status::text <> 'processing'
                         order by job.created_at desc, job.id desc
-                        limit $1::text::bigint + $2::text::bigint
+                        limit {limit}::text::bigint + {offset}::text::bigint
                     ) newest
                     union all
                     (
                         select * from {jobs} job where job.status::text = 'pending'
                         order by job.created_at desc, job.id desc
-                        limit $1::text::bigint + $2::text::bigint
+                        limit {limit}::text::bigint + {offset}::text::bigint
                     )
                     union all
                     select * from {jobs} where status::text = 'processing'
                 ) newest
                 order by newest.created_at desc, newest.id desc
-                limit $1::text::bigint offset $2::text::bigint
+                limit {limit}::text::bigint offset {offset}::text::bigint
             ) job
             order by job.created_at desc, job.id desc"
         )
@@ -192,7 +192,10 @@ macro_rules! all {
 pub fn all_jobs(schema: &Schema, of: Of, limit: i64, offset: i64) -> Statement {
     schema.statement(
         of!(of, all),
-        vec![limit.to_string().into(), offset.to_string().into()],
+        vec![
+            ("limit", limit.to_string().into()),
+            ("offset", offset.to_string().into()),
+        ],
     )
 }
 
@@ -211,7 +214,7 @@ macro_rules! named {
         concat!(
             "select ",
             record!($($record)*),
-            " from pg_catalog.unnest($1::bigint[]) with ordinality as named (id, place)
+            " from pg_catalog.unnest({ids}::bigint[]) with ordinality as named (id, place)
             cross join lateral (
                 select * from {jobs} job where job.id = any (array[named.id])
             ) job
@@ -227,7 +230,7 @@ pub fn named_jobs(schema: &Schema, ids: &[i64], extent: Extent) -> Statement {
         Extent::WithoutPayload => named!("null", "job.pending_reason", "job.error_history"),
         Extent::Least => named!("null", "null", "null"),
     };
-    schema.statement(template, vec![Value::BigInts(ids.to_vec())])
+    schema.statement(template, vec![("ids", Value::BigInts(ids.to_vec()))])
 }
 
 /// What is left to do: `{ due, nextDueAt }`, how many jobs are due, counted up to 10,000 a priority, and
@@ -257,7 +260,7 @@ pub fn backlog(schema: &Schema, types: &[String]) -> Statement {
                 ),
             'waiting', coalesce((
                 select pg_catalog.json_agg(type.name)
-                from pg_catalog.json_array_elements_text($1::text::json) as type (name)
+                from pg_catalog.json_array_elements_text({types}::text::json) as type (name)
                 where exists (
                     select from lane cross join lateral (
                         select from {jobs} job
@@ -287,6 +290,6 @@ pub fn backlog(schema: &Schema, types: &[String]) -> Statement {
             limit 1
         ) later on true"
         ),
-        vec![serde_json::json!(types).to_string().into()],
+        vec![("types", serde_json::json!(types).to_string().into())],
     )
 }

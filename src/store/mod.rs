@@ -30,6 +30,7 @@ mod each;
 mod enqueue;
 mod enqueuer;
 mod extend;
+mod fence;
 mod find;
 mod history;
 mod lane;

@@ -1,16 +1,21 @@
 //! Putting back jobs whose worker is gone and that no lease brings back.
 
+use super::fence::{is_leased, is_live};
 use super::history::{append, attempt, is_counted, put_back, worker_lost};
 use super::notify::notify;
 use crate::connect::{Schema, Statement, Value};
 
-/// Whether the row `job` runs, was claimed longer ago than `$1` minutes, and has no live lease.
+/// Whether the row `job` runs, was claimed longer ago than `{minutes}`, and has no live lease.
 macro_rules! is_stuck {
     () => {
-        "job.status::text = 'processing'
+        concat!(
+            "job.status::text = 'processing'
                     and coalesce(job.locked_at, job.updated_at)
-                        < now() - $1::text::double precision * interval '1 minute'
-                    and (job.lease_expires_at > job.locked_at and job.lease_expires_at > now()) is not true"
+                        < now() - {minutes}::text::double precision * interval '1 minute'
+                    and (",
+            is_live!("job"),
+            ") is not true"
+        )
     };
 }
 
@@ -49,7 +54,7 @@ macro_rules! reclaim {
 pub fn stuck_jobs(schema: &Schema, max_processing_minutes: f64) -> Statement {
     schema.statement(
         reclaim!(""),
-        vec![max_processing_minutes.to_string().into()],
+        vec![("minutes", max_processing_minutes.to_string().into())],
     )
 }
 
@@ -60,17 +65,17 @@ pub fn stuck_ids(schema: &Schema, max_processing_minutes: f64) -> Statement {
             "select job.id::text as result from {jobs} job where ",
             is_stuck!()
         ),
-        vec![max_processing_minutes.to_string().into()],
+        vec![("minutes", max_processing_minutes.to_string().into())],
     )
 }
 
 /// The same as [`stuck_jobs`], of these jobs.
 pub fn named(schema: &Schema, max_processing_minutes: f64, ids: &[i64]) -> Statement {
     schema.statement(
-        reclaim!(" and job.id = any ($2::bigint[])"),
+        reclaim!(" and job.id = any ({ids}::bigint[])"),
         vec![
-            max_processing_minutes.to_string().into(),
-            Value::BigInts(ids.to_vec()),
+            ("minutes", max_processing_minutes.to_string().into()),
+            ("ids", Value::BigInts(ids.to_vec())),
         ],
     )
 }

@@ -16,6 +16,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::time::Instant;
 
+use super::fence::{has_lapsed, is_leased};
 use super::history::{append, attempt, is_counted, put_back, worker_lost};
 use super::notify::notify;
 use super::touched::{is_over, last_transaction};
@@ -47,10 +48,11 @@ const SOONEST: Duration = Duration::from_secs(30);
 /// Whether the lease in the row `job` has ended.
 macro_rules! has_ended {
     () => {
-        "(
-                job.status::text = 'processing' and job.lease_expires_at <= now()
-                and job.lease_expires_at > job.locked_at
-            ) is true"
+        concat!(
+            "(job.status::text = 'processing' and ",
+            has_lapsed!("job"),
+            ") is true"
+        )
     };
 }
 
@@ -135,7 +137,7 @@ macro_rules! recovered_rows {
     };
 }
 
-/// The jobs whose leases have ended after `$1`. What some transaction has locked is left alone until it is
+/// The jobs whose leases have ended after `{from}`. What some transaction has locked is left alone until it is
 /// free. Answers a row for each job, and one that says up to when there is none left, if that is known.
 ///
 /// Where something has held the statement up, as a lock of the whole table does, it has held up the extensions
@@ -151,11 +153,11 @@ pub fn jobs(schema: &Schema, from: i64) -> Statement {
                 select job.id, ",
             was_locked!("job"),
             " as was_locked from {jobs} job
-                where job.status::text = 'processing'
-                    and job.lease_expires_at <= now()
+                where job.status::text = 'processing' and ",
+            has_lapsed!("job"),
+            "
                     and job.lease_expires_at > timestamptz 'epoch'
-                        + $1::bigint::double precision * interval '1 microsecond'
-                    and job.lease_expires_at > job.locked_at
+                        + {from}::bigint::double precision * interval '1 microsecond'
                     and (select clock_timestamp() - now()) < interval '500 milliseconds'
                 order by job.lease_expires_at
             ),
@@ -164,7 +166,7 @@ pub fn jobs(schema: &Schema, from: i64) -> Statement {
             ",
             ahead as (
                 select job.id from {jobs} job
-                where $1::bigint = 0::bigint
+                where {from}::bigint = 0::bigint
                     and (
                         select pg_catalog.bool_or(furthest.locked_at > now() + interval '1 second')
                         from (
@@ -177,7 +179,9 @@ pub fn jobs(schema: &Schema, from: i64) -> Statement {
                     )
                     and job.status::text = 'processing' and job.lease_expires_at > now()
                     and job.locked_at > now() + interval '1 second'
-                    and job.lease_expires_at > job.locked_at and job.lease_expires_at < 'infinity'
+                    and ",
+            is_leased!("job"),
+            " and job.lease_expires_at < 'infinity'
                     and job.locked_at < 'infinity'
                 for no key update skip locked
             ),
@@ -206,23 +210,28 @@ pub fn jobs(schema: &Schema, from: i64) -> Statement {
             " end
             ) notified"
         ),
-        vec![Value::BigInt(from)],
+        vec![("from", Value::BigInt(from))],
     )
 }
 
 /// Those whose leases have ended, for a recovery that was refused, to find out which of them is at fault.
 pub fn ended(schema: &Schema, aside: Vec<i64>) -> Statement {
     schema.statement(
-        "select job.id::bigint from {jobs} job
-            where job.status::text = 'processing'
-                and job.lease_expires_at <= now()
-                and job.lease_expires_at > job.locked_at
-                and job.id <> all ($1::bigint[])
+        concat!(
+            "select job.id::bigint from {jobs} job
+            where job.status::text = 'processing' and ",
+            has_lapsed!("job"),
+            "
+                and job.id <> all ({aside}::bigint[])
             order by job.lease_expires_at
-            limit $2::bigint",
+            limit {limit}::bigint"
+        ),
         vec![
-            Value::BigInts(aside),
-            Value::BigInt(MOST_LISTED.try_into().unwrap_or(i64::MAX)),
+            ("aside", Value::BigInts(aside)),
+            (
+                "limit",
+                Value::BigInt(MOST_LISTED.try_into().unwrap_or(i64::MAX)),
+            ),
         ],
     )
 }
@@ -243,7 +252,7 @@ pub fn named(schema: &Schema, ids: &[i64], manner: Manner) -> Statement {
         ($pending:literal) => {
             concat!(
                 "with ended as (
-                    select id, false as was_locked from pg_catalog.unnest($1::bigint[]) as named (id)
+                    select id, false as was_locked from pg_catalog.unnest({ids}::bigint[]) as named (id)
                 ),
                 ",
                 recovered!($pending, "now()"),
@@ -255,7 +264,7 @@ pub fn named(schema: &Schema, ids: &[i64], manner: Manner) -> Statement {
         Manner::Pending => named!("pending"),
         Manner::Failed => named!("failed"),
     };
-    schema.statement(template, vec![Value::BigInts(ids.to_vec())])
+    schema.statement(template, vec![("ids", Value::BigInts(ids.to_vec()))])
 }
 
 /// What [`jobs`] and [`named`] answer.

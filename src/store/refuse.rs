@@ -1,19 +1,20 @@
 //! Keeping with a job that Postgres refuses to let it go on.
 
 use super::aside::pause;
+use super::fence::{has_lapsed, is_leased};
 use crate::connect::{Schema, Statement, Value};
 use crate::error::Error;
 use crate::processor::Run;
 
-/// Notes a refusal, for the reason in `$2`, with the job of the id in `$1`, if it meets `$condition` and is free;
+/// Notes a refusal, for `{reason}`, with the job `{id}`, if it meets `$condition` and is free;
 /// sets besides what `$assignments` say. Answers how many refusals in a row those are. Any writer may have set
 /// `refusals` to anything.
 macro_rules! note {
-    ($condition:literal, $assignments:expr) => {
+    ($condition:expr, $assignments:literal) => {
         concat!(
             "with free as (
                 select job.id from {jobs} job
-                where job.id = $1::bigint and (",
+                where job.id = {id}::bigint and (",
             $condition,
             ") is true
                 for no key update skip locked
@@ -22,7 +23,7 @@ macro_rules! note {
             set ",
             $assignments,
             "refusals = greatest(least(coalesce(job.refusals, 0), 1000), 0) + 1,
-                pending_reason = $2::text,
+                pending_reason = {reason}::text,
                 updated_at = now()
             from free
             where job.id = any (array[free.id])
@@ -43,14 +44,14 @@ pub fn claim(schema: &Schema, id: i64, error: &Error) -> Statement {
                         2::double precision,
                         greatest(least(coalesce(job.refusals, 0), 16), 0)::double precision
                     ),
-                    $3::double precision
+                    {longest}::double precision
                 ) * interval '1 second',
                 "
         ),
         vec![
-            Value::BigInt(id),
-            error.refuses_to_let_be("claimed").into(),
-            Value::BigInt(longest),
+            ("id", Value::BigInt(id)),
+            ("reason", error.refuses_to_let_be("claimed").into()),
+            ("longest", Value::BigInt(longest)),
         ],
     )
 }
@@ -60,17 +61,19 @@ pub fn claim(schema: &Schema, id: i64, error: &Error) -> Statement {
 pub fn settle(schema: &Schema, run: Run, error: &Error, lease_ms: i64) -> Statement {
     schema.statement(
         note!(
-            "job.run_no = $3::bigint and job.status::text = 'processing'
-                    and job.lease_expires_at > job.locked_at",
-            "lease_expires_at = now() + $4::double precision * interval '1 millisecond',
+            concat!(
+                "job.run_no = {run_no}::bigint and job.status::text = 'processing' and ",
+                is_leased!("job")
+            ),
+            "lease_expires_at = now() + {lease_ms}::double precision * interval '1 millisecond',
                 locked_at = least(job.locked_at, now()),
                 "
         ),
         vec![
-            Value::BigInt(run.id),
-            error.refuses_to_let_be("settled").into(),
-            Value::BigInt(run.run_no),
-            Value::BigInt(lease_ms),
+            ("id", Value::BigInt(run.id)),
+            ("reason", error.refuses_to_let_be("settled").into()),
+            ("run_no", Value::BigInt(run.run_no)),
+            ("lease_ms", Value::BigInt(lease_ms)),
         ],
     )
 }
@@ -79,15 +82,15 @@ pub fn settle(schema: &Schema, run: Run, error: &Error, lease_ms: i64) -> Statem
 pub fn recover(schema: &Schema, id: i64, error: &Error, seconds: i64) -> Statement {
     schema.statement(
         note!(
-            "job.status::text = 'processing' and job.lease_expires_at <= now()",
-            "lease_expires_at = now() + $3::double precision * interval '1 second',
+            concat!("job.status::text = 'processing' and ", has_lapsed!("job")),
+            "lease_expires_at = now() + {seconds}::double precision * interval '1 second',
                 locked_at = least(job.locked_at, now()),
                 "
         ),
         vec![
-            Value::BigInt(id),
-            error.refuses_to_let_be("brought back").into(),
-            Value::BigInt(seconds),
+            ("id", Value::BigInt(id)),
+            ("reason", error.refuses_to_let_be("brought back").into()),
+            ("seconds", Value::BigInt(seconds)),
         ],
     )
 }

@@ -1,5 +1,6 @@
 //! Retrying a job.
 
+use super::fence::{is_leased, is_live};
 use super::lane::microseconds;
 use super::notify::notify;
 use crate::connect::{Schema, Statement};
@@ -29,10 +30,12 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
                 refusals = null,
                 cancel_requested_at = null,
                 pending_reason = null
-            where job.id = $1::text::bigint
+            where job.id = {id}::text::bigint
                 and (
                     job.status::text = 'processing'
-                    and job.lease_expires_at > job.locked_at and job.lease_expires_at > now()
+                    and ",
+            is_live!("job"),
+            "
                 ) is not true
             returning job.id
         )
@@ -43,8 +46,8 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
             notify!("'ready', true"),
             " end
             ) notified
-            where job.id = $1::text::bigint"
+            where job.id = {id}::text::bigint"
         ),
-        vec![id.to_string().into()],
+        vec![("id", id.to_string().into())],
     )
 }

@@ -1,36 +1,18 @@
 //! Writing how runs ended: alone, or as a part of the statement that [`super::claim`] makes.
 
+use super::fence::{is_leased, owned};
 use super::history::append;
 use super::touched::{is_over, last_transaction, untouched};
-use crate::connect::{Schema, Statement, Value};
+use crate::connect::{Named, Schema, Statement, Value};
 use crate::processor::{End, Outcome};
 
-/// The fence: whether `$run` owns the job in `$row`. What the original's code has claimed meanwhile has the same
-/// `run_no`, but no lease that is later than `locked_at`.
-macro_rules! owned {
-    ($row:literal, $run:literal) => {
-        concat!(
-            $row,
-            ".run_no = ",
-            $run,
-            ".run_no and (",
-            $row,
-            ".status::text = 'processing' and ",
-            $row,
-            ".lease_expires_at > ",
-            $row,
-            ".locked_at) is true"
-        )
-    };
-}
-
-/// The outcomes in `$1` to `$5`.
+/// The outcomes of [`values`].
 macro_rules! ended {
     () => {
         "ended as (
                 select * from rows from (
-                    pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]),
-                    pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[])
+                    pg_catalog.unnest({ended_ids}::bigint[]), pg_catalog.unnest({ended_run_nos}::bigint[]),
+                    pg_catalog.unnest({outcomes}::text[]), pg_catalog.unnest({entries}::text[]), pg_catalog.unnest({pending_reasons}::text[])
                 ) as ended (id, run_no, outcome, entry, pending_reason)
             )"
     };
@@ -112,12 +94,12 @@ macro_rules! write_outcomes {
     };
 }
 
-/// Of the outcomes in `$1` to `$5`, those that were sent before and had been written then.
+/// Of the outcomes in `ended`, those that were sent before and had been written then.
 macro_rules! written_before {
     () => {
         "written as (
                 select ended.id, ended.run_no from ended
-                where $6::boolean and case ended.outcome
+                where {sent_before}::boolean and case ended.outcome
                     when 'removed' then not exists (
                         select from {jobs} job where job.id = any (array[ended.id])
                     )
@@ -140,8 +122,8 @@ macro_rules! written_before {
     };
 }
 
-/// Settles the outcomes in `$1` to `$5`. The runs whose outcomes are written are in `settled_rows`. If `$6` says
-/// that some were sent before, those that were written then are there too. What is missing is told by
+/// Settles the outcomes in `ended`. The runs whose outcomes are written are in `settled_rows`. If some were
+/// sent before, those that were written then are there too. What is missing is told by
 /// [`each`]: its run no longer owns its job, or some transaction has touched the job. That is passed over, so
 /// that it does not hold the others up.
 ///
@@ -171,14 +153,14 @@ macro_rules! settled {
     };
 }
 
-/// Settles the runs in `$1` and `$2`, which have all completed, as [`settled!`] does: to set up what the others need
+/// Settles the runs in `ended`, which have all completed, as [`settled!`] does: to set up what the others need
 /// takes as long as to do what these do.
 macro_rules! completed {
     ($write:literal) => {
         concat!(
             "ended as (
                 select * from rows from (
-                    pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[])
+                    pg_catalog.unnest({ended_ids}::bigint[]), pg_catalog.unnest({ended_run_nos}::bigint[])
                 ) as ended (id, run_no)
             ),
             settled_rows as (
@@ -212,7 +194,7 @@ macro_rules! removed {
     };
 }
 
-pub(super) use {completed, ended, kept, owned, removed, settled, write_outcomes, written_before};
+pub(super) use {completed, ended, kept, removed, settled, write_outcomes, written_before};
 
 /// Which statement settles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,7 +207,7 @@ pub enum Form {
 }
 
 /// Settles outcomes, and claims nothing.
-pub fn statement(schema: &Schema, form: Form, values: Vec<Value>) -> Statement {
+pub fn statement(schema: &Schema, form: Form, values: Vec<Named>) -> Statement {
     macro_rules! settle {
         ($settled:ident) => {
             concat!(
@@ -244,7 +226,7 @@ pub fn statement(schema: &Schema, form: Form, values: Vec<Value>) -> Statement {
 }
 
 /// The form that suffices for these outcomes, and its values.
-pub fn formed(outcomes: Vec<Outcome>, ways: Ways) -> (Form, Vec<Value>) {
+pub fn formed(outcomes: Vec<Outcome>, ways: Ways) -> (Form, Vec<Named>) {
     let plain = |outcome: &Outcome| outcome.end == End::Completed && !outcome.sent_before;
     // What has nothing to settle asks for the right to do so.
     if outcomes.is_empty() || !outcomes.iter().all(plain) {
@@ -257,13 +239,17 @@ pub fn formed(outcomes: Vec<Outcome>, ways: Ways) -> (Form, Vec<Value>) {
     };
     let ids = outcomes.iter().map(|outcome| outcome.run.id).collect();
     let run_nos = outcomes.iter().map(|outcome| outcome.run.run_no).collect();
-    (form, vec![Value::BigInts(ids), Value::BigInts(run_nos)])
+    let values = vec![
+        ("ended_ids", Value::BigInts(ids)),
+        ("ended_run_nos", Value::BigInts(run_nos)),
+    ];
+    (form, values)
 }
 
 /// Settles outcomes and says of each what became of it: `written`, `passed over` by Postgres though it was free,
 /// `locked` by some transaction, or `lost`, because its run no longer owns the job. Each row's lock is tried, which
 /// takes longer than to write it.
-pub fn each(schema: &Schema, values: Vec<Value>) -> Statement {
+pub fn each(schema: &Schema, values: Vec<Named>) -> Statement {
     let template = concat!(
         "with ",
         ended!(),
@@ -326,8 +312,8 @@ pub struct Ways {
     pub pends: bool,
 }
 
-/// `$1` to `$6` of [`settled!`].
-pub fn values(outcomes: Vec<Outcome>, ways: Ways) -> Vec<Value> {
+/// The values of [`settled!`].
+pub fn values(outcomes: Vec<Outcome>, ways: Ways) -> Vec<Named> {
     let mut ids = Vec::with_capacity(outcomes.len());
     let mut run_nos = Vec::with_capacity(outcomes.len());
     let mut statuses = Vec::with_capacity(outcomes.len());
@@ -363,11 +349,11 @@ pub fn values(outcomes: Vec<Outcome>, ways: Ways) -> Vec<Value> {
         pending_reasons.push(pending_reason);
     }
     vec![
-        Value::BigInts(ids),
-        Value::BigInts(run_nos),
-        Value::Texts(statuses),
-        Value::Texts(entries),
-        Value::Texts(pending_reasons),
-        Value::Bool(sent_before),
+        ("ended_ids", Value::BigInts(ids)),
+        ("ended_run_nos", Value::BigInts(run_nos)),
+        ("outcomes", Value::Texts(statuses)),
+        ("entries", Value::Texts(entries)),
+        ("pending_reasons", Value::Texts(pending_reasons)),
+        ("sent_before", Value::Bool(sent_before)),
     ]
 }

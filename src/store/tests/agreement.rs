@@ -121,14 +121,14 @@ impl Server {
                 let timeout = timeout.map(|timeout| timeout.as_millis().to_string());
                 schema.statement(
                     "insert into {jobs} (id, job_type, payload, priority, max_attempts, run_at, timeout_ms)
-                    values ($1::text::bigint, 'job', 'null', $2::text::int, $3::text::int,
-                        now() + $4::text::bigint * interval '1 microsecond', $5::text::int)",
+                    values ({id}::text::bigint, 'job', 'null', {priority}::text::int, {max_attempts}::text::int,
+                        now() + {delay}::text::bigint * interval '1 microsecond', {timeout_ms}::text::int)",
                     vec![
-                        id.to_string().into(),
-                        priority.to_string().into(),
-                        max_attempts.to_string().into(),
-                        delay.into(),
-                        crate::connect::Value::Text(timeout),
+                        ("id", id.to_string().into()),
+                        ("priority", priority.to_string().into()),
+                        ("max_attempts", max_attempts.to_string().into()),
+                        ("delay", delay.into()),
+                        ("timeout_ms", crate::connect::Value::Text(timeout)),
                     ],
                 )
             }

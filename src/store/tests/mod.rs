@@ -1,8 +1,10 @@
-//! What needs a server. `npx vitest run store` starts one and runs these tests, one at a time.
+//! What needs a server, but for the snapshot of the statements. `npx vitest run store` starts one and runs these
+//! tests, one at a time.
 
 mod agreement;
 mod dead_entries;
 mod many_lanes;
+mod statements;
 
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
