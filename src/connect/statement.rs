@@ -136,8 +136,12 @@ fn parameter<'a>(text: &str, others: &'a [String]) -> (Option<&'a str>, usize) {
 #[derive(Debug)]
 pub struct Schema {
     name: String,
+    parts: &'static [Part],
     statements: Mutex<HashMap<&'static str, Made>>,
 }
+
+/// A part that templates share, and the name by which they speak of it.
+pub type Part = (&'static str, String);
 
 /// A value, and the name by which a template speaks of it.
 pub type Named = (&'static str, Value);
@@ -151,46 +155,79 @@ struct Made {
 }
 
 impl Made {
-    fn from(template: &'static str, schema: &Schema, values: &[Named]) -> Self {
-        let mut names: Vec<&'static str> = Vec::new();
-        let mut sql = String::with_capacity(template.len());
+    fn from(template: &str, schema: &Schema, values: &[Named]) -> Self {
+        let mut made = Making {
+            schema,
+            values,
+            sql: String::with_capacity(template.len()),
+            names: Vec::new(),
+        };
+        made.fill(template);
+        Self {
+            sql: made.sql.into(),
+            names: made.names.into(),
+        }
+    }
+}
+
+struct Making<'a> {
+    schema: &'a Schema,
+    values: &'a [Named],
+    sql: String,
+    names: Vec<&'static str>,
+}
+
+impl Making<'_> {
+    /// Appends a template whose holes are filled: in one pass, since the name of a schema may itself hold what stands
+    /// for it.
+    fn fill(&mut self, template: &str) {
         let mut rest = template;
-        // In one pass: the name of a schema may itself hold what stands for it.
         while let Some(at) = rest.find('{') {
-            sql += &rest[..at];
+            self.sql += &rest[..at];
             let inside = &rest[at + 1..];
             let word = inside.split_once('}').map_or("", |(word, _)| word);
-            match values.iter().find(|(name, _)| *name == word) {
-                _ if word == "jobs" => sql += &schema.table("job_queue"),
-                _ if word == "schema" => sql += &literal(&schema.name),
-                Some((name, _)) => {
-                    let known = names.iter().position(|known| known == name);
-                    let at = known.unwrap_or_else(|| {
-                        names.push(name);
-                        names.len() - 1
-                    });
-                    sql += &format!("${}", at + 1);
-                }
-                None => {
-                    sql.push('{');
-                    rest = inside;
-                    continue;
-                }
-            }
-            rest = &inside[word.len() + 1..];
+            rest = if self.put(word) {
+                &inside[word.len() + 1..]
+            } else {
+                self.sql.push('{');
+                inside
+            };
         }
-        sql += rest;
-        Self {
-            sql: sql.into(),
-            names: names.into(),
+        self.sql += rest;
+    }
+
+    /// Appends what `{word}` stands for; returns whether that is anything.
+    fn put(&mut self, word: &str) -> bool {
+        let schema = self.schema;
+        if word == "jobs" {
+            self.sql += &schema.table("job_queue");
+        } else if word == "schema" {
+            self.sql += &literal(&schema.name);
+        } else if let Some((_, part)) = schema.parts.iter().find(|(name, _)| *name == word) {
+            self.fill(part);
+        } else if let Some((name, _)) = self.values.iter().find(|(name, _)| *name == word) {
+            let known = self.names.iter().position(|known| known == name);
+            let at = known.unwrap_or_else(|| {
+                self.names.push(name);
+                self.names.len() - 1
+            });
+            self.sql += &format!("${}", at + 1);
+        } else {
+            return false;
         }
+        true
     }
 }
 
 impl Schema {
     pub fn new(name: impl Into<String>) -> Self {
+        Self::with_parts(name, &[])
+    }
+
+    pub fn with_parts(name: impl Into<String>, parts: &'static [Part]) -> Self {
         Self {
             name: name.into(),
+            parts,
             statements: Mutex::default(),
         }
     }
@@ -205,7 +242,8 @@ impl Schema {
     }
 
     /// Makes a statement of `template`, in which `{jobs}` stands for the qualified table, `{schema}` for a literal
-    /// of the schema's name, and the names of `values` for those. Those that it does not name are left out.
+    /// of the schema's name, the names of its parts for those, and the names of `values` for a parameter each. Values
+    /// that it does not name are left out.
     pub fn statement(&self, template: &'static str, values: Vec<Named>) -> Statement {
         let mut statements = self
             .statements

@@ -3,8 +3,7 @@
 use napi_derive::napi;
 
 use super::error::{Result, invalid};
-use crate::connect::Schema;
-use crate::store::Operation;
+use crate::store::{self, Operation};
 
 /// SQL and its values, every one of them text.
 #[napi(object, use_nullable = true, object_from_js = false)]
@@ -17,6 +16,6 @@ pub struct OperationStatement {
 #[napi]
 pub fn operation_statement(schema: String, operation: String) -> Result<OperationStatement> {
     let operation: Operation = serde_json::from_str(&operation).map_err(invalid)?;
-    let (text, values) = operation.statement(&Schema::new(schema)).with_texts();
+    let (text, values) = operation.statement(&store::schema(schema)).with_texts();
     Ok(OperationStatement { text, values })
 }

@@ -17,7 +17,7 @@ use crate::begun::begun;
 use crate::connect::{Heard, Listener, Pool, Schema};
 use crate::error::Error;
 use crate::processor::{Engines, LastPace, Recovery, UsualDurations};
-use crate::store::{Aside, CHANNEL, LeaseCursor, NewJob, Notice, Operation, Table};
+use crate::store::{self, Aside, CHANNEL, LeaseCursor, NewJob, Notice, Operation, Table};
 
 /// So much text, in bytes, is sent to Postgres from the thread of JavaScript, which is sooner; more would keep
 /// that from its other work.
@@ -53,7 +53,7 @@ impl NativeQueue {
         let passwords = Passwords::default();
         let ask = ask_password.map(|ask| passwords.asker(ask)).transpose()?;
         let pool = Pool::new(settings.try_into()?, ask).map_err(to_napi)?;
-        let schema = Arc::new(Schema::new(schema));
+        let schema = Arc::new(store::schema(schema));
         let engines = Arc::<Engines>::default();
         let hear = hearer(engines.clone(), schema.clone());
         Ok(Self {

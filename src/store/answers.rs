@@ -66,8 +66,7 @@ pub fn read_exchanged(rows: &[PgRow]) -> std::result::Result<(Exchanged, Seen), 
         let fate = row.try_get::<&str, _>("fate")?;
         match fate {
             "stopped" => {
-                let priority: i32 = row.try_get("priority")?;
-                seen.stopped = Some(priority.into());
+                seen.stopped = Some(row.try_get("searched")?);
                 exchanged.unfinished = true;
                 continue;
             }

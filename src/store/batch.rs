@@ -9,7 +9,8 @@ use std::sync::Arc;
 use sqlx::Row;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::enqueue::{self, NewJob};
+use super::columns::NewJob;
+use super::enqueue;
 use super::notify::announcement;
 use super::table::{results, unreadable};
 use crate::connect::{CopyIn, CopyText, Pool, Schema, Transaction, Undone, Value, kept_out};
@@ -36,8 +37,7 @@ select
     (extract(epoch from pg_catalog.now()) * 1000000::numeric)::bigint as now
 from jobs";
 
-pub(super) const COPY: &str =
-    "copy {jobs} (id, job_type, payload, max_attempts, priority, run_at, timeout_ms) from stdin";
+pub(super) const COPY: &str = "copy {jobs} (id, {given}) from stdin";
 
 /// What was added.
 pub struct Added {
@@ -139,7 +139,7 @@ impl Batch {
             for jobs in part.chunks(ROWS) {
                 for (job, &id) in jobs.iter().zip(ids.by_ref()) {
                     rows.number(Some(id));
-                    job.columns(&mut rows, now);
+                    job.copy(&mut rows, now);
                     rows.end_row();
                 }
                 copy.send(rows.as_bytes()).await?;

@@ -249,9 +249,8 @@ macro_rules! claimed {
             " else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, {claimed}
             )"
         )
     };
@@ -262,22 +261,18 @@ macro_rules! claimed {
 macro_rules! claimed_rows {
     ($payload:expr) => {
         concat!(
-            "select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then ",
-            $payload,
-            " end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+            "select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then ",
             microseconds!("ready_at"),
             " end as ready_at,
                 ",
             microseconds!("found_at"),
             " - began_at as searched,
-                claim_token < 0::bigint as uncounted"
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then ",
+            $payload,
+            " end as payload,
+                {claimed_answer}"
         )
     };
 }
@@ -290,16 +285,16 @@ macro_rules! rest_rows {
         concat!(
             "
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, {nulls}
             from lane
             where (select pg_catalog.count(*) from claimed) < {limit}::bigint and lane.step = ",
             most_lanes!(),
             " and lane.priority is not null
             union all
-            select null, null, due.fate, null, null, null, null, null, null, null, null, null, null
+            select null, null, due.fate, null, null, null, null, null, {nulls}
             from due where due.fate = 'more'
             union all
-            select null, null, 'passed over', null, null, null, null, null, null, null, null, null, null
+            select null, null, 'passed over', null, null, null, null, null, {nulls}
             where (select pg_catalog.count(*) from due where due.fate <> 'more')
                 > (select pg_catalog.count(*) from claimed)"
         )
@@ -344,10 +339,8 @@ macro_rules! exchange {
             ", ",
             claimed!($due!(behind)),
             "
-            select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
-                null::int as attempts, null::int as max_attempts, null::int as priority,
-                null::bigint as run_at, null::bigint as timeout_ms, null::bigint as ready_at,
-                null::bigint as searched, null::boolean as uncounted
+            select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
+                null::boolean as uncounted, null::text as job_type, null::text as payload, {claimed_nulls}
             from settled_rows
             union all
             ",
@@ -522,7 +515,7 @@ pub fn named(schema: &Schema, claim: &Claim<'_>, ids: &[i64], readable: bool) ->
             claimed_rows!("case when {readable}::boolean then payload::text end"),
             " from claimed
             union all
-            select id::bigint, null, 'passed over', null, null, null, null, null, null, null, null, null, null
+            select id::bigint, null, 'passed over', null, null, null, null, null, {nulls}
             from due where id not in (select id from claimed)"
         ),
         values,

@@ -3,23 +3,9 @@
 use std::borrow::Borrow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
+use super::columns::{NewJob, values_of_one, values_of_several};
 use super::notify::notify;
-use crate::connect::{CopyText, Schema, Statement, Value};
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NewJob {
-    job_type: String,
-    pub(super) payload: Box<RawValue>,
-    max_attempts: i32,
-    priority: i32,
-    /// Milliseconds since the Unix epoch; `None` is now, by the database's clock.
-    run_at: Option<i64>,
-    timeout_ms: Option<i32>,
-}
+use crate::connect::{Schema, Statement};
 
 impl NewJob {
     /// Whether it is due already, as far as this process's clock can tell.
@@ -29,31 +15,17 @@ impl NewJob {
         self.run_at
             .is_none_or(|at| u128::try_from(at).is_ok_and(|at| at <= now) || at < 0)
     }
-
-    /// Its columns but the id, in the order of the insert. `now` is in microseconds.
-    pub fn columns(&self, row: &mut CopyText, now: i64) {
-        row.text(&self.job_type);
-        row.text(self.payload.get());
-        row.number(Some(self.max_attempts.into()));
-        row.number(Some(self.priority.into()));
-        row.moment(self.run_at.map_or(now, |at| at.saturating_mul(1000)));
-        row.number(self.timeout_ms.map(i64::from));
-    }
 }
 
 /// It reads nothing of the table but the new ids: whoever may insert needs no right to more.
 macro_rules! insert {
     ($jobs:expr) => {
         concat!(
-            "insert into {jobs} (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
-                coalesce(
-                    timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
-                ),
-                job.timeout_ms
+            "insert into {jobs} ({given})
+            select {given_expressions}
             from ",
             $jobs,
-            " as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
+            " as job ({given})
             returning "
         )
     };
@@ -105,16 +77,14 @@ macro_rules! announced {
 /// if it has no schema before its name, and nobody's if it has.
 macro_rules! several {
     () => {
-        "unnest({job_type}::text[], {payload}::text[], {max_attempts}::bigint[], {priority}::bigint[], {run_at}::bigint[], {timeout_ms}::bigint[])"
+        "unnest({several_jobs})"
     };
 }
 
 /// One job alone, as most are, is read faster still without.
 macro_rules! one {
     () => {
-        "(values (
-            {job_type}::text, {payload}::text, {max_attempts}::text::bigint, {priority}::text::bigint, {run_at}::text::bigint, {timeout_ms}::text::bigint
-        ))"
+        "(values ({one_job}))"
     };
 }
 
@@ -156,34 +126,8 @@ fn made_of(
     if let [job] = jobs {
         return one_job(schema, job.borrow(), announced);
     }
-    let jobs = || jobs.iter().map(Borrow::borrow);
-    let values = vec![
-        (
-            "job_type",
-            Value::Texts(jobs().map(|job| Some(job.job_type.clone())).collect()),
-        ),
-        (
-            "payload",
-            Value::Texts(jobs().map(|job| Some(job.payload.get().into())).collect()),
-        ),
-        (
-            "max_attempts",
-            Value::BigInts(jobs().map(|job| job.max_attempts.into()).collect()),
-        ),
-        (
-            "priority",
-            Value::BigInts(jobs().map(|job| job.priority.into()).collect()),
-        ),
-        (
-            "run_at",
-            Value::OptionalBigInts(jobs().map(|job| job.run_at).collect()),
-        ),
-        (
-            "timeout_ms",
-            Value::OptionalBigInts(jobs().map(|job| job.timeout_ms.map(i64::from)).collect()),
-        ),
-    ];
-    schema.statement(several, values)
+    let jobs: Vec<_> = jobs.iter().map(Borrow::borrow).collect();
+    schema.statement(several, values_of_several(&jobs))
 }
 
 fn one_job(schema: &Schema, job: &NewJob, announced: bool) -> Statement {
@@ -192,18 +136,7 @@ fn one_job(schema: &Schema, job: &NewJob, announced: bool) -> Statement {
     } else {
         concat!(insert!(one!()), "id::text as result")
     };
-    let values = vec![
-        ("job_type", job.job_type.as_str().into()),
-        ("payload", job.payload.get().into()),
-        ("max_attempts", job.max_attempts.to_string().into()),
-        ("priority", job.priority.to_string().into()),
-        ("run_at", Value::Text(job.run_at.map(|at| at.to_string()))),
-        (
-            "timeout_ms",
-            Value::Text(job.timeout_ms.map(|ms| ms.to_string())),
-        ),
-    ];
-    schema.statement(template, values)
+    schema.statement(template, values_of_one(job))
 }
 
 #[cfg(test)]

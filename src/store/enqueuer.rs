@@ -14,7 +14,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::enqueue::{self, NewJob};
+use super::columns::NewJob;
+use super::enqueue;
 use super::notify::{Announcements, announcement};
 use super::table::fetch_results;
 use crate::begun::begun;

@@ -24,6 +24,7 @@ mod cancel;
 mod careful;
 mod claim;
 mod cleanup;
+mod columns;
 mod complete;
 mod cursor;
 mod each;
@@ -49,7 +50,7 @@ mod unreadable;
 mod worker;
 
 pub use aside::Aside;
-pub use enqueue::NewJob;
+pub use columns::{NewJob, schema};
 pub use notify::{CHANNEL, Notice};
 pub use operation::Operation;
 pub use recover::LeaseCursor;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::enqueue::NewJob;
+use super::columns::NewJob;
 use super::find::Of;
 use super::notify::Notice;
 use super::{cancel, cleanup, complete, enqueue, find, reclaim, retry};

@@ -46,23 +46,20 @@ with recursive lane (priority, began_at, step) as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
-            ) select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
+            ) select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed cross join (
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed cross join (
                 select pg_catalog.set_config('synchronous_commit', 'off', true)
             ) unflushed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $3::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -144,23 +141,20 @@ with recursive passed as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
-            ) select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
+            ) select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed cross join (
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed cross join (
                 select pg_catalog.set_config('synchronous_commit', 'off', true)
             ) unflushed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $6::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -255,28 +249,23 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
-            select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
-                null::int as attempts, null::int as max_attempts, null::int as priority,
-                null::bigint as run_at, null::bigint as timeout_ms, null::bigint as ready_at,
-                null::bigint as searched, null::boolean as uncounted
+            select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
+                null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+            select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $8::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -368,28 +357,23 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
-            select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
-                null::int as attempts, null::int as max_attempts, null::int as priority,
-                null::bigint as run_at, null::bigint as timeout_ms, null::bigint as ready_at,
-                null::bigint as searched, null::boolean as uncounted
+            select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
+                null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+            select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $8::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -554,28 +538,23 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
-            select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
-                null::int as attempts, null::int as max_attempts, null::int as priority,
-                null::bigint as run_at, null::bigint as timeout_ms, null::bigint as ready_at,
-                null::bigint as searched, null::boolean as uncounted
+            select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
+                null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+            select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $12::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -645,19 +624,16 @@ with due as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
-            ) select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then case when $6::boolean then payload::text end end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
+            ) select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then case when $6::boolean then payload::text end end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed
             union all
             select id::bigint, null, 'passed over', null, null, null, null, null, null, null, null, null, null
             from due where id not in (select id from claimed);
@@ -711,23 +687,20 @@ with recursive lane (priority, began_at, step) as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
-            ) select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
+            ) select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed cross join (
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed cross join (
                 select pg_catalog.set_config('synchronous_commit', 'off', true)
             ) unflushed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $4::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -810,23 +783,20 @@ with recursive passed as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
-            ) select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
+            ) select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed cross join (
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed cross join (
                 select pg_catalog.set_config('synchronous_commit', 'off', true)
             ) unflushed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $7::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -922,28 +892,23 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
-            select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
-                null::int as attempts, null::int as max_attempts, null::int as priority,
-                null::bigint as run_at, null::bigint as timeout_ms, null::bigint as ready_at,
-                null::bigint as searched, null::boolean as uncounted
+            select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
+                null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+            select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $9::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -1036,28 +1001,23 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
-            select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
-                null::int as attempts, null::int as max_attempts, null::int as priority,
-                null::bigint as run_at, null::bigint as timeout_ms, null::bigint as ready_at,
-                null::bigint as searched, null::boolean as uncounted
+            select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
+                null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+            select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $9::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -1223,28 +1183,23 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
-            select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
-                null::int as attempts, null::int as max_attempts, null::int as priority,
-                null::bigint as run_at, null::bigint as timeout_ms, null::bigint as ready_at,
-                null::bigint as searched, null::boolean as uncounted
+            select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
+                null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+            select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $13::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -1353,23 +1308,20 @@ with recursive lane (priority, began_at, step) as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
-            ) select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
+            ) select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed cross join (
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed cross join (
                 select pg_catalog.set_config('synchronous_commit', 'off', true)
             ) unflushed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $4::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -1477,23 +1429,20 @@ with recursive passed as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
-            ) select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
+            ) select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed cross join (
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed cross join (
                 select pg_catalog.set_config('synchronous_commit', 'off', true)
             ) unflushed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $7::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -1614,28 +1563,23 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
-            select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
-                null::int as attempts, null::int as max_attempts, null::int as priority,
-                null::bigint as run_at, null::bigint as timeout_ms, null::bigint as ready_at,
-                null::bigint as searched, null::boolean as uncounted
+            select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
+                null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+            select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $9::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -1753,28 +1697,23 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
-            select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
-                null::int as attempts, null::int as max_attempts, null::int as priority,
-                null::bigint as run_at, null::bigint as timeout_ms, null::bigint as ready_at,
-                null::bigint as searched, null::boolean as uncounted
+            select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
+                null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+            select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $9::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -1965,28 +1904,23 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.job_type,
-                    job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms,
-                    job.claim_token
+                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                    job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
-            select id::bigint, run_no, 'settled' as fate, null::text as job_type, null::text as payload,
-                null::int as attempts, null::int as max_attempts, null::int as priority,
-                null::bigint as run_at, null::bigint as timeout_ms, null::bigint as ready_at,
-                null::bigint as searched, null::boolean as uncounted
+            select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
+                null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate, job_type::text,
-                case fate when 'processing' then payload::text end as payload,
-                attempts::int, max_attempts::int, priority::int,
-                case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at,
-                timeout_ms::bigint,
+            select id::bigint, run_no, fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
-                claim_token < 0::bigint as uncounted from claimed
+                claim_token < 0::bigint as uncounted, job_type::text,
+                case fate when 'processing' then payload::text end as payload,
+                attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
+                end as run_at, timeout_ms::bigint from claimed
             union all
-            select null, null, 'stopped', null, null, null, null, lane.priority::int, null, null, null, null, null
+            select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
             where (select pg_catalog.count(*) from claimed) < $13::bigint and lane.step = 1000 and lane.priority is not null
             union all
@@ -2659,14 +2593,10 @@ select run.id, run.run_no, case
 -- $5 run_at
 -- $6 timeout_ms
 insert into "public"."job_queue" (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
-                coalesce(
+            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority, coalesce(
                     timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
-                ),
-                job.timeout_ms
-            from (values (
-            $1::text, $2::text, $3::text::bigint, $4::text::bigint, $5::text::bigint, $6::text::bigint
-        )) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
+                ), job.timeout_ms
+            from (values ($1::text, $2::text, $3::text::bigint, $4::text::bigint, $5::text::bigint, $6::text::bigint)) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
             returning id::text as result;
 
 -- add jobs
@@ -2677,11 +2607,9 @@ insert into "public"."job_queue" (job_type, payload, max_attempts, priority, run
 -- $5 run_at
 -- $6 timeout_ms
 with added as (insert into "public"."job_queue" (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
-                coalesce(
+            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority, coalesce(
                     timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
-                ),
-                job.timeout_ms
+                ), job.timeout_ms
             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
             returning id)
             select case
@@ -2698,11 +2626,9 @@ with added as (insert into "public"."job_queue" (job_type, payload, max_attempts
 -- $5 run_at
 -- $6 timeout_ms
 with added as (insert into "public"."job_queue" (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
-                coalesce(
+            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority, coalesce(
                     timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
-                ),
-                job.timeout_ms
+                ), job.timeout_ms
             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
             returning id)
             select case
@@ -2719,14 +2645,10 @@ with added as (insert into "public"."job_queue" (job_type, payload, max_attempts
 -- $5 run_at
 -- $6 timeout_ms
 with added as (insert into "public"."job_queue" (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
-                coalesce(
+            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority, coalesce(
                     timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
-                ),
-                job.timeout_ms
-            from (values (
-            $1::text, $2::text, $3::text::bigint, $4::text::bigint, $5::text::bigint, $6::text::bigint
-        )) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
+                ), job.timeout_ms
+            from (values ($1::text, $2::text, $3::text::bigint, $4::text::bigint, $5::text::bigint, $6::text::bigint)) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
             returning id) select id::text as result from added cross join (select pg_catalog.pg_notify('pg_bg_job_queue', pg_catalog.json_build_object('schema', E'public', 'ready', true)::text)) announced;
 
 -- add jobs, announced
@@ -2737,11 +2659,9 @@ with added as (insert into "public"."job_queue" (job_type, payload, max_attempts
 -- $5 run_at
 -- $6 timeout_ms
 with added as (insert into "public"."job_queue" (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
-                coalesce(
+            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority, coalesce(
                     timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
-                ),
-                job.timeout_ms
+                ), job.timeout_ms
             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
             returning id)
             select case
@@ -2758,11 +2678,9 @@ with added as (insert into "public"."job_queue" (job_type, payload, max_attempts
 -- $5 run_at
 -- $6 timeout_ms
 with added as (insert into "public"."job_queue" (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority,
-                coalesce(
+            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority, coalesce(
                     timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
-                ),
-                job.timeout_ms
+                ), job.timeout_ms
             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
             returning id)
             select case

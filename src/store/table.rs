@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::batch::Batch;
 use super::bulk::Bulk;
-use super::enqueue::NewJob;
+use super::columns::NewJob;
 use super::enqueuer::Enqueuer;
 use super::operation::Operation;
 use super::unreadable;

@@ -19,6 +19,7 @@ use crate::processor::tests::model::{stories, tell};
 use crate::processor::{Extended, Outcome, Run, SettledEach};
 use crate::store::answers::{read_exchanged, read_extended, read_fates, read_runs};
 use crate::store::claim::{self, Claim};
+use crate::store::columns;
 use crate::store::cursor::Look;
 use crate::store::{begin, cancel, extend, reclaim, recover, retry, settle};
 
@@ -70,7 +71,7 @@ impl Server {
             .await?;
         Ok(Self {
             connection,
-            schema: Schema::new("public"),
+            schema: columns::schema("public".into()),
             fences: Fences::default(),
         })
     }

@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::Instant;
 
 use super::{KEPT, connect};
-use crate::connect::Schema;
 use crate::store::claim::{self, Claim};
+use crate::store::columns;
 use crate::store::cursor::{Cursor, Look, Position, Seen};
 
 const ENDED: i64 = 20_000;
@@ -21,7 +21,7 @@ async fn pages_of_claim(
     look: &Look,
     types: Option<&[String]>,
 ) -> sqlx::Result<i64> {
-    let schema = Schema::new("public");
+    let schema = columns::schema("public".into());
     let five = Claim {
         limit: 5,
         worker_id: "worker",

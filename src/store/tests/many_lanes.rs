@@ -6,9 +6,9 @@ use sqlx::{AssertSqlSafe, Executor};
 use tokio::time::Instant;
 
 use super::{KEPT, connect};
-use crate::connect::Schema;
 use crate::store::answers::read_exchanged;
 use crate::store::claim::{self, Claim};
+use crate::store::columns;
 use crate::store::cursor::{Cursor, Seen};
 
 /// Jobs of the future in 2,500 lanes, and five that are due below all of them.
@@ -16,7 +16,7 @@ use crate::store::cursor::{Cursor, Seen};
 #[ignore = "needs a server: npx vitest run store"]
 async fn a_look_is_taken_in_bounded_steps_and_comes_to_the_lowest_lane() {
     let mut connection = connect().await.unwrap();
-    let schema = Schema::new("public");
+    let schema = columns::schema("public".into());
     let fill = "truncate job_queue;
         insert into job_queue (job_type, payload, priority, run_at)
         select 'job', '1', n, now() + interval '1 day' from generate_series(1, 2500) n;

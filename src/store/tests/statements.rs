@@ -8,6 +8,7 @@ use crate::connect::{Schema, Statement, Value};
 use crate::error::{Code, Error};
 use crate::processor::{End, Outcome, Run};
 use crate::store::claim::{self, Claim};
+use crate::store::columns;
 use crate::store::cursor::Look;
 use crate::store::find::{self, Extent, Of};
 use crate::store::recover::Manner;
@@ -44,7 +45,7 @@ fn the_statements_are_the_committed_ones() {
 }
 
 fn all() -> Vec<(String, Statement)> {
-    let schema = &Schema::new("public");
+    let schema = &columns::schema("public".into());
     let mut all = claims(schema);
     let mut add = |name: &str, statement| all.push((String::from(name), statement));
 
@@ -108,7 +109,7 @@ fn all() -> Vec<(String, Statement)> {
     let job = serde_json::json!({
         "jobType": "job", "payload": null, "maxAttempts": 3, "priority": 0, "runAt": null, "timeoutMs": null,
     });
-    let job: enqueue::NewJob = serde_json::from_value(job).unwrap();
+    let job: columns::NewJob = serde_json::from_value(job).unwrap();
     for (how, announced) in [("", false), (", announced", true)] {
         let one = enqueue::jobs(schema, std::slice::from_ref(&job), announced);
         add(&format!("add one job{how}"), one);
