@@ -2,6 +2,7 @@ import { createContext, runInContext } from 'node:vm';
 import fc from 'fast-check';
 import { Client, Pool } from 'pg';
 import { describe, expect, test, vi } from 'vitest';
+import { parseJob } from '../ts/arguments/job.js';
 import {
   parseDrainTimeout,
   parseHandlers,
@@ -11,7 +12,6 @@ import {
   parseDatabaseOptions,
   parseDays,
   parseFilters,
-  parseJob,
   parseJobId,
   parseMinutes,
   parsePage,
@@ -41,14 +41,18 @@ type Refusals = [given: unknown, message: string][];
 describe('addJob', () => {
   const job = (fields: object) => parseJob('addJob', { job_type: 'a', payload: 1, ...fields });
 
+  const parsed = (fields: object) => JSON.parse(job(fields).json) as Record<string, unknown>;
+
   test('fills in the defaults', () => {
-    expect(parseJob('addJob', { job_type: 'email', payload: { to: 'x' } })).toEqual({
-      jobType: 'email',
-      payload: '{"to":"x"}',
-      maxAttempts: 3,
+    const { json, ...rest } = parseJob('addJob', { job_type: 'email', payload: { to: 'x' } });
+    expect(rest).toEqual({ type: 'email', payload: '{"to":"x"}' });
+    expect(JSON.parse(json)).toEqual({
+      job_type: 'email',
+      payload: { to: 'x' },
+      max_attempts: 3,
       priority: 0,
-      runAt: null,
-      timeoutMs: null,
+      run_at: null,
+      timeout_ms: null,
     });
   });
 
@@ -59,14 +63,14 @@ describe('addJob', () => {
 
   test('keeps what it is given', () => {
     const runAt = new Date('2030-01-02T03:04:05.678Z');
-    expect(job({ max_attempts: 1, priority: -5, run_at: runAt })).toMatchObject({
-      maxAttempts: 1,
+    expect(parsed({ max_attempts: 1, priority: -5, run_at: runAt })).toMatchObject({
+      max_attempts: 1,
       priority: -5,
-      runAt: runAt.getTime(),
+      run_at: runAt.getTime(),
     });
-    expect(job({ run_at: null }).runAt).toBeNull();
-    expect(job({ timeout_ms: 5 }).timeoutMs).toBe(5);
-    expect(job({ timeout_ms: null }).timeoutMs).toBeNull();
+    expect(parsed({ run_at: null }).run_at).toBeNull();
+    expect(parsed({ timeout_ms: 5 }).timeout_ms).toBe(5);
+    expect(parsed({ timeout_ms: null }).timeout_ms).toBeNull();
   });
 
   test.each<[string, object]>([

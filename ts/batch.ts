@@ -2,7 +2,8 @@
  * Many jobs in one call cross to Rust in parts, so that the first are on their way to Postgres while the
  * next are still being made.
  */
-import type { ParsedJob, ParsedJobs } from './arguments/queue.js';
+import type { ParsedJob } from './arguments/job.js';
+import type { ParsedJobs } from './arguments/queue.js';
 import { type Ask, callSync, type NativeQueue } from './native.js';
 import { jobsToJson } from './operation.js';
 import { now, setImmediate } from './timers.js';

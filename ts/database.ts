@@ -5,7 +5,8 @@
  * JSON.
  */
 
-import type { ParsedJob, ParsedJobs } from './arguments/queue.js';
+import type { ParsedJob } from './arguments/job.js';
+import type { ParsedJobs } from './arguments/queue.js';
 import { addBatch, eachPart, MAX_INSERT } from './batch.js';
 import { type Client, texts } from './clients/client.js';
 import { describeClientError } from './clients/errors.js';

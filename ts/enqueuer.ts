@@ -3,7 +3,7 @@
  * each costs more than to insert it, where there are many. Nothing waits for that: they cross before
  * the loop goes on to anything else.
  */
-import type { ParsedJob } from './arguments/queue.js';
+import type { ParsedJob } from './arguments/job.js';
 import {
   type Ask,
   fromNative,

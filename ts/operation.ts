@@ -1,4 +1,5 @@
-import type { ParsedFilters, ParsedJob } from './arguments/queue.js';
+import type { ParsedJob } from './arguments/job.js';
+import type { ParsedFilters } from './arguments/queue.js';
 import { toJson } from './json.js';
 
 /** Where a batch of the clean-up ended, for the next to go on from. */
@@ -38,9 +39,5 @@ export function toMessage(operation: Operation): string {
 }
 
 /** Jobs as they cross, for the operation or without one. */
-export const jobsToJson = (jobs: readonly ParsedJob[]): string => `[${jobs.map(jobToJson).join()}]`;
-
-/** Written out, because batches are large. */
-const jobToJson = ({ jobType, payload, maxAttempts, priority, runAt, timeoutMs }: ParsedJob) =>
-  `{"jobType":${JSON.stringify(jobType)},"payload":${payload},"maxAttempts":${maxAttempts},` +
-  `"priority":${priority},"runAt":${runAt},"timeoutMs":${timeoutMs}}`;
+export const jobsToJson = (jobs: readonly ParsedJob[]): string =>
+  `[${jobs.map(({ json }) => json).join()}]`;

@@ -1,4 +1,5 @@
 import { refuse } from './arguments/check.js';
+import { parseJob } from './arguments/job.js';
 import {
   type ParsedProcessorOptions,
   parseHandlers,
@@ -9,7 +10,6 @@ import {
   parseDatabaseOptions,
   parseDays,
   parseFilters,
-  parseJob,
   parseJobId,
   parseJobs,
   parseMinutes,
@@ -131,7 +131,7 @@ class PostgresJobQueue {
     const job = parseJob('addJob', rest[0]);
     const db = parseDatabaseOptions('addJob', rest[1]);
     const id = await this.on(db, database).addJob(job);
-    this.log?.(`added job ${id} (${inLine(job.jobType)})`);
+    this.log?.(`added job ${id} (${inLine(job.type)})`);
     return id;
   }
 

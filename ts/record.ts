@@ -1,25 +1,15 @@
-import type { JobErrorEntry, JobRow, JobStatus } from './types.js';
+import type { JobRow } from './types.js';
+
+type Row = JobRow<Record<string, unknown>, string>;
 
 /** A record as the database describes it: times are milliseconds since the Unix epoch. */
-interface RawRecord {
-  id: number;
-  job_type: string;
-  payload: unknown;
-  status: JobStatus;
-  created_at: RawTime;
-  updated_at: RawTime;
-  locked_at: RawTime | null;
-  locked_by: string | null;
-  attempts: number;
-  max_attempts: number;
-  next_attempt_at: RawTime | null;
-  priority: number;
-  run_at: RawTime | null;
-  pending_reason: string | null;
-  timeout_ms: number | null;
-  cancel_requested_at: RawTime | null;
-  error_history: JobErrorEntry[];
-}
+type RawRecord = {
+  [Column in keyof Row]: Row[Column] extends Date
+    ? RawTime
+    : Row[Column] extends Date | null
+      ? RawTime | null
+      : Row[Column];
+};
 
 /** Postgres's infinities are no JSON numbers. */
 type RawTime = number | 'Infinity' | '-Infinity';
@@ -35,7 +25,7 @@ export function toDate(time: RawTime): Date {
 const toDateOrNull = (time: RawTime | null): Date | null => (time === null ? null : toDate(time));
 
 /** Reads a record, whichever connection it came over. */
-export function readRecord(json: string): JobRow<Record<string, unknown>, string> {
+export function readRecord(json: string): Row {
   const raw = JSON.parse(json) as RawRecord;
   return {
     ...raw,

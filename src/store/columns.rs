@@ -63,7 +63,6 @@ macro_rules! new_job {
     ($($name:ident: $type:ty, $kind:ident;)*) => {
         /// A job to be added, as TypeScript sends it.
         #[derive(Debug, Clone, Deserialize)]
-        #[serde(rename_all = "camelCase")]
         pub struct NewJob {
             $(pub(super) $name: $type,)*
         }

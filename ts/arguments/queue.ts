@@ -6,7 +6,6 @@
 import type { Client } from '../clients/client.js';
 import { CLIENTS, recognise } from '../clients/recognise.js';
 import { TotalSize } from '../payload/size.js';
-import { stringifyPayload } from '../payload/stringify.js';
 import type { JobStatus } from '../types.js';
 import {
   INT4_MAX,
@@ -21,20 +20,8 @@ import {
   refuseValue,
   time,
 } from './check.js';
+import { type ParsedJob, parseJob } from './job.js';
 import { suggest } from './spelling.js';
-
-/** A job to be added. */
-export interface ParsedJob {
-  jobType: string;
-  /** JSON text. */
-  payload: string;
-  maxAttempts: number;
-  priority: number;
-  /** Epoch milliseconds; `null` = now, by the database's clock. */
-  runAt: number | null;
-  /** `null` = as the processor says. */
-  timeoutMs: number | null;
-}
 
 /** Which jobs to cancel; `null` does not restrict. */
 export interface ParsedFilters {
@@ -50,7 +37,6 @@ export interface Page {
   offset: number;
 }
 
-const JOB_OPTIONS = ['job_type', 'payload', 'max_attempts', 'priority', 'run_at', 'timeout_ms'];
 const FILTERS = ['job_type', 'priority', 'run_at'];
 const STATUSES: readonly JobStatus[] = [
   'pending',
@@ -66,35 +52,12 @@ const MAX_BATCH_SIZE = 256 * 1024 * 1024;
 const PART = 1_000;
 const PART_LENGTH = 2 ** 20;
 
-const DEFAULT_MAX_ATTEMPTS = 3;
-const DEFAULT_PRIORITY = 0;
 const DEFAULT_LIMIT = 100;
 const DEFAULT_MINUTES = 10;
 const DEFAULT_DAYS = 30;
 // Far beyond any use, and not so far that subtracting them from now leaves Postgres's calendar.
 const MAX_MINUTES = 1_000_000_000;
 const MAX_DAYS = 1_000_000;
-
-/** Checks what `addJob` is given, and turns the payload into its JSON text. */
-export function parseJob(method: string, job: unknown): ParsedJob {
-  const given = options(method, 'job', job, JOB_OPTIONS);
-  const {
-    job_type,
-    payload,
-    max_attempts = DEFAULT_MAX_ATTEMPTS,
-    priority = DEFAULT_PRIORITY,
-    run_at = null,
-    timeout_ms = null,
-  } = given;
-  return {
-    jobType: name(method, 'job_type', job_type),
-    maxAttempts: integer(method, 'max_attempts', max_attempts, 1, INT4_MAX),
-    priority: integer(method, 'priority', priority, INT4_MIN, INT4_MAX),
-    runAt: run_at === null ? null : time(method, 'run_at', run_at),
-    timeoutMs: timeout_ms === null ? null : integer(method, 'timeout_ms', timeout_ms, 1, INT4_MAX),
-    payload: stringifyPayload(payload, method),
-  };
-}
 
 /** Jobs to be added together. */
 export interface ParsedJobs {

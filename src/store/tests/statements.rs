@@ -107,7 +107,7 @@ fn all() -> Vec<(String, Statement)> {
     );
 
     let job = serde_json::json!({
-        "jobType": "job", "payload": null, "maxAttempts": 3, "priority": 0, "runAt": null, "timeoutMs": null,
+        "job_type": "job", "payload": null, "max_attempts": 3, "priority": 0, "run_at": null, "timeout_ms": null,
     });
     let job: columns::NewJob = serde_json::from_value(job).unwrap();
     for (how, announced) in [("", false), (", announced", true)] {
