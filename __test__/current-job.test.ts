@@ -88,7 +88,8 @@ describe('currentJob in a handler', () => {
       const { signal, extendTimeout, completeIn } = currentJob();
       extendTimeout(60_000);
       expect(signal.aborted).toBe(false);
-      await completeIn(jobs.database.pool);
+      const client = await jobs.database.pool.connect();
+      await completeIn(client).finally(() => client.release());
     };
     const onJobFailed = vi.fn();
     await queue.createProcessor({ job }, { onJobFailed }).start();

@@ -1,4 +1,4 @@
-import { INT4_MAX, integer, refuseValue } from './arguments/check.js';
+import { INT4_MAX, integer, refuse, refuseValue } from './arguments/check.js';
 import type { Client } from './clients/client.js';
 import { CLIENTS, recognise } from './clients/recognise.js';
 import { JobQueueError } from './errors.js';
@@ -89,6 +89,13 @@ export class JobRun implements JobContext {
     return async (db) => {
       const client =
         recognise(db) ?? refuseValue('currentJob().completeIn', 'the client', CLIENTS, db);
+      if (client.isPool) {
+        refuse(
+          'currentJob().completeIn',
+          'the client is no transaction, so that the job would be completed whether yours is committed or not: ' +
+            'give it the client on which you began the transaction, or the `tx` that your library gave you',
+        );
+      }
       this.#completion = 'unknown';
       if (await this.#control.completeIn(client, this.id, this.#runNo)) return;
       throw new JobQueueError(

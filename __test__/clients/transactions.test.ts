@@ -30,7 +30,7 @@ const forms = {
   'as { db }': (db: DatabaseClient, name: string) => queue.addJob(job(name), { db }),
 };
 
-describe.each(Object.entries(libraries))('in a transaction of %s', (_, open) => {
+describe.each(Object.entries(libraries))('in a transaction of %s', (library, open) => {
   let opened: Opened;
 
   beforeAll(async () => {
@@ -118,6 +118,26 @@ describe.each(Object.entries(libraries))('in a transaction of %s', (_, open) => 
     await queue.createProcessor({ task }, { batchSize: 1 }).start();
     expect(await queue.getJob(id)).toMatchObject({ status: 'completed', error_history: [] });
     expect(await queue.getAllJobs()).toHaveLength(2);
+  });
+
+  test('a job is not completed in what is no transaction, where that can be told', async () => {
+    const id = await jobWith(database);
+    const refused: unknown[] = [];
+    const task = async () => {
+      await currentJob()
+        .completeIn(opened.db)
+        .catch((error: unknown) => refused.push(error));
+      throw new Error('undone');
+    };
+    await queue.createProcessor({ task }, { batchSize: 1, onError: () => {} }).start();
+    if (/Client|reserved|QueryRunner|anything|strange/.test(library)) {
+      expect(await queue.getJob(id)).toMatchObject({ status: 'completed' });
+      return;
+    }
+    expect(refused).toMatchObject([
+      { code: 'INVALID_ARGUMENT', message: expect.stringContaining('is no transaction') },
+    ]);
+    expect(await queue.getJob(id)).toMatchObject({ status: 'failed', attempts: 1 });
   });
 
   test('a rollback leaves the job to how its handler ends', async () => {

@@ -7,6 +7,10 @@ export interface Client {
    * and sends again at each `then`: it is for one `await`.
    */
   send(text: string, values: Value[]): PromiseLike<unknown>;
+  /**
+   * It is known to be no transaction: each statement runs, and is committed, on whichever connection is free.
+   */
+  isPool?: boolean;
   /** The error beneath what `send` rejected with, for libraries that wrap it, or add to its message. */
   beneath?(thrown: unknown): unknown;
 }

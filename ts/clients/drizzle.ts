@@ -1,4 +1,6 @@
 import { type Client, hasMethods, type Value } from './client.js';
+import { isPool } from './node-postgres.js';
+import { postgresJs } from './postgres-js.js';
 
 /** A Drizzle database or transaction, over any driver for Postgres. */
 export interface DrizzleClient {
@@ -19,7 +21,16 @@ export function drizzle(value: object): Client | null {
   return {
     send: (text, values) =>
       db.execute({ getSQL: () => ({ toQuery: () => ({ sql: text, params: values }) }) }),
+    isPool: !hasMethods(value, 'rollback') && isOverPool(value),
     // A `DrizzleQueryError` quotes the parameters in its message.
     beneath: (thrown) => (thrown as { cause?: unknown } | null)?.cause ?? thrown,
   };
+}
+
+/** Whether the driver that a database runs on is a pool. Of a single connection only its user knows what is begun on it. */
+function isOverPool(db: { $client?: unknown }): boolean {
+  const { $client } = db;
+  if ((typeof $client !== 'object' && typeof $client !== 'function') || $client === null)
+    return false;
+  return isPool($client) || postgresJs($client)?.isPool === true;
 }

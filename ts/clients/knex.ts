@@ -8,8 +8,9 @@ export interface KnexClient {
 
 export function knex(value: object): Client | null {
   if (typeof value !== 'function' || !hasMethods(value, 'raw', 'transaction')) return null;
-  const knex = value as unknown as KnexClient;
+  const knex = value as unknown as KnexClient & { isTransaction?: unknown };
   return {
+    isPool: knex.isTransaction !== true,
     send(text, values) {
       const { sql, bindings } = toPlaceholders(text, values);
       return knex.raw(sql, bindings);

@@ -20,8 +20,9 @@ interface Executor {
 
 export function kysely(value: object): Client | null {
   if (!hasMethods(value, 'executeQuery', 'withoutPlugins')) return null;
-  const db = value as { withoutPlugins(): Executor };
+  const db = value as { withoutPlugins(): Executor; isTransaction?: unknown };
   return {
+    isPool: db.isTransaction === false,
     send: (text, values) =>
       // A plugin may rename the column, or parse what looks like JSON.
       db.withoutPlugins().executeQuery({

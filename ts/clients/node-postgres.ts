@@ -11,5 +11,10 @@ export interface NodePostgresClient {
 export function nodePostgres(value: object): Client | null {
   if (!hasMethods(value, 'query')) return null;
   const client = value as NodePostgresClient;
-  return { send: (text, values) => client.query(text, values) };
+  return { send: (text, values) => client.query(text, values), isPool: isPool(value) };
+}
+
+export function isPool(value: object): boolean {
+  const { totalCount } = value as { totalCount?: unknown };
+  return hasMethods(value, 'query', 'connect') && typeof totalCount === 'number';
 }

@@ -15,5 +15,9 @@ export function postgresJs(value: object): Client | null {
   // The function of Neon's HTTP driver has an `unsafe` too, which is another thing.
   if (typeof value !== 'function' || !hasMethods(value, 'unsafe', 'notify')) return null;
   const sql = value as unknown as { unsafe(text: string, values: Value[]): Query };
-  return { send: (text, values) => sql.unsafe(text, values).raw() };
+  return {
+    send: (text, values) => sql.unsafe(text, values).raw(),
+    // A reserved connection can be released, and a transaction has savepoints.
+    isPool: !hasMethods(value, 'savepoint') && !hasMethods(value, 'release'),
+  };
 }

@@ -10,6 +10,8 @@ export function prisma(value: object): Client | null {
   const client = value as PrismaClient;
   return {
     send: (text, values) => client.$queryRawUnsafe(text, ...values),
+    // The `tx` of a `$transaction` has a connection already.
+    isPool: hasMethods(value, '$connect'),
     beneath,
   };
 }

@@ -5,6 +5,8 @@ interface TypeOrmClient {
   query(text: string, values: Value[]): Promise<unknown>;
   /** The manager that it belongs to, unless it is one. */
   manager?: unknown;
+  /** The connection that it keeps to, if it does. */
+  queryRunner?: unknown;
 }
 
 export function typeorm(value: object): Client | null {
@@ -16,6 +18,7 @@ export function typeorm(value: object): Client | null {
   }
   return {
     send: async (text, values) => rowsOf(await client.query(text, values)),
+    isPool: !hasMethods(value, 'startTransaction') && !(manager as TypeOrmClient).queryRunner,
     // A `QueryFailedError` notes the parameters.
     beneath: (thrown) => (thrown as { driverError?: unknown } | null)?.driverError ?? thrown,
   };
