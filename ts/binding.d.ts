@@ -43,6 +43,8 @@ export declare class NativeQueue {
    * number of a question, to be answered by `answerPassword`.
    */
   constructor(settings: ConnectionSettings, schema: string, askPassword?: ((arg: number) => void) | undefined | null)
+  /** The statement of an operation (JSON), for a client that is not this queue's own. */
+  statement(operation: string): OperationStatement
   /**
    * Runs an operation (JSON) on a connection of this queue and resolves to the `result` of each
    * row. The answer is waited for `limitMs` at the most, where that is not null, and else for the
@@ -98,9 +100,6 @@ export declare function migrationSql(schema: string): string
  * since the Unix epoch.
  */
 export declare function migrationStatus(settings: ConnectionSettings, schema: string): Promise<string>
-
-/** The statement of an operation (JSON), for a client that is not this queue's own. */
-export declare function operationStatement(schema: string, operation: string): OperationStatement
 
 /** SQL and its values, every one of them text. */
 export interface OperationStatement {

@@ -13,7 +13,7 @@ import { describeClientError } from './clients/errors.js';
 import { Enqueuer } from './enqueuer.js';
 import { JobQueueError } from './errors.js';
 import { toJson } from './json.js';
-import { type Ask, call, callSync, type NativeError, type NativeQueue, native } from './native.js';
+import { type Ask, call, callSync, type NativeError, type NativeQueue } from './native.js';
 import { type Operation, toMessage } from './operation.js';
 import { setImmediate } from './timers.js';
 import { within } from './within.js';
@@ -112,13 +112,11 @@ export class OwnDatabase implements Database {
 export class ClientDatabase implements Database {
   constructor(
     private readonly client: Client,
-    private readonly schema: string,
+    private readonly queue: NativeQueue,
   ) {}
 
   async run(operation: Operation): Promise<string[]> {
-    const { text, values } = callSync(() =>
-      native().operationStatement(this.schema, toMessage(operation)),
-    );
+    const { text, values } = callSync(() => this.queue.statement(toMessage(operation)));
     let answer: unknown;
     try {
       answer = await this.client.send(

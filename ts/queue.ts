@@ -264,7 +264,7 @@ class PostgresJobQueue {
         running: this.processors,
         verbose: this.#config.verbose,
         completeIn: async (client, id, runNo, remove) => {
-          const database = new ClientDatabase(client, this.#config.schema);
+          const database = new ClientDatabase(client, this.queue);
           const completed = await database.run({ verb: 'complete', id, runNo, remove });
           return completed.length > 0;
         },
@@ -323,7 +323,7 @@ class PostgresJobQueue {
   }
 
   private on(client: Client | null, otherwise: Database): Database {
-    return client === null ? otherwise : new ClientDatabase(client, this.#config.schema);
+    return client === null ? otherwise : new ClientDatabase(client, this.queue);
   }
 
   private refuseIfClosed(method: string): void {

@@ -10,8 +10,7 @@
 pub mod batch;
 pub mod error;
 pub mod migrations;
-pub mod operations;
-mod outcome;
+pub mod outcome;
 pub mod password;
 pub mod processor;
 pub mod queue;

@@ -23,6 +23,13 @@ use crate::store::{self, Aside, CHANNEL, LeaseCursor, NewJob, Notice, Operation,
 /// that from its other work.
 const FEW: usize = 16 * 1024;
 
+/// SQL and its values, every one of them text.
+#[napi(object, use_nullable = true, object_from_js = false)]
+pub struct OperationStatement {
+    pub text: String,
+    pub values: Vec<Option<String>>,
+}
+
 #[napi]
 pub struct NativeQueue {
     pub(super) pool: Pool,
@@ -71,6 +78,14 @@ impl NativeQueue {
             lost_aside: Arc::default(),
             proven: Arc::default(),
         })
+    }
+
+    /// The statement of an operation (JSON), for a client that is not this queue's own.
+    #[napi]
+    pub fn statement(&self, operation: String) -> Result<OperationStatement> {
+        let operation: Operation = serde_json::from_str(&operation).map_err(invalid)?;
+        let (text, values) = operation.statement(&self.schema).with_texts();
+        Ok(OperationStatement { text, values })
     }
 
     /// Runs an operation (JSON) on a connection of this queue and resolves to the `result` of each

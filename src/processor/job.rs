@@ -9,7 +9,7 @@ use crate::error::Error;
 
 /// One run of a job. `run_no` grows with every claim of the job and never goes back, so the pair is
 /// the fence: a write that names a run fails once the job was claimed again, retried or cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Run {
     pub id: i64,
     pub run_no: i64,
@@ -37,7 +37,7 @@ pub struct ClaimedJob {
 /// A job that has no attempts left: its last worker was lost, or it was made pending by hand. It ends as
 /// `failed`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LostJob {
+pub struct ExhaustedJob {
     pub id: i64,
     pub job_type: String,
 }
@@ -158,7 +158,7 @@ pub struct Exchanged {
     pub settled: Vec<Run>,
     /// In the order in which they are to run.
     pub claimed: Vec<ClaimedJob>,
-    pub lost: Vec<LostJob>,
+    pub exhausted: Vec<ExhaustedJob>,
     pub unreadable: Vec<Unreadable>,
     /// Jobs that are due and that could not be claimed, each told once.
     pub refused: Vec<Refusal>,
@@ -171,7 +171,7 @@ pub struct Exchanged {
 impl Exchanged {
     /// How many jobs the claim has dealt with.
     pub fn found(&self) -> usize {
-        self.claimed.len() + self.lost.len() + self.unreadable.len()
+        self.claimed.len() + self.exhausted.len() + self.unreadable.len()
     }
 }
 
@@ -206,7 +206,7 @@ pub struct Recovered {
     /// How many were left alone for a moment, since their owners could not extend their leases until just now.
     pub spared: usize,
     /// Those that had no attempts left.
-    pub lost: Vec<LostJob>,
+    pub exhausted: Vec<ExhaustedJob>,
     /// Those that could not be brought back, each told once.
     pub refused: Vec<Refusal>,
     /// Jobs are left which one of the others may keep from being brought back.

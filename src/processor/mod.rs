@@ -21,8 +21,8 @@ mod usual;
 pub use engine::{Engine, Mode, Settings};
 pub use handle::Handle;
 pub use job::{
-    ClaimedJob, Counted, End, Exchanged, Extended, Fate, LostJob, Outcome, Recovered, Refusal, Run,
-    Settled, SettledEach, Unreadable, Wanted,
+    ClaimedJob, Counted, End, Exchanged, ExhaustedJob, Extended, Fate, Outcome, Recovered, Refusal,
+    Run, Settled, SettledEach, Unreadable, Wanted,
 };
 pub use pace::LastPace;
 pub use recovery::Recovery;

@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 
 use super::cursor::{Position, Seen};
 use crate::connect::passed_over;
-use crate::processor::{ClaimedJob, Exchanged, Extended, Fate, LostJob, Run};
+use crate::processor::{ClaimedJob, Exchanged, ExhaustedJob, Extended, Fate, Run};
 
 pub fn read_ids(rows: &[PgRow]) -> std::result::Result<Vec<i64>, sqlx::Error> {
     rows.iter().map(|row| row.try_get("id")).collect()
@@ -91,7 +91,7 @@ pub fn read_exchanged(rows: &[PgRow]) -> std::result::Result<(Exchanged, Seen), 
         let first = *seen.searched.get_or_insert(searched);
         seen.searched = Some(searched.min(first));
         match fate {
-            "failed" => exchanged.lost.push(LostJob {
+            "failed" => exchanged.exhausted.push(ExhaustedJob {
                 id: run.id,
                 job_type: row.try_get("job_type")?,
             }),

@@ -54,7 +54,7 @@ impl Worker {
                 Ok(rows) => {
                     let (claimed, seen) = read_exchanged(&rows).map_err(unreadable)?;
                     exchanged.claimed.extend(claimed.claimed);
-                    exchanged.lost.extend(claimed.lost);
+                    exchanged.exhausted.extend(claimed.exhausted);
                     exchanged.claim_sent.get_or_insert(asked);
                     let passed = seen.passed_over.unwrap_or_default();
                     for &id in &passed {
@@ -90,7 +90,7 @@ impl Worker {
             match self.probe(&unread).await {
                 Ok(rows) => {
                     let (claimed, _) = read_exchanged(&rows).map_err(unreadable)?;
-                    exchanged.lost.extend(claimed.lost);
+                    exchanged.exhausted.extend(claimed.exhausted);
                     exchanged.claim_sent.get_or_insert(asked);
                     for job in claimed.claimed {
                         self.read_payload(job, &mut exchanged).await?;
@@ -271,5 +271,5 @@ impl Worker {
 fn add(recovered: &mut Recovered, more: Recovered) {
     recovered.pending += more.pending;
     recovered.spared += more.spared;
-    recovered.lost.extend(more.lost);
+    recovered.exhausted.extend(more.exhausted);
 }

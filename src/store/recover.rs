@@ -21,7 +21,7 @@ use super::history::{append, attempt, is_counted, put_back, worker_lost};
 use super::notify::notify;
 use super::touched::{is_over, last_transaction};
 use crate::connect::{Schema, Statement, Value};
-use crate::processor::{LostJob, Recovered};
+use crate::processor::{ExhaustedJob, Recovered};
 
 /// The most jobs that one statement brings back.
 macro_rules! most {
@@ -283,7 +283,7 @@ pub fn read(rows: &[PgRow]) -> Result<Answer, sqlx::Error> {
         match row.try_get("fate")? {
             "pending" => answer.recovered.pending += 1,
             "spared" => answer.recovered.spared += 1,
-            "failed" => answer.recovered.lost.push(LostJob {
+            "failed" => answer.recovered.exhausted.push(ExhaustedJob {
                 id: row.try_get("id")?,
                 job_type: row.try_get("job_type")?,
             }),

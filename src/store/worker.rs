@@ -158,7 +158,7 @@ impl Worker {
             let rows = self.fetch(statement).await?;
             let (more, _) = read_exchanged(&rows).map_err(unreadable)?;
             exchanged.claimed.extend(more.claimed);
-            exchanged.lost.extend(more.lost);
+            exchanged.exhausted.extend(more.exhausted);
         }
         Ok(())
     }

@@ -74,11 +74,12 @@ export function number(
   refuseValue(method, field, `a number between ${min} and ${max}`, value);
 }
 
-/** Checks text that fits a `varchar(255)` column: 1 to 255 characters that Postgres can store. */
+/** Checks a boolean. */
 export function boolean(method: string, field: string, value: unknown): boolean {
   return typeof value === 'boolean' ? value : refuseValue(method, field, 'a boolean', value);
 }
 
+/** Checks text that fits a `varchar(255)` column: 1 to 255 characters that Postgres can store. */
 export function name(method: string, field: string, value: unknown): string {
   if (typeof value !== 'string' || value === '') {
     const given = value === '' ? 'an empty string' : shown(value);

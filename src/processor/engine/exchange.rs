@@ -10,7 +10,7 @@ use super::recover::Asks;
 use super::{Engine, Mode};
 use crate::error::{Code, Error, Result};
 use crate::processor::{
-    End, Exchanged, Handlers, LostJob, Outcome, Recovered, Recovery, Store, Wanted,
+    End, Exchanged, ExhaustedJob, Handlers, Outcome, Recovered, Recovery, Store, Wanted,
 };
 
 /// What an exchange was sent with, to be taken up again if it fails.
@@ -140,7 +140,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         } else {
             0
         };
-        self.tell_lost(exchanged.lost);
+        self.tell_exhausted(exchanged.exhausted);
         self.tell_refusals("claimed", exchanged.refused);
         let claim_sent = exchanged.claim_sent.unwrap_or(sent.at);
         for unreadable in exchanged.unreadable {
@@ -241,8 +241,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    pub(super) fn tell_lost(&self, lost: Vec<LostJob>) {
-        for job in lost {
+    pub(super) fn tell_exhausted(&self, exhausted: Vec<ExhaustedJob>) {
+        for job in exhausted {
             self.handlers.report(&Error::new(
                 Code::LeaseLost,
                 format!(

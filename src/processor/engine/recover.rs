@@ -82,7 +82,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             Ok(recovered) => {
                 self.recovery_fails = false;
                 self.recover_each.wanted |= recovered.needs_care;
-                self.tell_lost(recovered.lost);
+                self.tell_exhausted(recovered.exhausted);
                 self.tell_refusals("brought back", recovered.refused);
             }
             Err(error) => {

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::{Code, Error, Result};
 use crate::processor::{
-    ClaimedJob, Counted, End, Exchanged, Extended, Fate, LostJob, Outcome, Recovered, Refusal, Run,
-    Settled, SettledEach, Store, Wanted,
+    ClaimedJob, Counted, End, Exchanged, ExhaustedJob, Extended, Fate, Outcome, Recovered, Refusal,
+    Run, Settled, SettledEach, Store, Wanted,
 };
 
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -370,7 +370,7 @@ impl MemoryStore {
                 row.status = Status::Failed {
                     entry: "no attempts".into(),
                 };
-                exchanged.lost.push(LostJob {
+                exchanged.exhausted.push(ExhaustedJob {
                     id,
                     job_type: "job".into(),
                 });
@@ -583,7 +583,7 @@ impl MemoryStore {
             row.put_back(Some(now));
             match row.status {
                 Status::Pending => recovered.pending += 1,
-                Status::Failed { .. } => recovered.lost.push(LostJob {
+                Status::Failed { .. } => recovered.exhausted.push(ExhaustedJob {
                     id,
                     job_type: "job".into(),
                 }),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::processor::tests::memory_store::{Row, Status};
 use crate::processor::{
-    Exchanged, Extended, Fate, LostJob, Outcome, Recovered, Run, SettledEach, Wanted,
+    Exchanged, ExhaustedJob, Extended, Fate, Outcome, Recovered, Run, SettledEach, Wanted,
 };
 
 /// In the order in which it reached the store.
@@ -54,7 +54,7 @@ pub enum Answer {
         settled: Vec<Run>,
         /// With their attempts.
         claimed: Vec<(Run, i32)>,
-        lost: Vec<i64>,
+        exhausted: Vec<i64>,
     },
     /// Of each run, whether its outcome is written.
     SettledEach(Vec<(Run, bool)>),
@@ -70,11 +70,11 @@ impl From<&Exchanged> for Answer {
         let mut settled = exchanged.settled.clone();
         settled.sort();
         let claimed = exchanged.claimed.iter();
-        let lost = ids(&exchanged.lost);
+        let exhausted = ids(&exchanged.exhausted);
         Self::Exchanged {
             settled,
             claimed: claimed.map(|job| (job.run, job.attempts)).collect(),
-            lost,
+            exhausted,
         }
     }
 }
@@ -110,7 +110,7 @@ impl Answer {
             Self::Exchanged {
                 settled,
                 claimed,
-                lost,
+                exhausted,
             } => {
                 let settled: Vec<_> = settled.into_iter().map(&name).collect();
                 let claimed = claimed
@@ -119,7 +119,7 @@ impl Answer {
                 Self::Exchanged {
                     settled: sorted(settled),
                     claimed: claimed.collect(),
-                    lost,
+                    exhausted,
                 }
             }
             Self::SettledEach(fates) => {
@@ -141,11 +141,11 @@ impl Answer {
 
 impl From<&Recovered> for Answer {
     fn from(recovered: &Recovered) -> Self {
-        Self::Recovered(recovered.pending, ids(&recovered.lost))
+        Self::Recovered(recovered.pending, ids(&recovered.exhausted))
     }
 }
 
-fn ids(jobs: &[LostJob]) -> Vec<i64> {
+fn ids(jobs: &[ExhaustedJob]) -> Vec<i64> {
     let mut ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
     ids.sort();
     ids
