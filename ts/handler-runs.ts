@@ -45,7 +45,10 @@ export class HandlerRuns {
   }
 
   begin(jobs: NativeJob[]): void {
-    for (const job of jobs) this.run(job);
+    const begun = jobs.map((job) => ({ job, run: new JobRun(job, this.control) }));
+    // All of them run before the first handler is called: it may ask for the end of the others at once.
+    for (const { job, run } of begun) if (this.handlers.has(job.jobType)) this.runs.add(run);
+    for (const { job, run } of begun) this.run(job, run);
   }
 
   /** Tells a run to end. */
@@ -107,15 +110,13 @@ export class HandlerRuns {
     for (const resolve of this.onOthersEnded.splice(0)) resolve();
   }
 
-  private run(job: NativeJob): void {
+  private run(job: NativeJob, run: JobRun): void {
     const { id, runNo, jobType } = job;
-    const run = new JobRun(job, this.control);
     const handler = this.handlers.get(jobType);
     if (handler === undefined) {
       this.refuse(run, runNo);
       return;
     }
-    this.runs.add(run);
     const startedAt = now();
     this.log?.(
       `job ${id} (${inLine(jobType)}) started: attempt ${job.attempts} of ${job.maxAttempts}`,

@@ -100,9 +100,14 @@ impl Pool {
         let Terms {
             turn,
             answer: limit,
-            limits,
-            deferred,
+            mut limits,
+            mut deferred,
         } = terms;
+        if self.settings().pooler == Pooler::Transaction {
+            // The server's side of the connection cannot be ended, and limits cost no round trip there.
+            limits = limits.within(Limits::of_statement(limit * 4 / 5));
+            deferred = Deferred::AtOnce;
+        }
         let mut undone = Undone::default();
         loop {
             let answer = self

@@ -12,13 +12,17 @@ use std::time::Duration;
 const USUAL_LEASE: Duration = Duration::from_secs(30);
 /// How long a worker waits for an answer, however short its lease is.
 const LEAST_ANSWER: Duration = Duration::from_secs(5);
-/// How long a statement works at rows of which one seems to be slow.
+/// How long a statement works at rows of which one seems to be slow, ...
+const SHORT_PROBE: Duration = Duration::from_millis(500);
+/// ... and at a row alone that was slow before.
 const PROBE: Duration = Duration::from_secs(1);
 /// The longest and the shortest wait for something that others wait for, whatever the lease is. A busy machine stands
 /// still for less.
 const LONGEST_BRIEF: Duration = Duration::from_secs(5);
 const SHORTEST_BRIEF: Duration = Duration::from_millis(300);
 const SHORTEST_PROBE: Duration = Duration::from_millis(100);
+/// The shortest wait for an exchange, which is told if it is not answered.
+const SHORTEST_EXCHANGE: Duration = Duration::from_secs(2);
 /// How long a statement waits for a lock, however long the lease is.
 const LONGEST_LOCK: Duration = Duration::from_secs(1);
 
@@ -51,12 +55,25 @@ impl Patience {
 
     /// How long the server works at a statement that finds out which row is slow: one that is not takes far less.
     pub fn probe(self) -> Duration {
+        SHORT_PROBE
+    }
+
+    /// The same, of a row that was slow before.
+    pub fn long_probe(self) -> Duration {
         PROBE
     }
 
     /// The same, where several of them have to fit into a part of a lease.
     pub fn short_probe(self) -> Duration {
         (self.lease / 16).clamp(SHORTEST_PROBE, PROBE)
+    }
+
+    /// How long the client waits for an exchange, `time` being what the worker has in all, if that is limited.
+    pub fn exchange(self, time: Option<Duration>) -> Duration {
+        let longest = time.map_or(LONGEST_BRIEF, |time| {
+            (time / 5).clamp(SHORTEST_BRIEF, LONGEST_BRIEF)
+        });
+        (self.lease / 6).max(SHORTEST_EXCHANGE).min(longest)
     }
 
     /// How long the client waits where others wait for it, or have to be dealt with after it.

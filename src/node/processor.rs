@@ -222,8 +222,10 @@ impl NativeProcessor {
                 lease_cursor: queue.lease_cursor.clone(),
                 aside: queue.aside.clone(),
                 lost_aside: queue.lost_aside.clone(),
+                slowness: queue.slowness.clone(),
                 proven: queue.proven.clone(),
                 thorough: true,
+                time: None,
             },
             handlers: Arc::new(JsHandlers { notify }),
             settings: Settings {
@@ -281,6 +283,10 @@ impl NativeProcessor {
     fn begin(&self, mode: Mode) -> impl Future<Output = Result<Tally>> + use<> {
         let worker = Worker {
             thorough: mode != Mode::Background,
+            time: match mode {
+                Mode::UntilEmpty { deadline, .. } => Some(deadline - Instant::now()),
+                Mode::Batch | Mode::Background => None,
+            },
             ..self.worker.clone()
         };
         let (engine, handle) = Engine::new(

@@ -17,7 +17,7 @@ use crate::begun::begun;
 use crate::connect::{Heard, Listener, Pool, Schema};
 use crate::error::Error;
 use crate::processor::{Engines, LastPace, Recovery, UsualDurations};
-use crate::store::{self, Aside, CHANNEL, LeaseCursor, NewJob, Notice, Operation, Table};
+use crate::store::{self, Aside, CHANNEL, LeaseCursor, NewJob, Notice, Operation, Slowness, Table};
 
 /// So much text, in bytes, is sent to Postgres from the thread of JavaScript, which is sooner; more would keep
 /// that from its other work.
@@ -44,6 +44,7 @@ pub struct NativeQueue {
     pub(super) lease_cursor: Arc<LeaseCursor>,
     pub(super) aside: Arc<Aside>,
     pub(super) lost_aside: Arc<Aside>,
+    pub(super) slowness: Arc<Slowness>,
     pub(super) proven: Arc<AtomicBool>,
 }
 
@@ -76,6 +77,7 @@ impl NativeQueue {
             lease_cursor: Arc::default(),
             aside: Arc::default(),
             lost_aside: Arc::default(),
+            slowness: Arc::default(),
             proven: Arc::default(),
         })
     }

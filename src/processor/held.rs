@@ -26,6 +26,8 @@ struct Holding {
     settlement: Settlement,
     /// The run has ended, and it is not known that its outcome is written. Until then it keeps its job.
     ended: bool,
+    /// It was told that its lease cannot be extended.
+    refusal_told: bool,
 }
 
 /// Who writes how a run ended.
@@ -109,6 +111,12 @@ impl Held {
         self.live
     }
 
+    /// Those that have ended, and of which it is not known that their outcomes are written.
+    pub fn unwritten(&self) -> Vec<Run> {
+        let unwritten = self.runs.iter().filter(|(_, holding)| holding.ended);
+        unwritten.map(|(run, _)| *run).collect()
+    }
+
     pub fn contains(&self, run: Run) -> bool {
         self.runs.contains_key(&run)
     }
@@ -126,6 +134,7 @@ impl Held {
             grace_until: None,
             settlement: Settlement::Engine,
             ended: false,
+            refusal_told: false,
         };
         if self
             .runs
@@ -236,6 +245,16 @@ impl Held {
 
     pub fn not_extended(&mut self, run: Run) {
         self.change(run, |holding| holding.extending = false);
+    }
+
+    /// The same, because that is refused; returns whether that is to be told: once, while the run goes on.
+    pub fn refused(&mut self, run: Run) -> bool {
+        let mut first = false;
+        self.change(run, |holding| {
+            holding.extending = false;
+            first = !holding.ended && !std::mem::replace(&mut holding.refusal_told, true);
+        });
+        first
     }
 
     /// Moves the end of a run's time to `by` from now, if it has one and that is later.

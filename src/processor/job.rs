@@ -101,13 +101,13 @@ pub struct Counted {
 }
 
 /// What an extension says of a run that still owns its job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extended {
     pub run: Run,
     /// A transaction has locked the job: nobody can extend its lease, or take it over, before that ends.
     pub locked: bool,
-    /// Postgres refuses to let its lease be extended.
-    pub refused: bool,
+    /// Why Postgres refuses to let its lease be extended.
+    pub refused: Option<Error>,
     /// Somebody wants the job cancelled.
     pub cancel_requested: bool,
 }

@@ -40,7 +40,7 @@ pub fn read_extended(row: &PgRow) -> std::result::Result<Extended, sqlx::Error> 
     Ok(Extended {
         run: read_run(row)?,
         locked: row.try_get("locked")?,
-        refused: row.try_get("passed_over")?,
+        refused: row.try_get::<bool, _>("passed_over")?.then(passed_over),
         cancel_requested: row.try_get("cancel_requested")?,
     })
 }

@@ -13,6 +13,8 @@ const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 /// For how long it is remembered after that, at the least.
 const LEAST_REMEMBERED: Duration = Duration::from_secs(60);
+/// For how long after a slow job more of them are expected.
+const SLOW: Duration = Duration::from_secs(10);
 /// The most jobs that are remembered.
 const MOST: usize = 10_000;
 
@@ -24,6 +26,8 @@ struct State {
     jobs: HashMap<i64, Entry>,
     /// Until then, statements find out which rows they can change.
     careful_until: Option<Instant>,
+    /// Until then, more slow ones are expected.
+    slow_until: Option<Instant>,
     /// A claim was not answered: the next one finds out whether one of the rows is the reason.
     in_doubt: bool,
 }
@@ -89,8 +93,19 @@ impl Aside {
         self.put_as(id, before + 1, now)
     }
 
-    /// The same, of one that was refused so often in a row, as its row says.
-    pub fn put_as(&self, id: i64, refusals: u32, now: Instant) -> u32 {
+    /// The same, of one that was slow, so often in a row, as its row says: it would hold up the next claim that it is
+    /// a part of.
+    pub fn put_slow(&self, id: i64, refusals: u32, now: Instant) {
+        self.put_as(id, refusals, now);
+        self.lock().slow_until = Some(now + SLOW);
+    }
+
+    /// Whether one was slow lately.
+    pub fn knows_slow(&self, now: Instant) -> bool {
+        self.lock().slow_until.is_some_and(|until| now < until)
+    }
+
+    fn put_as(&self, id: i64, refusals: u32, now: Instant) -> u32 {
         let mut state = self.lock();
         if state.jobs.len() >= MOST {
             state.jobs.clear();

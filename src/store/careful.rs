@@ -1,10 +1,13 @@
 //! What a worker does after Postgres has refused a statement over many jobs, or has passed over one of them: it finds
 //! out which of them are at fault, puts those aside, and does the rest.
 
+use std::time::Duration;
+
 use sqlx::Row;
 use tokio::time::Instant;
 
 use super::answers::{read_exchanged, read_fates, read_ids, read_refusals};
+use super::claim::Claim;
 use super::each::each;
 use super::recover::{self, Manner};
 use super::settle::Ways;
@@ -19,6 +22,8 @@ use crate::processor::{
 
 /// The most slow jobs that one careful claim finds. Outcomes wait for it, and the server may be slow, not the jobs.
 const MOST_SLOW: u32 = 3;
+/// For how long a careful claim that takes jobs one by one goes on after the first.
+const GATHERS: Duration = Duration::from_millis(100);
 
 impl Worker {
     /// Claims after a claim was refused: finds out by halves which jobs are at fault, puts those aside, and
@@ -40,7 +45,15 @@ impl Worker {
         let mut exchanged = Exchanged::default();
         // The last is tried first.
         let mut parts: Vec<_> = suspects.into_iter().map(|id| vec![id]).collect();
-        parts.insert(parts.len().saturating_sub(1), others);
+        let before = parts.len().saturating_sub(1);
+        if self.aside.knows_slow(now) {
+            // Where one is slow, there may be more: each half would take its time once more.
+            parts.splice(before..before, others.into_iter().rev().map(|id| vec![id]));
+        } else {
+            parts.insert(before, others);
+        }
+        // Until when what was claimed waits for more of them.
+        let mut gathers_until = None;
         let mut slow = 0;
         // Whether one was found that is at fault.
         let mut found_out = false;
@@ -48,9 +61,18 @@ impl Worker {
             if part.is_empty() {
                 continue;
             }
-            let named = claim::named(&self.schema, &claim, &part, true);
+            let rest = Claim {
+                limit: claim.limit - exchanged.found(),
+                ..claim
+            };
+            let named = claim::named(&self.schema, &rest, &part, true);
             let asked = Instant::now();
-            let error = match self.probe(&named).await {
+            let is_suspect = matches!(part[..], [id] if self.aside.knows(id));
+            let limit = match is_suspect {
+                true => self.patience().long_probe(),
+                false => self.patience().probe(),
+            };
+            let error = match self.probe_within(limit, &named).await {
                 Ok(rows) => {
                     let (claimed, seen) = read_exchanged(&rows).map_err(unreadable)?;
                     exchanged.claimed.extend(claimed.claimed);
@@ -66,6 +88,11 @@ impl Worker {
                     }
                     found_out |= !passed.is_empty();
                     if exchanged.found() > 0 {
+                        let until = *gathers_until.get_or_insert(asked + GATHERS);
+                        let alone = parts.last().is_some_and(|next| next.len() == 1);
+                        if alone && exchanged.found() < claim.limit && Instant::now() < until {
+                            continue;
+                        }
                         break;
                     }
                     if !passed.is_empty() {
@@ -74,6 +101,11 @@ impl Worker {
                         parts.push(part);
                     }
                     continue;
+                }
+                // What was claimed is to be run; the rest is met again.
+                Err(_) if exchanged.found() > 0 => {
+                    parts.push(part);
+                    break;
                 }
                 Err(error) if !error.suspects_rows() => return Err(error),
                 Err(error) => error,
@@ -159,12 +191,10 @@ impl Worker {
             Err(_) => None,
         };
         let now = Instant::now();
-        let refusals = match noted {
-            // What was slow once would hold up the next claim that it is a part of.
-            Some(refusals) if error.was_held_up() => self.aside.put_as(id, refusals, now),
-            Some(refusals) => refusals,
-            None => self.aside.put(id, now),
-        };
+        let refusals = noted.unwrap_or_else(|| self.aside.put(id, now));
+        if error.was_held_up() {
+            self.aside.put_slow(id, refusals, now);
+        }
         if refusals == 1 {
             exchanged.refused.push(Refusal { id, error });
         }

@@ -42,6 +42,7 @@ mod recover;
 mod refuse;
 mod retry;
 mod settle;
+mod slowness;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -54,5 +55,6 @@ pub use columns::{NewJob, schema};
 pub use notify::{CHANNEL, Notice};
 pub use operation::Operation;
 pub use recover::LeaseCursor;
+pub use slowness::Slowness;
 pub use table::Table;
 pub use worker::Worker;

@@ -15,13 +15,14 @@ use super::cursor::{Cursor, Look, Seen};
 use super::each::each;
 use super::recover::{self, LeaseCursor};
 use super::settle::Ways;
+use super::slowness::Slowness;
 use super::table::unreadable;
 use super::{begin, cancel, claim, complete, extend, settle};
 use crate::connect::{Deferred, Patience, Pool, Schema, Statement, Terms, Turn};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::processor::{
-    Counted, End, Exchanged, Extended, Fate, Outcome, Recovered, Run, Settled, SettledEach, Store,
-    Wanted,
+    Counted, End, Exchanged, Extended, Fate, Outcome, Recovered, Refusal, Run, Settled,
+    SettledEach, Store, Wanted,
 };
 
 #[derive(Clone)]
@@ -43,6 +44,9 @@ pub struct Worker {
     pub lost_aside: Arc<Aside>,
     /// Whether the queue's role is known to have the rights to settle, so that no job runs in vain.
     pub proven: Arc<AtomicBool>,
+    pub slowness: Arc<Slowness>,
+    /// How much time the worker has, if that is limited.
+    pub time: Option<Duration>,
     /// Whether to look behind the cursors before nothing is said to be due. Who polls need not: what is
     /// there is found later.
     pub thorough: bool,
@@ -55,28 +59,38 @@ impl Worker {
 
     /// The same, of rows of which one may be slow.
     pub(super) async fn probe(&self, statement: &Statement) -> Result<Vec<PgRow>> {
-        let terms = self.terms().within(self.patience().probe());
-        self.pool.fetch_for_worker(terms.careful(), statement).await
+        self.probe_within(self.patience().probe(), statement).await
     }
 
-    /// The same, which may take its time.
-    async fn probe_patiently(&self, statement: &Statement) -> Result<Vec<PgRow>> {
-        let terms = self.terms().careful();
+    /// The same, for so long.
+    pub(super) async fn probe_within(
+        &self,
+        limit: Duration,
+        statement: &Statement,
+    ) -> Result<Vec<PgRow>> {
+        let terms = self.terms().within(self.slowness.scaled(limit)).careful();
         self.pool.fetch_for_worker(terms, statement).await
     }
 
     /// For a first try, after which there is to be time to find out which row is slow. It is given up by this side: to
     /// put another limit in force would be a round trip of its own, each time.
-    fn brief(&self, turn: Turn) -> Terms {
-        let answer = self.patience().brief();
+    fn brief(&self, turn: Turn, answer: Duration) -> Terms {
+        let terms = self.terms();
         Terms {
             turn,
-            answer,
-            ..self.terms()
+            answer: self.slowness.scaled(answer).min(terms.answer),
+            ..terms
         }
     }
 
-    fn patience(&self) -> Patience {
+    /// Takes note of a statement without any row that failed.
+    fn failed_without_rows(&self, error: &Error) {
+        if error.was_held_up() || error.unanswered {
+            self.slowness.grows();
+        }
+    }
+
+    pub(super) fn patience(&self) -> Patience {
         Patience::with_lease(self.lease)
     }
 
@@ -111,7 +125,9 @@ impl Worker {
         let ways = self.ways();
         let statement = claim::statement(&self.schema, outcomes, ways, &claim, look);
         let asked = Instant::now();
-        let rows = self.fetch(statement).await?;
+        let terms = self.brief(Turn::Worker, self.patience().exchange(self.time));
+        let rows = self.pool.fetch_for_worker(terms, &statement).await?;
+        self.slowness.answered(asked.elapsed(), terms.answer);
         if claim.proving && wanted.limit > 0 {
             self.proven.store(true, Ordering::Relaxed);
         }
@@ -216,7 +232,8 @@ impl Store for Worker {
                     limit: 0,
                     ..wanted.clone()
                 };
-                self.look(Vec::new(), &nothing, &look).await?;
+                let without_rows = self.look(Vec::new(), &nothing, &look).await;
+                without_rows.inspect_err(|error| self.failed_without_rows(error))?;
                 self.aside.be_careful(now);
                 return self.claim_carefully(&wanted, look.below).await;
             }
@@ -254,11 +271,12 @@ impl Store for Worker {
         let settle = |outcomes: Vec<Outcome>| async move {
             let values = settle::values(outcomes, self.ways());
             let statement = settle::each(&self.schema, values);
-            if patient {
-                self.probe_patiently(&statement).await
+            let limit = if patient {
+                self.patience().last()
             } else {
-                self.probe(&statement).await
-            }
+                self.patience().probe()
+            };
+            self.probe_within(limit, &statement).await
         };
         let error = match settle(outcomes.clone()).await {
             Ok(rows) => {
@@ -277,7 +295,8 @@ impl Store for Worker {
             Err(error) => return Err(error),
         };
         // What fails without any outcome is the statement's fault.
-        settle(Vec::new()).await?;
+        let without_rows = settle(Vec::new()).await;
+        without_rows.inspect_err(|error| self.failed_without_rows(error))?;
         let [outcome] = &outcomes[..] else {
             return Ok(SettledEach::Refused(error));
         };
@@ -342,7 +361,7 @@ impl Store for Worker {
             self.lease_cursor.look(began)
         };
         let statement = recover::jobs(&self.schema, from);
-        let brief = self.brief(Turn::Worker);
+        let brief = self.brief(Turn::Worker, self.patience().exchange(self.time));
         let rows = match self.pool.fetch_for_worker(brief, &statement).await {
             Ok(rows) => rows,
             Err(error) if error.may_blame_rows() => return Ok(needs_care),
@@ -363,7 +382,7 @@ impl Store for Worker {
     }
 
     async fn extend(&self, runs: Vec<Run>) -> Result<Vec<Extended>> {
-        let brief = self.brief(Turn::Lease);
+        let brief = self.brief(Turn::Lease, self.patience().brief());
         match self.extend_on(brief, &runs).await {
             Err(error) if error.may_blame_rows() => {}
             extended => return extended,
@@ -382,6 +401,7 @@ impl Store for Worker {
             Ok(done) => done,
             // What fails without any row is the server's: it may be slow.
             Err(error) if error.was_held_up() || error.unanswered => {
+                self.slowness.grows();
                 let last = self.patience().last();
                 let terms = Terms {
                     turn: Turn::Lease,
@@ -391,12 +411,13 @@ impl Store for Worker {
             }
             Err(error) => return Err(error),
         };
-        let culprits: Vec<_> = refused.iter().map(|refusal| refusal.id).collect();
-        let refused = named(&runs, &culprits).into_iter().map(|run| Extended {
-            run,
-            locked: false,
-            refused: true,
-            cancel_requested: false,
+        let refused = refused.into_iter().flat_map(|Refusal { id, error }| {
+            named(&runs, &[id]).into_iter().map(move |run| Extended {
+                run,
+                locked: false,
+                refused: Some(error.clone()),
+                cancel_requested: false,
+            })
         });
         Ok(extended.into_iter().flatten().chain(refused).collect())
     }

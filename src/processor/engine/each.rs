@@ -2,7 +2,7 @@
 //! transaction has locked is tried again until that ends; one that Postgres refuses, ever more seldom, for as long
 //! as the engine lives, and its job is kept under its lease. So none of them holds up another.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ const LOCKED: Duration = Duration::from_secs(1);
 /// After what time to try again to write an outcome that was refused once; twice that after the next time.
 const REFUSED: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
+/// How long a refusal waits for others to be told with.
+const LONGEST_UNTOLD: Duration = Duration::from_secs(2);
 
 /// An outcome that is tried again later.
 struct Later {
@@ -40,8 +42,9 @@ pub(super) struct Each {
     parts: VecDeque<Vec<Outcome>>,
     later: Vec<Later>,
     under_way: Option<UnderWay<Vec<Outcome>, SettledEach>>,
-    /// Refusals that are to be told, together.
+    /// Refusals that are to be told, together: when all were tried, or after a while.
     untold: Vec<Refusal>,
+    untold_since: Option<Instant>,
     kept: Vec<Refusal>,
     due_as_failed: Vec<Refusal>,
     /// Of the outcomes that are being tried again.
@@ -51,11 +54,6 @@ pub(super) struct Each {
 impl Each {
     pub(super) fn is_empty(&self) -> bool {
         self.parts.is_empty() && self.later.is_empty() && self.under_way.is_none()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        let under_way = self.under_way.as_ref().map_or(0, |(part, _)| part.len());
-        self.parts.iter().map(Vec::len).sum::<usize>() + self.later.len() + under_way
     }
 
     pub(super) fn under_way(&mut self) -> &mut Option<UnderWay<Vec<Outcome>, SettledEach>> {
@@ -86,6 +84,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let now = Instant::now();
         if self.each.under_way.is_some() || self.exchange_after > now {
             return;
+        }
+        if (self.each.untold_since).is_some_and(|since| now - since >= LONGEST_UNTOLD) {
+            self.tell_of_each();
         }
         self.take_up_again(now);
         let Some(part) = self.each.parts.pop_front() else {
@@ -237,12 +238,13 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                     let id = outcome.run.id;
                     let error = error.clone();
                     self.each.untold.push(Refusal { id, error });
+                    self.each.untold_since.get_or_insert(now);
                 }
                 (doubled, Some((error, before + 1)))
             }
         };
         if self.no_more_claims() && self.held.len() == 0 && now - since >= self.settings.lease {
-            self.give_up(&outcome);
+            self.give_up(&outcome, refused.map(|(error, _)| error));
             return;
         }
         self.each.later.push(Later {
@@ -252,15 +254,21 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         });
     }
 
-    /// An engine that is about to end does not wait for ever for somebody's transaction.
-    fn give_up(&mut self, outcome: &Outcome) {
+    /// An engine that is about to end does not wait for ever for somebody's transaction, or for what is slow.
+    fn give_up(&mut self, outcome: &Outcome, refused: Option<Error>) {
         self.held.remove(outcome.run);
+        let why = match &refused {
+            None => "another transaction has locked the job",
+            Some(error) => &error.message,
+        };
         let message = format!(
-            "the outcome of job {} could not be written, because another transaction has locked the job: the \
-             job runs again when its lease has ended",
+            "the outcome of job {} could not be written, and the job runs again when its lease has ended: {why}",
             outcome.run.id
         );
-        let error = Error::new(Code::DatabaseError, message);
+        let mut error = Error::new(Code::DatabaseError, message);
+        if let Some(refused) = &refused {
+            error = error.with_state_of(refused);
+        }
         if self.deadline().is_some() {
             self.handlers.report(&error);
         } else {
@@ -285,6 +293,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     fn tell_of_each(&mut self) {
+        self.each.untold_since = None;
         let untold = std::mem::take(&mut self.each.untold);
         self.tell_refusals("settled", untold);
         let kept = std::mem::take(&mut self.each.kept);
@@ -295,6 +304,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     /// Reports what Postgres has refused: once for each reason, with a count.
     pub(super) fn tell_refusals(&self, what: &str, mut refusals: Vec<Refusal>) {
+        let mut told = HashSet::new();
+        refusals.retain(|refusal| told.insert((refusal.id, refusal.error.sql_state.clone())));
         while let Some(Refusal { id, error }) = refusals.pop() {
             let before = refusals.len();
             refusals.retain(|other| other.error.sql_state != error.sql_state);

@@ -10,7 +10,7 @@ use super::Engine;
 use crate::error::{Code, Error, Result};
 use crate::processor::held::TimedOut;
 use crate::processor::pace::Pace;
-use crate::processor::{End, Extended, Handlers, Run, Store};
+use crate::processor::{End, Extended, Handlers, Refusal, Run, Store};
 
 /// How long what was claimed ahead may wait for a slot before it is handed back to whoever has one.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -54,13 +54,17 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                     .into_iter()
                     .map(|extended| (extended.run, extended))
                     .collect();
+                let mut refusals = Vec::new();
                 for run in sent.runs {
                     let Some(extended) = owned.get(&run) else {
                         self.lose(run);
                         continue;
                     };
-                    if extended.refused {
-                        self.held.not_extended(run);
+                    if let Some(error) = &extended.refused {
+                        if self.held.refused(run) {
+                            let (id, error) = (run.id, error.clone());
+                            refusals.push(Refusal { id, error });
+                        }
                         self.extend_after = Instant::now() + self.settings.lease / TRIES_A_LEASE;
                     } else if extended.locked {
                         self.held.locked(run, Instant::now());
@@ -71,6 +75,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                         self.cancel(run);
                     }
                 }
+                self.tell_refusals("kept by its worker: its lease cannot be extended", refusals);
             }
             Err(error) => {
                 self.report_failure(sent.at, &error);

@@ -266,7 +266,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     fn result(self) -> Result<Tally> {
-        let unwritten = self.outcomes.len() + self.unsure.len() + self.each.len();
+        let unwritten = self.held.unwritten();
         let has_deadline = self.deadline().is_some();
         let never_claimed = self.mode != Mode::Background && self.tally.started == 0;
         let fails = self.failing_since.is_some();
@@ -278,21 +278,15 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 Code::Deadline,
                 "Postgres did not answer a claim before the deadline",
             )),
-            None if fails && unwritten > 0 => Err(Error::new(
-                Code::ConnectionFailed,
-                format!("the outcomes of {unwritten} jobs could not be written in time"),
-            )),
-            None if has_deadline && unwritten > 0 => {
-                self.handlers.report(&Error::new(
-                    Code::DatabaseError,
-                    format!(
-                        "the outcomes of {unwritten} jobs could not be written in time, because other \
-                         transactions have locked the jobs: they run again when their leases have ended"
-                    ),
-                ));
+            None if unwritten.is_empty() => Ok(self.tally),
+            None => {
+                let error = not_written(&unwritten, fails);
+                if fails {
+                    return Err(error);
+                }
+                self.handlers.report(&error);
                 Ok(self.tally)
             }
-            None => Ok(self.tally),
         }
     }
 
@@ -529,6 +523,36 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             .unwrap_or(far)
     }
 }
+
+/// An engine has ended before it could write how these runs ended.
+fn not_written(runs: &[Run], unreachable: bool) -> Error {
+    let mut ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+    ids.sort_unstable();
+    let jobs: Vec<_> = ids.iter().take(MOST_NAMED).map(i64::to_string).collect();
+    let more = match ids.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let (code, why) = if unreachable {
+        (Code::ConnectionFailed, "the database did not answer")
+    } else {
+        (
+            Code::DatabaseError,
+            "Postgres refuses them or is slow, or other transactions have locked the jobs",
+        )
+    };
+    Error::new(
+        code,
+        format!(
+            "jobs whose outcomes could not be written in time: {}{more}. They run again when their leases have ended: \
+             {why}",
+            jobs.join(", ")
+        ),
+    )
+}
+
+/// The most ids in a message.
+const MOST_NAMED: usize = 20;
 
 /// Where an engine begins to count its claims: above 0, and another number in each engine.
 fn first_token() -> i64 {

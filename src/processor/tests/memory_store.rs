@@ -483,7 +483,7 @@ impl MemoryStore {
             Some(Extended {
                 run,
                 locked: row.locked,
-                refused: row.refuses,
+                refused: row.refuses.then(refused),
                 cancel_requested: row.cancel_requested,
             })
         };
