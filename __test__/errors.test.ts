@@ -242,9 +242,11 @@ describe('a database that is not migrated', () => {
 
   test('is one that has no such schema', async () => {
     await using elsewhere = await openQueue(database, { schema: 'missing' });
-    await rejection(elsewhere.addJob(job), 'NOT_MIGRATED', advice);
+    const toldSchema = /`pg-bg-job-queue-cli migrate --schema missing`/;
+    const error = await rejection(elsewhere.addJob(job), 'NOT_MIGRATED', toldSchema);
+    expect(error.message).toContain(database.name);
     await rejection(elsewhere.getAllJobs(), 'NOT_MIGRATED', /"?missing"?\.job_queue/);
-    await rejection(elsewhere.getAllJobs(database.pool), 'NOT_MIGRATED', advice);
+    await rejection(elsewhere.getAllJobs(database.pool), 'NOT_MIGRATED', toldSchema);
   });
 
   test("is one that has the original's table only", async () => {

@@ -4,7 +4,10 @@ import { useJobs } from './helpers/jobs.js';
 import { fragmentsOf } from './helpers/snippets.js';
 
 const jobs = useJobs();
-const [waiting = '', givenUp = '', retrying = ''] = fragmentsOf('docs/production.md', 'sql');
+const [waiting = '', running = '', givenUp = '', retrying = ''] = fragmentsOf(
+  'docs/production.md',
+  'sql',
+);
 
 test('the queries tell what waits, what was given up, and what will be tried again', async () => {
   const type = { job_type: "'email'" };
@@ -26,6 +29,31 @@ test('the queries tell what waits, what was given up, and what will be tried aga
   ]);
   expect(await jobs.database.query(retrying)).toMatchObject([
     { job_type: 'email', retrying: 2, next: expect.any(Date) },
+  ]);
+});
+
+test('a query tells which jobs have run for long, and whether their worker is gone', async () => {
+  const type = { job_type: "'report'", status: "'processing'", locked_by: "'worker-1'" };
+  const old = { ...type, locked_at: "now() - interval '20 minutes'" };
+  const [hanging] = await jobs.insert(1, {
+    ...old,
+    lease_expires_at: "now() + interval '20 seconds'",
+  });
+  const [lost] = await jobs.insert(1, {
+    ...old,
+    locked_at: "now() - interval '19 minutes'",
+    lease_expires_at: "now() - interval '18 minutes'",
+  });
+  await jobs.insert(1, { ...type, locked_at: "now() - interval '5 minutes'" });
+
+  expect(await jobs.database.query(running)).toMatchObject([
+    {
+      id: String(hanging),
+      locked_by: 'worker-1',
+      running_for: { minutes: 20 },
+      worker_is_gone: false,
+    },
+    { id: String(lost), locked_by: 'worker-1', running_for: { minutes: 19 }, worker_is_gone: true },
   ]);
 });
 

@@ -45,6 +45,8 @@ export declare class NativeQueue {
   constructor(settings: ConnectionSettings, schema: string, askPassword?: ((arg: number) => void) | undefined | null)
   /** The statement of an operation (JSON), for a client that is not this queue's own. */
   statement(operation: string): OperationStatement
+  /** What such a client was refused, in the words of this package: JSON of an error. */
+  describeRefusal(sqlState: string, message: string): string
   /**
    * Runs an operation (JSON) on a connection of this queue and resolves to the `result` of each
    * row. The answer is waited for `limitMs` at the most, where that is not null, and else for the
@@ -82,9 +84,6 @@ export interface ConnectionSettings {
   idleTimeoutMs: number
   maxLifetimeMs: number
 }
-
-/** What a caller's own client was refused, in the words of this package: JSON of an error. */
-export declare function describeRefusal(sqlState: string, message: string): string
 
 /** Applies what is missing. JSON: `{ applied: string[], recognised: string[], repaired: string[] }`. */
 export declare function migrate(settings: ConnectionSettings, schema: string): Promise<string>

@@ -124,7 +124,7 @@ export class ClientDatabase implements Database {
         values.map((value) => value ?? null),
       );
     } catch (thrown) {
-      throw describeClientError(this.client.beneath?.(thrown) ?? thrown);
+      throw describeClientError(this.client.beneath?.(thrown) ?? thrown, this.queue);
     }
     return texts(answer);
   }

@@ -12,9 +12,10 @@ export type JobType<PayloadMap> = keyof PayloadMap & string;
 /** How to reach Postgres: node-postgres's `PoolConfig`, with node-postgres's meaning and precedence. */
 export interface DatabaseConfig {
   /**
-   * `postgresql://user:password@host:port/database?sslmode=...`. What it says wins over the fields below.
+   * `postgresql://user:password@host:port/database?sslmode=...`. It wins over the fields below.
    * A key that is present but `undefined` or empty, with no `host` beside it, is refused as a missing
-   * environment variable.
+   * environment variable. Parameters that the package does not know have no effect, as in node-postgres: `?schema=jobs`
+   * does not choose the schema.
    */
   connectionString?: string | undefined;
   /** Host name, address, or the directory of a Unix socket. Default: `PGHOST`, then `localhost`. */
@@ -46,8 +47,8 @@ export interface DatabaseConfig {
   /** Postgres's `statement_timeout` in milliseconds; 0 or `false` = the server's setting. */
   statement_timeout?: number | false | undefined;
   /**
-   * The longest wait for an answer of Postgres, in milliseconds; 0 = no limit. Whoever waits longer is told
-   * that what was asked may have been done. Default 300,000.
+   * The longest wait for an answer of Postgres, in milliseconds; 0 = no limit. A call that waits longer rejects, and
+   * says that its statement may have been executed. Default 300,000.
    */
   query_timeout?: number | undefined;
   /** Postgres's `lock_timeout` in milliseconds. */
@@ -80,11 +81,11 @@ export interface JobQueueConfig {
    * Processors and route handlers do as the queue does unless they say otherwise. Default `false`.
    */
   verbose?: boolean | undefined;
-  /** The Postgres schema that holds the tables. Default `public`. */
+  /** The Postgres schema that holds the tables: that of the CLI's `--schema`. Default `public`. */
   schema?: string | undefined;
   /**
-   * `'transaction'` where a pooler in transaction mode stands before Postgres: PgBouncer, Supavisor, and
-   * what else gives a client another server connection for each transaction. `'none'` everywhere else.
+   * `'transaction'` where a pooler in transaction mode stands before Postgres, which gives a client another server
+   * connection for each transaction: PgBouncer, Supavisor. `'none'` everywhere else.
    * Default: `'transaction'` for Supabase's and Neon's poolers and where the connection string says
    * `pgbouncer=true`, else `'none'`.
    */
@@ -160,7 +161,10 @@ export interface JobRow<PayloadMap, T extends JobType<PayloadMap>> {
   /** How many attempts were begun. */
   attempts: number;
   max_attempts: number;
-  /** When a failed job is tried again; `null` if it is not. */
+  /**
+   * Of a `failed` job: when it is tried again, or `null` if it was given up. Of a `pending` one: if it is set, the job is
+   * not run before. Of others it says nothing.
+   */
   next_attempt_at: Date | null;
   priority: number;
   run_at: Date | null;
@@ -203,13 +207,13 @@ export interface ProcessorOptions {
   concurrency?: number | undefined;
   /** Background only: how long an idle processor waits before it looks again, in milliseconds: 1 to 86,400,000. Default 5,000. */
   pollInterval?: number | undefined;
-  /** Told of what fails outside a handler: claiming, settling, connecting. Default `console.error`. */
+  /** Called with each error that is not thrown by a handler: of claiming, settling, connecting. Default `console.error`. */
   onError?: ((error: JobQueueError) => void) | undefined;
   /**
-   * Told of each attempt of a job that fails, in place of the console: what the handler threw; or a
-   * `JobQueueError`, `TIMEOUT` where its time was up, `INVALID_ARGUMENT` where there is no handler for its type. A job
-   * that is cancelled or handed back has not failed. It may be async and is not waited for; what it throws is
-   * printed. Default: `console.error` with the job's id, type and attempt, and the message and stack of what
+   * Called for each attempt of a job that fails, with the error that the handler threw; or with a
+   * `JobQueueError`, `TIMEOUT` where the job's time was up, `INVALID_ARGUMENT` where there is no handler for its type. A
+   * job that is cancelled or handed back has not failed. The function may be async and is not waited for; an error that
+   * it throws is printed. Default: `console.error` with the job's id, type and attempt, and the message and stack of what
    * was thrown.
    */
   onJobFailed?: ((error: unknown, job: JobContext) => void) | undefined;
@@ -285,9 +289,11 @@ export interface JobContext {
    */
   extendTimeout(ms: number): void;
   /**
-   * Completes the job in the caller's transaction: committed, the job is completed, together with
-   * whatever else the transaction wrote; rolled back, it goes on. The handler must await the commit or
-   * rollback before it ends. Rejects with `LEASE_LOST` if this run no longer owns the job.
+   * Completes the job in the caller's transaction. If that commits, the job is completed, together with
+   * everything else that the transaction wrote. If it rolls back, the job goes on. The handler must await the commit or
+   * rollback before it ends. `db` must be the client of the transaction itself: on any other connection, the job is
+   * completed at once, and stays so if your transaction rolls back. Rejects with `LEASE_LOST` if this run no longer owns
+   * the job, and with `INVALID_ARGUMENT` for a pool or a root client, where it can tell.
    */
   completeIn(db: DatabaseClient): Promise<void>;
 }
@@ -295,8 +301,8 @@ export interface JobContext {
 /** Where a method runs its statement when it is not to be the queue's own pool. */
 export interface DatabaseOptions {
   /**
-   * The caller's own database client: what is done commits and rolls back with the transaction that is
-   * open on it.
+   * The caller's own database client: the method's statement commits and rolls back with the transaction that is
+   * open on it. A client outside of your transaction is not noticed: there, the statement takes effect at once.
    */
   db?: DatabaseClient | undefined;
 }
@@ -336,11 +342,11 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   /**
    * The job, or `null` if there is none of that id.
    *
-   * A table can hold a payload that Postgres cannot write, as JSON by a hand's insert may be far more text than it
-   * takes to keep, or one that is damaged. The record of such a job has the payload `null`, whatever its type
-   * says, so that it can be found and seen to; if that is not enough, its `error_history` is empty and its
+   * A table can hold a payload that Postgres cannot write: one that was inserted by hand and is far longer as text than
+   * in the table, or one that is damaged. The record of such a job has the payload `null`, whatever its type
+   * says, so that the job can be found; if that is not enough, its `error_history` is empty and its
    * `pending_reason` is `null` too. On a client of the caller's, where an error ends the transaction, the
-   * call rejects with what Postgres says.
+   * call rejects with the error of Postgres.
    */
   getJob<T extends JobType<PayloadMap> = JobType<PayloadMap>>(
     id: JobId,
@@ -381,8 +387,9 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   ): Promise<JobRecord<PayloadMap, T>[]>;
 
   /**
-   * Makes the job pending and due now, whatever its status. A job without attempts left is granted
-   * one more. Rejects with `JOB_RUNNING` if a worker holds it under a live lease.
+   * Makes the job pending and due now, whatever its status: a completed or cancelled job runs again. A job without
+   * attempts left is granted one more. Does nothing if there is no job of that id. Rejects with `JOB_RUNNING` if a
+   * worker holds the job under a live lease.
    */
   retryJob(id: JobId): Promise<void>;
   retryJob(db: DatabaseClient, id: JobId): Promise<void>;
@@ -391,28 +398,32 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
    * Cancels a job that is pending, or failed with attempts left. Of one that runs, the handler's signal
    * aborts with `CANCELLED`: at once if it runs in this process, within a second if its processor has a
    * session connection to listen on (`max` of 2 or more, no pooler), and else when its lease is next
-   * extended. If the handler then ends or throws, or `cancelGrace` is over, the job is cancelled; a
-   * handler that completed first has completed it. Leaves every other job as it is.
+   * extended. The job becomes cancelled when its handler ends or throws, or after `cancelGrace`. If the handler had
+   * completed before it was told, the job is completed. Does nothing to a job that is completed, cancelled or given up,
+   * or if there is no job of that id.
    */
   cancelJob(id: JobId): Promise<void>;
   cancelJob(db: DatabaseClient, id: JobId): Promise<void>;
 
-  /** Cancels the pending jobs that match all of the filters; resolves to how many. */
+  /**
+   * Cancels the pending jobs that match every filter given, and without a filter all pending jobs; resolves to how many.
+   * Running jobs, and failed ones that wait for a retry, are not included.
+   */
   cancelAllUpcomingJobs(filters?: CancelFilters<PayloadMap>): Promise<number>;
   cancelAllUpcomingJobs(db: DatabaseClient, filters?: CancelFilters<PayloadMap>): Promise<number>;
 
   /**
    * Puts back jobs that were locked longer ago than this and are not under a live lease; resolves to
    * how many. A job without attempts left becomes `failed`. Only needed for jobs that something other
-   * than this package's processors marked as running: those come back by themselves.
+   * than this package's processors marked as running: the jobs of lost processors come back by themselves.
    * Default 10 minutes; fractions are allowed.
    */
   reclaimStuckJobs(maxProcessingTimeMinutes?: number): Promise<number>;
   reclaimStuckJobs(db: DatabaseClient, maxProcessingTimeMinutes?: number): Promise<number>;
 
   /**
-   * Deletes completed jobs that were last updated longer ago than this; resolves to how many.
-   * Default 30 days; fractions and 0 are allowed.
+   * Deletes completed jobs that were last updated longer ago than this; resolves to how many. Failed and cancelled jobs
+   * stay. Default 30 days; fractions and 0 are allowed.
    */
   cleanupOldJobs(daysToKeep?: number): Promise<number>;
   cleanupOldJobs(db: DatabaseClient, daysToKeep?: number): Promise<number>;

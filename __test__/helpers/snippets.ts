@@ -40,13 +40,15 @@ const AROUND = (snippet: string) => `
   import type { JobQueue } from 'pg-bg-job-queue';
   import { jobHandlers } from '@/lib/job-handlers';
   import { prisma } from '@/lib/prisma';
-  import type { JobPayloadMap } from '@/lib/queue';
+  import { getJobQueue, type JobPayloadMap } from '@/lib/queue';
   declare const jobId: number;
   declare const email: string;
   declare const payload: JobPayloadMap['send_email'];
   export async function fragment(queue: JobQueue<JobPayloadMap>) {
-    void [queue, jobId, email, payload, jobHandlers, prisma];
-    ${snippet}
+    void [queue, jobId, email, payload, jobHandlers, prisma, getJobQueue];
+    {
+      ${snippet}
+    }
   }
 `;
 

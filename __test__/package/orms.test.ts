@@ -13,9 +13,14 @@ const database = useDatabase({ migrated: false });
 /** Settings that docs/orms.md has for a queue in `public`. */
 const spared = {
   drizzle: "tablesFilter: ['!job_queue', '!job_queue_migrations'],",
+  drizzleSchema: "export const jobQueueIds = pgSequence('job_queue_id_seq');",
   prisma: `experimental: { externalTables: true },
 tables: { external: ['public.job_queue', 'public.job_queue_migrations'] },`,
 };
+
+const drizzleSchema = `
+  import { pgSequence, pgTable, text } from 'drizzle-orm/pg-core';
+  export const users = pgTable('users', { email: text().primaryKey() });`;
 
 const drizzleConfig = filesOf('docs/orms.md')['drizzle.config.ts'] ?? '';
 
@@ -74,9 +79,7 @@ const app = useApp({
     pg: '8.23.1',
   },
   files: {
-    'lib/schema.ts': `
-      import { pgTable, text } from 'drizzle-orm/pg-core';
-      export const users = pgTable('users', { email: text().primaryKey() });`,
+    'lib/schema.ts': drizzleSchema,
     'schema.prisma': `
       datasource db {
         provider = "postgresql"
@@ -135,7 +138,11 @@ beforeEach(async () => {
   await database.query('create schema public');
   await database.query('create table users (email text primary key)');
   await database.query('create table legacy (id int)');
-  await app.write({ 'drizzle.config.ts': drizzleConfig, 'prisma.config.ts': prismaConfig() });
+  await app.write({
+    'drizzle.config.ts': drizzleConfig,
+    'lib/schema.ts': drizzleSchema,
+    'prisma.config.ts': prismaConfig(),
+  });
 });
 
 describe.each(['drizzle', 'prisma'] as const)(
@@ -158,6 +165,7 @@ describe.each(['drizzle', 'prisma'] as const)(
     test('and leaves a queue in its own schema alone if its configuration says so', async () => {
       await app.write({
         'drizzle.config.ts': drizzleConfig.replace('defineConfig({', `$&${spared.drizzle}`),
+        'lib/schema.ts': `${drizzleSchema}\n${spared.drizzleSchema}`,
         'prisma.config.ts': prismaConfig(spared.prisma),
       });
       await addQueue('public');

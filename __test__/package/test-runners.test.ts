@@ -79,7 +79,7 @@ describe('with Vitest', () => {
 
 describe('with Vitest, the handlers of the README', () => {
   const app = useApp({
-    dependencies: { vitest: '4.1.12' },
+    dependencies: { vitest: '4.1.12', pg: '8.23.1' },
     files: { ...filesOf('README.md'), ...filesOf('docs/testing.md') },
   });
 
@@ -87,5 +87,9 @@ describe('with Vitest, the handlers of the README', () => {
     const env = { TEST_DATABASE_URL: database.url, NO_COLOR: '1' };
     const output = await app.run('node', ['node_modules/vitest/vitest.mjs', 'run'], { env });
     expect(output).toContain('Tests  2 passed (2)');
+    // A job that is left over is not in the way.
+    await database.query(`select add_job('send_email', '{"to": "left@over.org"}', priority => 9)`);
+    const again = await app.run('node', ['node_modules/vitest/vitest.mjs', 'run'], { env });
+    expect(again).toContain('Tests  2 passed (2)');
   }, 120_000);
 });

@@ -170,7 +170,7 @@ impl Pool {
             self.connections.manager().distrust();
         }
         Err(Sent {
-            error: failure.into(),
+            error: failure.told(self.settings()),
             own,
         })
     }

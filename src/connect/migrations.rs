@@ -55,8 +55,13 @@ impl Migration {
     }
 
     /// Runs one of the sections.
-    async fn run(&self, connection: &mut PgConnection, section: &str) -> Result<()> {
-        let Err(error) = run_as_told(connection, section).await else {
+    async fn run(
+        &self,
+        connection: &mut PgConnection,
+        section: &str,
+        settings: &Settings,
+    ) -> Result<()> {
+        let Err(error) = run_as_told(connection, section, settings).await else {
             return Ok(());
         };
         let message = format!(
@@ -131,26 +136,34 @@ impl Migrator {
                 .filter(|migration| !migration.is_among(&recorded))
                 .collect();
             if !missing.is_empty() {
-                run_as_told(connection, &recognise(&self.schema)).await?;
+                run_as_told(connection, &recognise(&self.schema), &self.settings).await?;
             }
             let elsewhere = self.recorded_by_node_pg_migrate(connection).await?;
             for migration in missing {
                 if migration.is_among(&elsewhere) {
                     report.recognised.push(migration.name.to_owned());
                 } else {
-                    migration.run(connection, migration.sections().0).await?;
+                    migration
+                        .run(connection, migration.sections().0, &self.settings)
+                        .await?;
                     report.applied.push(migration.name.to_owned());
                 }
-                run(connection, &record(&self.schema, migration)).await?;
+                self.run(connection, &record(&self.schema, migration))
+                    .await?;
             }
             for migration in MIGRATIONS {
                 if migration.name == ADD_JOB && self.is_renamed(connection).await? {
-                    migration.run(connection, migration.sections().0).await?;
+                    migration
+                        .run(connection, migration.sections().0, &self.settings)
+                        .await?;
                     report.repaired.push(migration.name.to_owned());
                 }
             }
         }
-        transaction.commit().await.map_err(statement_failed)?;
+        transaction
+            .commit()
+            .await
+            .map_err(|error| self.failed(error))?;
         close(connection).await;
         Ok(report)
     }
@@ -166,12 +179,17 @@ impl Migrator {
             let applied = self.applied(connection).await?;
             let is_applied = |migration: &&Migration| applied.contains(&migration.name.to_owned());
             for migration in MIGRATIONS.iter().rev().filter(is_applied).take(count) {
-                migration.run(connection, migration.sections().1).await?;
+                migration
+                    .run(connection, migration.sections().1, &self.settings)
+                    .await?;
                 self.forget(connection, migration).await?;
                 report.reverted.push(migration.name.to_owned());
             }
         }
-        transaction.commit().await.map_err(statement_failed)?;
+        transaction
+            .commit()
+            .await
+            .map_err(|error| self.failed(error))?;
         close(connection).await;
         Ok(report)
     }
@@ -219,6 +237,21 @@ impl Migrator {
         sql + "commit;\n"
     }
 
+    async fn run(&self, connection: &mut PgConnection, sql: &str) -> Result<()> {
+        self.fetch(connection, sql).await.map(drop)
+    }
+
+    async fn fetch(&self, connection: &mut PgConnection, sql: &str) -> Result<Vec<PgRow>> {
+        connection
+            .fetch_all(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
+            .await
+            .map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: sqlx::Error) -> Error {
+        statement_failed(error, &self.settings)
+    }
+
     async fn connect(&self) -> Result<PgConnection> {
         let password = self.settings.password.as_deref();
         let failed = |error| connect_failed(error, &self.settings);
@@ -241,22 +274,23 @@ impl Migrator {
     ) -> Result<sqlx::Transaction<'c, sqlx::Postgres>> {
         // Whatever the default: each statement has to see what another migrator did before this one had the lock.
         let begun = connection.begin_with("begin isolation level read committed");
-        let mut transaction = begun.await.map_err(statement_failed)?;
+        let mut transaction = begun.await.map_err(|error| self.failed(error))?;
         let lock = format!(
             "select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended({}, 0))",
             literal(&format!("pg-bg-job-queue {}", self.schema.name()))
         );
-        run(&mut transaction, &lock).await?;
+        self.run(&mut transaction, &lock).await?;
         // Whoever waits for a table's lock makes all others wait behind it: rather fail than stop
         // the application for longer.
-        run(&mut transaction, "set local lock_timeout = '60s'").await?;
+        self.run(&mut transaction, "set local lock_timeout = '60s'")
+            .await?;
         Ok(transaction)
     }
 
     async fn create_record(&self, connection: &mut PgConnection) -> Result<()> {
-        run(connection, &create_schema(&self.schema)).await?;
-        run(connection, &search_path(&self.schema)).await?;
-        run(connection, &record_table(&self.schema)).await
+        self.run(connection, &create_schema(&self.schema)).await?;
+        self.run(connection, &search_path(&self.schema)).await?;
+        self.run(connection, &record_table(&self.schema)).await
     }
 
     /// Whether `add_job` belongs to another schema, as it does after a schema was renamed: it names the schema
@@ -273,7 +307,7 @@ impl Migrator {
             literal(&identifier(self.schema.name())),
             literal(self.schema.name())
         );
-        Ok(!fetch(connection, &sql).await?.is_empty())
+        Ok(!self.fetch(connection, &sql).await?.is_empty())
     }
 
     /// What this package has recorded as applied.
@@ -309,16 +343,16 @@ impl Migrator {
                 applied_at: row.try_get("applied_at")?,
             })
         };
-        let rows = fetch(connection, &sql).await?;
+        let rows = self.fetch(connection, &sql).await?;
         let records: std::result::Result<_, _> = rows.iter().map(read).collect();
-        records.map_err(statement_failed)
+        records.map_err(|error| self.failed(error))
     }
 
     /// What has been applied, by whatever.
     async fn applied(&self, connection: &mut PgConnection) -> Result<Vec<String>> {
         let mut records = self.recorded(connection).await?;
         records.extend(self.recorded_by_node_pg_migrate(connection).await?);
-        run(connection, &search_path(&self.schema)).await?;
+        self.run(connection, &search_path(&self.schema)).await?;
         Ok(records.into_iter().map(|record| record.name).collect())
     }
 
@@ -328,7 +362,7 @@ impl Migrator {
             if self.exists(connection, table).await? {
                 let table = self.schema.table(table);
                 let name = literal(migration.name);
-                run(
+                self.run(
                     connection,
                     &format!("delete from {table} where name::text = {name}"),
                 )
@@ -337,7 +371,8 @@ impl Migrator {
         }
         if self.recorded(connection).await?.is_empty() {
             let table = self.schema.table(RECORD);
-            run(connection, &format!("drop table if exists {table}")).await?;
+            self.run(connection, &format!("drop table if exists {table}"))
+                .await?;
         }
         Ok(())
     }
@@ -348,7 +383,7 @@ impl Migrator {
             literal(self.schema.name()),
             literal(table)
         );
-        Ok(!fetch(connection, &sql).await?.is_empty())
+        Ok(!self.fetch(connection, &sql).await?.is_empty())
     }
 }
 
@@ -416,7 +451,7 @@ fn refuse_newer(recorded: &[Record]) -> Result<()> {
 
 /// Runs what is told as it was said when it fails: that a table is missing means something else here than in a
 /// statement of the queue's, and no job is quoted.
-async fn run_as_told(connection: &mut PgConnection, sql: &str) -> Result<()> {
+async fn run_as_told(connection: &mut PgConnection, sql: &str, settings: &Settings) -> Result<()> {
     let sent = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())));
     match sent.await {
         Ok(_) => Ok(()),
@@ -424,19 +459,8 @@ async fn run_as_told(connection: &mut PgConnection, sql: &str) -> Result<()> {
             sql_state: error.code().map(|code| code.into_owned()),
             ..Error::new(Code::DatabaseError, error.message())
         }),
-        Err(error) => Err(statement_failed(error)),
+        Err(error) => Err(statement_failed(error, settings)),
     }
-}
-
-async fn run(connection: &mut PgConnection, sql: &str) -> Result<()> {
-    fetch(connection, sql).await.map(drop)
-}
-
-async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<PgRow>> {
-    connection
-        .fetch_all(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
-        .await
-        .map_err(statement_failed)
 }
 
 async fn close(connection: PgConnection) {

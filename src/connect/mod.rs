@@ -16,6 +16,7 @@ mod session;
 mod settings;
 mod statement;
 mod transaction;
+mod whereabouts;
 
 pub use copy_text::CopyText;
 pub use fetch::Terms;
@@ -29,3 +30,4 @@ pub use send::{Deferred, Undone};
 pub use settings::{Pooler, Settings, Tls};
 pub use statement::{Named, Schema, Statement, Value};
 pub use transaction::{CopyIn, Transaction};
+pub use whereabouts::Whereabouts;

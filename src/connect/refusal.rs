@@ -5,12 +5,13 @@ use std::time::Duration;
 use deadpool::managed::PoolError;
 
 use super::settings::Settings;
+use super::whereabouts::Whereabouts;
 use crate::error::{Code, Error};
 
 /// The server refused a statement of this package.
 ///
 /// A message that may quote the data is left out.
-pub fn refusal(sql_state: &str, message: &str) -> Error {
+pub fn refusal(sql_state: &str, message: &str, whereabouts: Whereabouts<'_>) -> Error {
     let quotes_data = may_quote_data(sql_state, message);
     let (code, text) = match sql_state {
         _ if message.contains(KEPT_OUT) => return kept_out(),
@@ -23,9 +24,10 @@ pub fn refusal(sql_state: &str, message: &str) -> Error {
         "42P01" | "42703" | "3F000" | "42883" => (
             Code::NotMigrated,
             format!(
-                "the job queue's tables are missing, or not those of this version ({message}): run \
-                 `pg-bg-job-queue-cli migrate`, or update pg-bg-job-queue if a newer version has \
-                 migrated this database"
+                "the job queue's tables are missing from {database}, or not those of this version ({message}): run \
+                 {migrate} on it, or update pg-bg-job-queue if a newer version has migrated it",
+                database = whereabouts.database(),
+                migrate = whereabouts.migrate(),
             ),
         ),
         // administrator's shutdown, crash, not accepting connections, an idle session's end; and the class
@@ -77,10 +79,8 @@ pub fn refusal(sql_state: &str, message: &str) -> Error {
         "42501" => (
             Code::DatabaseError,
             format!(
-                "the database role lacks a privilege: {message}. To use the queue, a role needs usage on \
-                 the schema and on the sequence job_queue_id_seq, and select, insert, update and delete on \
-                 job_queue, or, to add jobs and no more, insert (job_type, payload, max_attempts, priority, \
-                 run_at, timeout_ms) and select (id); to migrate, it must own them"
+                "the database role lacks a privilege: {message}. {}",
+                whereabouts.grants(message)
             ),
         ),
         "25006" => (
@@ -177,10 +177,15 @@ fn may_quote_data(sql_state: &str, message: &str) -> bool {
 }
 
 /// A statement failed on an established connection.
-pub(super) fn statement_failed(error: sqlx::Error) -> Error {
+pub(super) fn statement_failed(error: sqlx::Error, settings: &Settings) -> Error {
     match error {
         sqlx::Error::Database(error) => {
-            refusal(error.code().as_deref().unwrap_or("XX000"), error.message())
+            let state = error.code();
+            refusal(
+                state.as_deref().unwrap_or("XX000"),
+                error.message(),
+                settings.whereabouts(),
+            )
         }
         sqlx::Error::Io(error) => Error::new(
             Code::ConnectionFailed,

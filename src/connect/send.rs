@@ -141,6 +141,16 @@ impl Failure {
         self.ends_connection() && !matches!(self, Self::Closed)
     }
 
+    /// What the user is told.
+    pub(super) fn told(self, settings: &Settings) -> Error {
+        match self {
+            Self::Refused(error) => statement_failed(error, settings),
+            Self::Silence(limit) => silence(limit),
+            Self::Unquotable => refusal("22021", "", settings.whereabouts()),
+            Self::Closed => closed(),
+        }
+    }
+
     /// Whether it leaves a connection on which nothing more can be done.
     pub(super) fn ends_connection(&self) -> bool {
         match self {
@@ -157,17 +167,6 @@ impl Failure {
                 }),
                 _ => false,
             },
-        }
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Refused(error) => statement_failed(error),
-            Failure::Silence(limit) => silence(limit),
-            Failure::Unquotable => refusal("22021", ""),
-            Failure::Closed => closed(),
         }
     }
 }

@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::patience::Limits;
 use super::session;
+use super::whereabouts::Whereabouts;
 
 /// What of the server's identity is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub struct Settings {
     pub max_connections: usize,
     pub idle_timeout: Option<Duration>,
     pub max_lifetime: Option<Duration>,
+    /// Which schema holds the tables, for messages.
+    pub schema: String,
 }
 
 impl Settings {
@@ -67,6 +70,13 @@ impl Settings {
             "{}:{}, database \"{}\"",
             self.host, self.port, self.database
         )
+    }
+
+    pub(super) fn whereabouts(&self) -> Whereabouts<'_> {
+        Whereabouts {
+            schema: &self.schema,
+            database: Some(&self.database),
+        }
     }
 
     pub(super) fn connect_options(

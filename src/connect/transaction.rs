@@ -129,7 +129,7 @@ impl Step<'_> {
                 *self.answered = false;
                 self.pool.connections.manager().distrust();
             }
-            failure.into()
+            failure.told(self.pool.settings())
         })
     }
 }

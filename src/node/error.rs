@@ -1,9 +1,6 @@
 //! Errors cross as the JSON text of [`Error`], as the message of a native error; TypeScript makes the
 //! `JobQueueError` of it, in the realm and with the stack of the caller.
 
-use napi_derive::napi;
-
-use crate::connect::refusal;
 use crate::error::{Code, Error};
 
 pub type Result<T> = napi::Result<T>;
@@ -20,10 +17,4 @@ pub fn to_json(value: &impl serde::Serialize) -> String {
 pub fn invalid(error: impl std::fmt::Display) -> napi::Error {
     let message = "the boundary was crossed with arguments of a wrong form: please report this";
     to_napi(Error::new(Code::InvalidArgument, message).caused_by(error))
-}
-
-/// What a caller's own client was refused, in the words of this package: JSON of an error.
-#[napi]
-pub fn describe_refusal(sql_state: String, message: String) -> String {
-    to_json(&refusal(&sql_state, &message))
 }

@@ -7,7 +7,8 @@ use super::settings::ConnectionSettings;
 use crate::connect::{Migrator, Schema};
 
 fn migrator(settings: ConnectionSettings, schema: String) -> Result<Migrator> {
-    Ok(Migrator::new(settings.try_into()?, Schema::new(schema)))
+    let settings = settings.for_schema(&schema)?;
+    Ok(Migrator::new(settings, Schema::new(schema)))
 }
 
 /// Applies what is missing. JSON: `{ applied: string[], recognised: string[], repaired: string[] }`.

@@ -14,7 +14,7 @@ use super::password::Passwords;
 use super::processor::{NativeProcessor, ProcessorSettings};
 use super::settings::ConnectionSettings;
 use crate::begun::begun;
-use crate::connect::{Heard, Listener, Pool, Schema};
+use crate::connect::{Heard, Listener, Pool, Schema, Whereabouts, refusal};
 use crate::error::Error;
 use crate::processor::{Engines, LastPace, Recovery, UsualDurations};
 use crate::store::{self, Aside, CHANNEL, LeaseCursor, NewJob, Notice, Operation, Slowness, Table};
@@ -60,7 +60,7 @@ impl NativeQueue {
     ) -> Result<Self> {
         let passwords = Passwords::default();
         let ask = ask_password.map(|ask| passwords.asker(ask)).transpose()?;
-        let pool = Pool::new(settings.try_into()?, ask).map_err(to_napi)?;
+        let pool = Pool::new(settings.for_schema(&schema)?, ask).map_err(to_napi)?;
         let schema = Arc::new(store::schema(schema));
         let engines = Arc::<Engines>::default();
         let hear = hearer(engines.clone(), schema.clone());
@@ -88,6 +88,16 @@ impl NativeQueue {
         let operation: Operation = serde_json::from_str(&operation).map_err(invalid)?;
         let (text, values) = operation.statement(&self.schema).with_texts();
         Ok(OperationStatement { text, values })
+    }
+
+    /// What such a client was refused, in the words of this package: JSON of an error.
+    #[napi]
+    pub fn describe_refusal(&self, sql_state: String, message: String) -> String {
+        let whereabouts = Whereabouts {
+            schema: self.schema.name(),
+            database: None,
+        };
+        to_json(&refusal(&sql_state, &message, whereabouts))
     }
 
     /// Runs an operation (JSON) on a connection of this queue and resolves to the `result` of each

@@ -31,41 +31,41 @@ pub struct ConnectionSettings {
     pub max_lifetime_ms: f64,
 }
 
-impl TryFrom<ConnectionSettings> for Settings {
-    type Error = napi::Error;
-
-    fn try_from(from: ConnectionSettings) -> Result<Self> {
-        let tls = match from.tls.as_str() {
+impl ConnectionSettings {
+    /// The settings of what works on the tables in this schema.
+    pub fn for_schema(self, schema: &str) -> Result<Settings> {
+        let tls = match self.tls.as_str() {
             "disable" => Tls::Disable,
             "encrypt" => Tls::Encrypt,
             "verify-ca" => Tls::VerifyCa,
             "verify-full" => Tls::VerifyFull,
             _ => return Err(invalid("tls")),
         };
-        let pooler = match from.pooler.as_str() {
+        let pooler = match self.pooler.as_str() {
             "none" => Pooler::None,
             "transaction" => Pooler::Transaction,
             _ => return Err(invalid("pooler")),
         };
-        Ok(Self {
-            host: from.host,
-            port: from.port.try_into().map_err(invalid)?,
-            user: from.user,
-            database: from.database,
-            password: from.password,
+        Ok(Settings {
+            host: self.host,
+            port: self.port.try_into().map_err(invalid)?,
+            user: self.user,
+            database: self.database,
+            password: self.password,
             tls,
-            ca: from.ca,
-            cert: from.cert,
-            key: from.key,
-            application_name: from.application_name,
-            options: from.options,
+            ca: self.ca,
+            cert: self.cert,
+            key: self.key,
+            application_name: self.application_name,
+            options: self.options,
             pooler,
-            query_timeout: limit(from.query_timeout_ms),
-            statement_timeout: limit(from.statement_timeout_ms),
-            connect_timeout: limit(from.connect_timeout_ms),
-            max_connections: from.max as usize,
-            idle_timeout: limit(from.idle_timeout_ms),
-            max_lifetime: limit(from.max_lifetime_ms),
+            query_timeout: limit(self.query_timeout_ms),
+            statement_timeout: limit(self.statement_timeout_ms),
+            connect_timeout: limit(self.connect_timeout_ms),
+            max_connections: self.max as usize,
+            idle_timeout: limit(self.idle_timeout_ms),
+            max_lifetime: limit(self.max_lifetime_ms),
+            schema: schema.to_owned(),
         })
     }
 }

@@ -40,21 +40,25 @@ const HELP = `Usage: ${PROGRAM} migrate [status | down [n]] [options]
 
   migrate            apply the migrations that the database lacks
   migrate status     list the migrations and when each was applied
-  migrate down [n]   revert the last n migrations (default 1), data included
+  migrate down [n]   revert the last n migrations (default 1) without asking;
+                     the data that they hold is deleted, jobs included
 
 Options:
   --database URL     postgresql://user:password@host:port/database
   --env-file FILE    read variables from FILE; those that are set already win;
                      $NAME, \${NAME} and \${NAME:-default} are replaced
-  --schema NAME      the schema that holds the tables (default public)
+  --schema NAME      the schema that holds the tables (default public): that
+                     of initJobQueue's option schema
   --print-sql        with migrate: print its SQL in full and do nothing else
   -h, --help         print this
   -v, --version      print the version
 
 The database is that of --database, else of ${VARIABLE}, else of
 ${FALLBACK}. Variables are read from the environment, then from FILE.
+A ?schema= in it has no effect: use --schema.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage. Where FILE does not exist, Node.js
+itself says so, and ends with 9.
 `;
 
 /** Runs the CLI with the arguments behind its name. Resolves to the exit code and never rejects. */

@@ -2,7 +2,7 @@
 
 import { describeError } from '../describe-error.js';
 import { JobQueueError } from '../errors.js';
-import { type NativeError, native, toJobQueueError } from '../native.js';
+import { type NativeError, type NativeQueue, toJobQueueError } from '../native.js';
 
 /**
  * What a cause keeps of an error besides its name and message. Libraries note on it what was sent,
@@ -26,13 +26,13 @@ const HARMLESS = [
 /** So many causes are looked through; a chain may be endless. */
 const MAX_CAUSES = 10;
 
-/** Makes an error of what a client threw; it holds nothing of what was sent. */
-export function describeClientError(thrown: unknown): JobQueueError {
+/** Makes an error of what a client threw at a statement of this queue; it holds nothing of what was sent. */
+export function describeClientError(thrown: unknown, queue: NativeQueue): JobQueueError {
   const errors = chain(thrown);
   const refusal = errors.find(hasSqlState);
   if (refusal !== undefined) {
     const { code, message } = refusal;
-    const error = JSON.parse(native().describeRefusal(code, String(message))) as NativeError;
+    const error = JSON.parse(queue.describeRefusal(code, String(message))) as NativeError;
     // An error about the data, about a constraint, or of a trigger, may hold the data.
     return toJobQueueError(error, /^(?:2[23]|P0)/.test(code) ? undefined : withoutData(refusal));
   }
