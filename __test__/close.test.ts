@@ -56,6 +56,25 @@ describe('a handler that closes its queue', () => {
     expect(await jobs.statuses()).toEqual({ pending: 2 });
   });
 
+  test('before it first awaits waits for those that begin together with it', async () => {
+    const queue = await jobs.openQueue();
+    const ids = await jobs.insert(4);
+    const ended = new Journal<number>();
+    const closed = deferred();
+    const job = async (n: number) => {
+      if (n === 1) return queue.close().then(closed.resolve);
+      await new Promise(setImmediate);
+      ended.note(n);
+    };
+    queue.createProcessor({ job }, { concurrency: 4 }).startInBackground();
+    await closed.promise;
+    expect(ended.notes).toHaveLength(3);
+    expect((await jobs.rows()).map(({ id, status }) => [id, status])).toEqual([
+      [ids[0], 'pending'],
+      ...ids.slice(1).map((id) => [id, 'completed']),
+    ]);
+  });
+
   test('waits for the others, which end as they would', async () => {
     const queue = await jobs.openQueue();
     const [closing = 0] = await jobs.insert(1, { job_type: "'closing'" });
@@ -237,6 +256,36 @@ describe('close while calls wait for a lock', () => {
     await Promise.all([cancelled, closed]);
     expect(await jobs.row(id)).toMatchObject({ status: 'cancelled' });
   });
+});
+
+test('close tells of outcomes that it leaves behind', async () => {
+  const queue = await jobs.openQueue();
+  const [id = 0] = await jobs.insert(1);
+  const told = new Journal<string>();
+  const began = deferred();
+  const held = deferred();
+  const job = async () => {
+    began.resolve();
+    await held.promise;
+  };
+  queue
+    .createProcessor(
+      { job },
+      { onError: ({ message }) => told.note(message), leaseDuration: 2_000 },
+    )
+    .startInBackground();
+  await began.promise;
+  const client = await jobs.database.pool.connect();
+  try {
+    await client.query('begin');
+    await client.query('select from job_queue for update');
+    held.resolve();
+    await queue.close();
+    expect(told.notes.join()).toMatch(new RegExp(`job.* ${id}\\b.*could not be written`));
+  } finally {
+    await client.query('rollback');
+    client.release();
+  }
 });
 
 test('close has an end though somebody keeps a client of getPool', async () => {

@@ -16,6 +16,7 @@ pub mod connect;
 pub mod error;
 #[cfg(feature = "node")]
 pub mod node;
+mod parts;
 pub mod processor;
 #[cfg(feature = "database")]
 pub mod store;

@@ -15,6 +15,8 @@ const LONGEST: Duration = Duration::from_secs(300);
 const LEAST_REMEMBERED: Duration = Duration::from_secs(60);
 /// For how long after a slow job more of them are expected.
 const SLOW: Duration = Duration::from_secs(10);
+/// A slow job is left alone for as long as another that was refused so many times more.
+const SLOW_LATER: u32 = 2;
 /// The most jobs that are remembered.
 const MOST: usize = 10_000;
 
@@ -90,14 +92,22 @@ impl Aside {
     /// Puts a job aside; returns how often it was refused in a row.
     pub fn put(&self, id: i64, now: Instant) -> u32 {
         let before = self.lock().jobs.get(&id).map_or(0, |entry| entry.refusals);
-        self.put_as(id, before + 1, now)
+        let refusals = before + 1;
+        self.put_until(id, refusals, now + pause(refusals));
+        refusals
     }
 
     /// The same, of one that was slow, so often in a row, as its row says: it would hold up the next claim that it is
     /// a part of.
     pub fn put_slow(&self, id: i64, refusals: u32, now: Instant) {
-        self.put_as(id, refusals, now);
+        self.put_until(id, refusals, now + pause(refusals + SLOW_LATER));
         self.lock().slow_until = Some(now + SLOW);
+    }
+
+    /// Whether one that was put aside may be tried before others that wait: not while those were slow just now.
+    pub fn may_try_suspect(&self, now: Instant) -> bool {
+        let slow_until = self.lock().slow_until;
+        slow_until.is_none_or(|until| until < now + SLOW / 2)
     }
 
     /// Whether one was slow lately.
@@ -105,14 +115,12 @@ impl Aside {
         self.lock().slow_until.is_some_and(|until| now < until)
     }
 
-    fn put_as(&self, id: i64, refusals: u32, now: Instant) -> u32 {
+    fn put_until(&self, id: i64, refusals: u32, until: Instant) {
         let mut state = self.lock();
         if state.jobs.len() >= MOST {
             state.jobs.clear();
         }
-        let until = now + pause(refusals);
         state.jobs.insert(id, Entry { refusals, until });
-        refusals
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

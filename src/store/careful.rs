@@ -16,6 +16,7 @@ use super::worker::Worker;
 use super::{aside, claim, refuse, settle};
 use crate::connect::passed_over;
 use crate::error::{Error, Result};
+use crate::parts::apart;
 use crate::processor::{
     ClaimedJob, End, Exchanged, Fate, Outcome, Recovered, Refusal, Unreadable, Wanted,
 };
@@ -45,7 +46,8 @@ impl Worker {
         let mut exchanged = Exchanged::default();
         // The last is tried first.
         let mut parts: Vec<_> = suspects.into_iter().map(|id| vec![id]).collect();
-        let before = parts.len().saturating_sub(1);
+        let before =
+            parts.len() - usize::from(!parts.is_empty() && self.aside.may_try_suspect(now));
         if self.aside.knows_slow(now) {
             // Where one is slow, there may be more: each half would take its time once more.
             parts.splice(before..before, others.into_iter().rev().map(|id| vec![id]));
@@ -112,11 +114,19 @@ impl Worker {
             };
             self.aside.be_careful(Instant::now());
             let [id] = part[..] else {
-                let second = part.split_off(part.len() / 2);
-                parts.extend([second, part]);
+                parts.extend(apart(part, &error).into_iter().rev());
                 continue;
             };
             found_out = true;
+            if error.was_held_up() && !is_suspect {
+                // Whether its payload is what takes long is found out when it is tried again.
+                slow += u32::from(error.was_held_up());
+                self.put_aside(id, error, &mut exchanged).await?;
+                if slow == MOST_SLOW {
+                    break;
+                }
+                continue;
+            }
             let unread = claim::named(&self.schema, &claim, &[id], false);
             let asked = Instant::now();
             match self.probe(&unread).await {

@@ -1,7 +1,8 @@
-//! What to do where Postgres refuses a statement over many rows: find out, by halves, which rows are at fault,
+//! What to do where Postgres refuses a statement over many rows: find out, part by part, which rows are at fault,
 //! and do the rest.
 
 use crate::error::Result;
+use crate::parts::apart;
 use crate::processor::Refusal;
 
 /// Attempts something with all of `ids`, and with ever smaller parts of them where it is refused. Returns what
@@ -20,7 +21,7 @@ where
     let mut answers = Vec::new();
     let mut refusals = Vec::new();
     let mut parts = vec![ids];
-    while let Some(mut part) = parts.pop() {
+    while let Some(part) = parts.pop() {
         if part.is_empty() {
             continue;
         }
@@ -31,8 +32,7 @@ where
                 if let [id] = part[..] {
                     refusals.push(Refusal { id, error });
                 } else {
-                    let second = part.split_off(part.len() / 2);
-                    parts.extend([second, part]);
+                    parts.extend(apart(part, &error).into_iter().rev());
                 }
             }
         }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Engine, UnderWay};
+use super::{Engine, Mode, UnderWay};
 use crate::error::{Code, Error, Result};
+use crate::parts::apart;
 use crate::processor::{End, Fate, Handlers, Outcome, Refusal, Run, SettledEach, Store};
 
 /// After what time to try again to settle a job that a transaction has locked.
@@ -160,9 +161,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             Ok(SettledEach::Refused(error)) => {
                 self.backoff.succeed();
                 if part.len() > 1 {
-                    let second = part.split_off(part.len() / 2);
-                    self.each.parts.push_front(second);
-                    self.each.parts.push_front(part);
+                    for part in apart(part, &error).into_iter().rev() {
+                        self.each.parts.push_front(part);
+                    }
                 } else if let Some(outcome) = part.pop() {
                     self.is_refused(outcome, error);
                 }
@@ -269,10 +270,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         if let Some(refused) = &refused {
             error = error.with_state_of(refused);
         }
-        if self.deadline().is_some() {
-            self.handlers.report(&error);
-        } else {
+        if self.mode == Mode::Batch {
             self.failure.get_or_insert(error);
+        } else {
+            self.handlers.report(&error);
         }
     }
 
