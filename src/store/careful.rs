@@ -105,8 +105,14 @@ impl Worker {
                     continue;
                 }
                 // What was claimed is to be run; the rest is met again.
-                Err(_) if exchanged.found() > 0 => {
-                    parts.push(part);
+                Err(error) if exchanged.found() > 0 => {
+                    match part[..] {
+                        [id] if error.was_held_up() => {
+                            let _ = self.put_aside(id, error, &mut exchanged).await;
+                        }
+                        _ => parts.push(part),
+                    }
+                    found_out = true;
                     break;
                 }
                 Err(error) if !error.suspects_rows() => return Err(error),

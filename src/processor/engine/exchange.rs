@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -12,6 +13,9 @@ use crate::error::{Code, Error, Result};
 use crate::processor::{
     End, Exchanged, ExhaustedJob, Handlers, Outcome, Recovered, Recovery, Store, Wanted,
 };
+
+/// An exchange that takes longer than this is not waited for by what has ended meanwhile.
+const LONG: Duration = Duration::from_millis(250);
 
 /// What an exchange was sent with, to be taken up again if it fails.
 pub(super) struct SentExchange {
@@ -56,8 +60,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 0
             };
             let due = if self.next_claim <= now { claimable } else { 0 };
-            // What comes up during a round trip travels with the next, unless it fills one.
-            let enough = if self.exchanges.is_empty() {
+            // What comes up during a round trip travels with the next, unless it fills one, or that takes long.
+            let beside = self.settles_beside_at().is_some_and(|at| at <= now);
+            let enough = if self.exchanges.is_empty() || beside {
                 1
             } else {
                 self.settings.batch_size
@@ -75,7 +80,14 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
+    /// When outcomes no longer wait for the exchange that is under way.
+    pub(super) fn settles_beside_at(&self) -> Option<Instant> {
+        let can = !self.exchanges.is_empty() && self.exchanges.len() < self.settings.exchanges;
+        (can && !self.outcomes.is_empty()).then(|| self.exchange_began + LONG)
+    }
+
     fn begin_exchange(&mut self, now: Instant, limit: usize) {
+        self.exchange_began = now;
         let only = self.claimable_types(now);
         let wanted = Wanted {
             limit,

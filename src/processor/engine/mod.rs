@@ -126,6 +126,8 @@ pub struct Engine<S, H> {
     each: Each,
     recover_each: RecoverEach,
     exchanges: FuturesUnordered<Reply<(SentExchange, Result<Brought>)>>,
+    /// When an exchange last began.
+    exchange_began: Instant,
     /// How many jobs the exchange under way that claims may bring.
     claiming: usize,
     extension: Option<UnderWay<SentExtension, Vec<Extended>>>,
@@ -200,6 +202,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             each: Each::default(),
             recover_each: RecoverEach::default(),
             exchanges: FuturesUnordered::new(),
+            exchange_began: now,
             claiming: 0,
             extension: None,
             recheck: false,
@@ -494,8 +497,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let claim = (self.claim_limit(now) > 0).then_some(self.next_claim);
         let settle = (!self.outcomes.is_empty()).then_some(self.exchange_after);
         let exchange = [claim, settle].into_iter().flatten().min();
-        // While one is under way, its end is waited for.
+        // While one is under way, its end is waited for, but not for long.
         let exchange = exchange.filter(|_| self.exchanges.is_empty());
+        let exchange = exchange.or_else(|| self.settles_beside_at());
         let exchange = exchange.map(|at| at.max(self.exchange_after));
         let extension = self.held.next_extension();
         let extension = extension.filter(|_| self.extension.is_none());

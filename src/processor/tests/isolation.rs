@@ -350,3 +350,17 @@ async fn an_outcome_that_is_merely_slow_is_given_up_like_a_locked_one_and_not_fo
     assert_eq!(store.row(1).status, Status::Completed);
     assert!(store.row(2).is_processing());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_does_not_wait_for_an_exchange_that_takes_long() {
+    let mut rig = Rig::new(MemoryStore::with_jobs(1), Mode::Background, 2);
+    let run = rig.next().await;
+    *rig.store.claim_takes.lock().unwrap() = LEASE / 4;
+    rig.store.add(2, 3);
+    rig.handle.wake();
+    sleep(ROUND_TRIP).await;
+    rig.complete(run);
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(rig.store.row(1).status, Status::Completed);
+    assert!(rig.nothing_starts().await, "the claim is not answered yet");
+}

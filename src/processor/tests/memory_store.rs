@@ -230,6 +230,8 @@ pub struct MemoryStore {
     /// takes that for.
     lost: Mutex<Option<(usize, Duration, Error)>>,
     pub recovery_fails: Mutex<Option<Error>>,
+    /// How long an exchange takes that claims.
+    pub claim_takes: Mutex<Duration>,
     /// How long a recovery takes that finds out which jobs refuse.
     pub recovery_takes: Mutex<Duration>,
     /// The jobs that could not be brought back and of which that was said.
@@ -631,6 +633,10 @@ impl MemoryStore {
             return Err(unanswered());
         }
         let exchanged = self.settle_and_claim(&outcomes, &wanted)?;
+        if wanted.limit > 0 {
+            let takes = *self.claim_takes.lock().unwrap();
+            sleep(takes).await;
+        }
         sleep(ROUND_TRIP / 2).await;
         Ok(exchanged)
     }
