@@ -45,10 +45,10 @@ export class HandlerRuns {
   }
 
   begin(jobs: NativeJob[]): void {
-    const begun = jobs.map((job) => ({ job, run: new JobRun(job, this.control) }));
+    const runs = jobs.map((job) => new JobRun(job, this.control));
     // All of them run before the first handler is called: it may ask for the end of the others at once.
-    for (const { job, run } of begun) if (this.handlers.has(job.jobType)) this.runs.add(run);
-    for (const { job, run } of begun) this.run(job, run);
+    for (const run of runs) if (this.handlers.has(run.job_type)) this.runs.add(run);
+    for (const [at, job] of jobs.entries()) this.run(job, runs[at] as JobRun);
   }
 
   /** Tells a run to end. */
