@@ -142,7 +142,9 @@ describe('a job that may not be pending', () => {
       begun.note(payload);
       if (begun.notes.length === 1) await go;
     };
-    const processor = queue.createProcessor({ job }, { onError: (error) => told.note(error) });
+    // It has the only slot, so that the other one waits.
+    const options = { concurrency: 1, onError: (error: JobQueueError) => told.note(error) };
+    const processor = queue.createProcessor({ job }, options);
     processor.startInBackground();
     await begun.reaches(1);
     const [other = 0] = await jobs.insert(1, { payload: key });

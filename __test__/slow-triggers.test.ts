@@ -268,4 +268,15 @@ describe('a job over which a trigger takes long', () => {
     await adding;
     await processor.stopAndDrain();
   });
+
+  test('as over each of them, keeps none from running', { timeout: 90_000 }, async () => {
+    await jobs.insert(4);
+    await trigger(`new.status = 'processing' and old.status = 'pending'`, 'perform pg_sleep(1.6)');
+    const { processor, ran } = await begin({ pollInterval: 20 });
+    processor.startInBackground();
+    await until(async () => (await jobs.statuses()).completed === 4, { timeoutMs: 60_000 });
+    expect([...ran.notes].sort()).toEqual([1, 2, 3, 4]);
+    expect((await jobs.rows()).map(({ attempts }) => attempts)).toEqual([1, 1, 1, 1]);
+    await processor.stopAndDrain();
+  });
 });

@@ -14,8 +14,9 @@ const USUAL_LEASE: Duration = Duration::from_secs(30);
 const LEAST_ANSWER: Duration = Duration::from_secs(5);
 /// How long a statement works at rows of which one seems to be slow, ...
 const SHORT_PROBE: Duration = Duration::from_millis(500);
-/// ... and at a row alone that was slow before.
+/// ... and at a row alone that was slow before: longer each time, up to the last of these.
 const PROBE: Duration = Duration::from_secs(1);
+const LONGEST_PROBE: Duration = Duration::from_secs(4);
 /// The longest and the shortest wait for something that others wait for, whatever the lease is. A busy machine stands
 /// still for less.
 const LONGEST_BRIEF: Duration = Duration::from_secs(5);
@@ -58,9 +59,17 @@ impl Patience {
         SHORT_PROBE
     }
 
-    /// The same, of a row that was slow before.
-    pub fn long_probe(self) -> Duration {
-        PROBE
+    /// The same, of a row that was refused so often before: what is slow each time is done in the end.
+    pub fn probe_again(self, refusals: u32) -> Duration {
+        self.settles_again(refusals).min(LONGEST_PROBE)
+    }
+
+    /// The same, of a run's outcome: up to a third of the lease, since it is written in the end or the job runs again.
+    pub fn settles_again(self, refusals: u32) -> Duration {
+        match refusals {
+            0 => self.probe(),
+            _ => doubled(refusals).min(self.last().max(PROBE)),
+        }
     }
 
     /// The same, where several of them have to fit into a part of a lease.
@@ -92,6 +101,11 @@ impl Patience {
             lock: Some(self.lock()),
         }
     }
+}
+
+/// For a row that was refused so often, at least once.
+fn doubled(refusals: u32) -> Duration {
+    PROBE.saturating_mul(1 << (refusals - 1).min(16))
 }
 
 /// Postgres's `statement_timeout` and `lock_timeout`; `None` is no limit.

@@ -46,15 +46,15 @@ pub trait Store: Send + Sync + 'static {
         wanted: Wanted,
     ) -> impl Future<Output = Result<Exchanged>> + Send;
 
-    /// Settles `outcomes`, and says of each what became of it. Unless it is `patient`, it gives up what takes the
-    /// store longer than a moment, so that a slow one is found.
+    /// Settles `outcomes`, and says of each what became of it. It gives up what takes the store longer than a moment,
+    /// so that a slow one is found; with each time that one was refused before, the moment is longer.
     ///
     /// # Errors
     /// Where none of the outcomes is at fault.
     fn settle_each(
         &self,
         outcomes: Vec<Outcome>,
-        patient: bool,
+        refusals: u32,
     ) -> impl Future<Output = Result<SettledEach>> + Send;
 
     /// Counts the attempts of runs whose handlers are about to begin.

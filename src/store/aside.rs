@@ -84,15 +84,14 @@ impl Aside {
         left.map(|(id, _)| *id).collect()
     }
 
-    /// Whether a job was put aside lately, also if it may be tried again.
-    pub fn knows(&self, id: i64) -> bool {
-        self.lock().jobs.contains_key(&id)
+    /// How often a job was refused in a row that was put aside lately, also if it may be tried again.
+    pub fn refusals(&self, id: i64) -> u32 {
+        self.lock().jobs.get(&id).map_or(0, |entry| entry.refusals)
     }
 
     /// Puts a job aside; returns how often it was refused in a row.
     pub fn put(&self, id: i64, now: Instant) -> u32 {
-        let before = self.lock().jobs.get(&id).map_or(0, |entry| entry.refusals);
-        let refusals = before + 1;
+        let refusals = self.refusals(id) + 1;
         self.put_until(id, refusals, now + pause(refusals));
         refusals
     }

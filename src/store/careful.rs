@@ -27,7 +27,7 @@ const MOST_SLOW: u32 = 3;
 const GATHERS: Duration = Duration::from_millis(100);
 
 impl Worker {
-    /// Claims after a claim was refused: finds out by halves which jobs are at fault, puts those aside, and
+    /// Claims after a claim was refused: finds out part by part which jobs are at fault, puts those aside, and
     /// returns with the first that it could claim.
     ///
     /// A job that was put aside before, and may be tried again, is tried alone, so that it does not take the others
@@ -42,7 +42,7 @@ impl Worker {
         let ids = read_ids(&rows).map_err(unreadable)?;
         let listed = ids.len();
         let (suspects, others): (Vec<_>, Vec<_>) =
-            ids.into_iter().partition(|id| self.aside.knows(*id));
+            ids.into_iter().partition(|id| self.aside.refusals(*id) > 0);
         let mut exchanged = Exchanged::default();
         // The last is tried first.
         let mut parts: Vec<_> = suspects.into_iter().map(|id| vec![id]).collect();
@@ -69,13 +69,15 @@ impl Worker {
             };
             let named = claim::named(&self.schema, &rest, &part, true);
             let asked = Instant::now();
-            let is_suspect = matches!(part[..], [id] if self.aside.knows(id));
-            let limit = match is_suspect {
-                true => self.patience().long_probe(),
-                false => self.patience().probe(),
+            let refusals = match part[..] {
+                [id] => self.aside.refusals(id),
+                _ => 0,
             };
+            let is_suspect = refusals > 0;
+            let limit = self.patience().probe_again(refusals);
             let error = match self.probe_within(limit, &named).await {
                 Ok(rows) => {
+                    self.slowness.answered(asked.elapsed(), limit);
                     let (claimed, seen) = read_exchanged(&rows).map_err(unreadable)?;
                     exchanged.claimed.extend(claimed.claimed);
                     exchanged.exhausted.extend(claimed.exhausted);
@@ -162,6 +164,10 @@ impl Worker {
         let has_rest = parts.iter().any(|part| !part.is_empty());
         exchanged.unfinished = has_rest || (listed >= claim.limit && found_out);
         self.aside.trust();
+        if slow > 1 && exchanged.found() == 0 {
+            // Where each is slow, the server may be.
+            self.slowness.grows();
+        }
         Ok(exchanged)
     }
 

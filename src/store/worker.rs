@@ -267,15 +267,11 @@ impl Store for Worker {
         })
     }
 
-    async fn settle_each(&self, outcomes: Vec<Outcome>, patient: bool) -> Result<SettledEach> {
+    async fn settle_each(&self, outcomes: Vec<Outcome>, refusals: u32) -> Result<SettledEach> {
         let settle = |outcomes: Vec<Outcome>| async move {
             let values = settle::values(outcomes, self.ways());
             let statement = settle::each(&self.schema, values);
-            let limit = if patient {
-                self.patience().last()
-            } else {
-                self.patience().probe()
-            };
+            let limit = self.patience().settles_again(refusals);
             self.probe_within(limit, &statement).await
         };
         let error = match settle(outcomes.clone()).await {

@@ -61,6 +61,12 @@ impl Each {
         &mut self.under_way
     }
 
+    /// How often the outcome of a run was refused.
+    fn refusals(&self, run: Run) -> u32 {
+        let tried = self.tried.get(&run);
+        (tried.and_then(|tried| tried.refused.as_ref())).map_or(0, |(_, count)| *count)
+    }
+
     /// When there is next something to do, while nothing is under way.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         if self.under_way.is_some() {
@@ -74,10 +80,10 @@ impl Each {
 }
 
 impl<S: Store, H: Handlers> Engine<S, H> {
-    /// Has outcomes settled for themselves.
+    /// Has outcomes settled for themselves, before those that were refused before.
     pub(super) fn settle_each(&mut self, outcomes: Vec<Outcome>) {
         if !outcomes.is_empty() {
-            self.each.parts.push_back(outcomes);
+            self.each.parts.push_front(outcomes);
         }
     }
 
@@ -96,12 +102,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         };
         let store = Arc::clone(&self.store);
         let outcomes = part.clone();
-        // One that was refused before is tried alone, and may take its time.
-        let patient = match &part[..] {
-            [outcome] => self.each.tried.contains_key(&outcome.run),
-            _ => false,
+        // One that was refused before is tried alone, and may take longer each time.
+        let refusals = match &part[..] {
+            [outcome] => self.each.refusals(outcome.run),
+            _ => 0,
         };
-        let reply = Box::pin(async move { store.settle_each(outcomes, patient).await });
+        let reply = Box::pin(async move { store.settle_each(outcomes, refusals).await });
         self.each.under_way = Some((part, reply));
     }
 

@@ -655,7 +655,7 @@ impl Store for MemoryStore {
         exchanged
     }
 
-    async fn settle_each(&self, outcomes: Vec<Outcome>, _patient: bool) -> Result<SettledEach> {
+    async fn settle_each(&self, outcomes: Vec<Outcome>, _refusals: u32) -> Result<SettledEach> {
         self.travel().await?;
         self.note(format!("settle each of {}", outcomes.len()));
         self.settle_one_by_one(&outcomes)

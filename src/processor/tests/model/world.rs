@@ -149,7 +149,7 @@ impl Store for Control {
         self.ask(exchange).await?
     }
 
-    async fn settle_each(&self, outcomes: Vec<Outcome>, _patient: bool) -> Result<SettledEach> {
+    async fn settle_each(&self, outcomes: Vec<Outcome>, _refusals: u32) -> Result<SettledEach> {
         let settle = |store: &Recorded| {
             let settled = store.memory.settle_one_by_one(&outcomes)?;
             store.note(Command::SettleEach(outcomes), Answer::from(&settled));
