@@ -164,6 +164,8 @@ pub struct Exchanged {
     pub refused: Vec<Refusal>,
     /// There may be more that is due, though fewer jobs were found than wanted.
     pub unfinished: bool,
+    /// Jobs were claimed that are not in it, and are to be given back.
+    pub in_doubt: bool,
     /// When the statement was sent that claimed, where others came before it: from then on the leases count.
     pub claim_sent: Option<Instant>,
 }

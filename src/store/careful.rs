@@ -67,7 +67,7 @@ impl Worker {
                 limit: claim.limit - exchanged.found(),
                 ..claim
             };
-            let named = claim::named(&self.schema, &rest, &part, true);
+            let named = claim::named(&self.schema, &rest, &part);
             let asked = Instant::now();
             let refusals = match part[..] {
                 [id] => self.aside.refusals(id),
@@ -79,9 +79,11 @@ impl Worker {
                 Ok(rows) => {
                     self.slowness.answered(asked.elapsed(), limit);
                     let (claimed, seen) = read_exchanged(&rows).map_err(unreadable)?;
-                    exchanged.claimed.extend(claimed.claimed);
                     exchanged.exhausted.extend(claimed.exhausted);
                     exchanged.claim_sent.get_or_insert(asked);
+                    for job in claimed.claimed {
+                        self.read_payload(job, is_suspect, &mut exchanged).await?;
+                    }
                     let passed = seen.passed_over.unwrap_or_default();
                     for &id in &passed {
                         let put = self.put_aside(id, passed_over(), &mut exchanged).await;
@@ -126,38 +128,10 @@ impl Worker {
                 continue;
             };
             found_out = true;
-            if error.was_held_up() && !is_suspect {
-                // Whether its payload is what takes long is found out when it is tried again.
-                slow += u32::from(error.was_held_up());
-                self.put_aside(id, error, &mut exchanged).await?;
-                if slow == MOST_SLOW {
-                    break;
-                }
-                continue;
-            }
-            let unread = claim::named(&self.schema, &claim, &[id], false);
-            let asked = Instant::now();
-            match self.probe(&unread).await {
-                Ok(rows) => {
-                    let (claimed, _) = read_exchanged(&rows).map_err(unreadable)?;
-                    exchanged.exhausted.extend(claimed.exhausted);
-                    exchanged.claim_sent.get_or_insert(asked);
-                    for job in claimed.claimed {
-                        self.read_payload(job, &mut exchanged).await?;
-                    }
-                    if exchanged.found() > 0 {
-                        // Its lease runs while others would be looked at.
-                        break;
-                    }
-                }
-                Err(other) if !other.suspects_rows() => return Err(other),
-                Err(_) => {
-                    slow += u32::from(error.was_held_up());
-                    self.put_aside(id, error, &mut exchanged).await?;
-                    if slow == MOST_SLOW {
-                        break;
-                    }
-                }
+            slow += u32::from(error.was_held_up());
+            self.put_aside(id, error, &mut exchanged).await?;
+            if slow == MOST_SLOW {
+                break;
             }
         }
         // What was not come to is due still, and so is what comes behind those that were listed.
@@ -171,9 +145,20 @@ impl Worker {
         Ok(exchanged)
     }
 
-    /// Reads the payload of a job that could not be claimed together with it.
-    async fn read_payload(&self, mut job: ClaimedJob, exchanged: &mut Exchanged) -> Result<()> {
-        let read = self.fetch(claim::payload(&self.schema, job.run)).await;
+    /// Reads the payload of a job that was claimed without: the answer to a claim that takes too long is lost, and it
+    /// is made all the same. One that takes long is read when it is claimed alone, `patiently`.
+    async fn read_payload(
+        &self,
+        mut job: ClaimedJob,
+        patiently: bool,
+        exchanged: &mut Exchanged,
+    ) -> Result<()> {
+        let statement = claim::payload(&self.schema, job.run);
+        let read = if patiently {
+            self.fetch(statement).await
+        } else {
+            self.probe(&statement).await
+        };
         let payload = read.and_then(|rows| {
             let payload = rows.first().map(|row| row.try_get("payload")).transpose();
             payload.map_err(unreadable)
@@ -185,6 +170,12 @@ impl Worker {
             }
             // It is another's by now.
             Ok(None) => {}
+            Err(error) if error.was_held_up() && !patiently => {
+                let id = job.run.id;
+                let refusals = self.aside.refusals(id) + 1;
+                self.aside.put_slow(id, refusals, Instant::now());
+                exchanged.in_doubt = true;
+            }
             Err(error) if error.suspects_rows() => exchanged.unreadable.push(Unreadable {
                 run: job.run,
                 job_type: job.job_type,

@@ -484,13 +484,10 @@ pub fn due(schema: &Schema, claim: &Claim<'_>, below: i64, aside: Vec<i64>) -> S
     schema.statement(template, values)
 }
 
-/// Claims these jobs, as far as they are due and free. `readable` is whether their payloads are read too.
-pub fn named(schema: &Schema, claim: &Claim<'_>, ids: &[i64], readable: bool) -> Statement {
+/// Claims these jobs, as far as they are due and free. Their payloads are read by [`payload`].
+pub fn named(schema: &Schema, claim: &Claim<'_>, ids: &[i64]) -> Statement {
     let mut values = claim.head();
-    values.extend([
-        ("ids", Value::BigInts(ids.to_vec())),
-        ("readable", Value::Bool(readable)),
-    ]);
+    values.push(("ids", Value::BigInts(ids.to_vec())));
     schema.statement(
         concat!(
             "with ",
@@ -512,7 +509,7 @@ pub fn named(schema: &Schema, claim: &Claim<'_>, ids: &[i64], readable: bool) ->
                 )
             ),
             " ",
-            claimed_rows!("case when {readable}::boolean then payload::text end"),
+            claimed_rows!("null::text"),
             " from claimed
             union all
             select id::bigint, null, 'passed over', null, null, null, null, null, {nulls}

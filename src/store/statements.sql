@@ -594,7 +594,6 @@ with recursive lane (priority, began_at, step) as (
 -- $3 worker
 -- $4 lease_ms
 -- $5 token
--- $6 readable
 with due as (
                         select job.* from pg_catalog.unnest($1::bigint[]) as named (id) cross join lateral (
                             select job.id, job.ready_at, (pg_catalog.date_part('epoch', now()) * 1000000::double precision)::bigint as began_at, now() as found_at,
@@ -630,7 +629,7 @@ with due as (
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
-                case fate when 'processing' then case when $6::boolean then payload::text end end as payload,
+                case fate when 'processing' then null::text end as payload,
                 attempts::int, max_attempts::int, priority::int, case when pg_catalog.isfinite(run_at) then
                     pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
                 end as run_at, timeout_ms::bigint from claimed

@@ -306,19 +306,23 @@ impl Store for Worker {
             let rows = self.pool.fetch_for_worker(terms, &statement).await?;
             begin::read(&rows).map_err(unreadable)
         };
-        let terms = Terms {
-            turn: Turn::Lease,
-            // What it has written would be taken for a lost worker's if it were committed after the lease.
-            ..self.terms().within(self.lease / 2)
-        };
+        let brief = self.brief(Turn::Lease, self.patience().exchange(self.time));
+        // What it has written would be taken for a lost worker's if it were committed after the lease.
+        let terms = brief.within(self.lease / 2);
         let mut counted = match begin_on(terms, runs.clone()).await {
             Ok(counted) => counted,
             Err(error) if !error.may_blame_rows() => return Err(error),
             Err(_) => {
                 let ids = runs.iter().map(|run| run.id).collect();
-                let careful = terms.within(self.patience().probe()).careful();
+                let limit = self.slowness.scaled(self.patience().probe());
+                let careful = Terms {
+                    answer: self.patience().answer(),
+                    ..terms.within(limit).careful()
+                };
                 let by_id = |ids: Vec<i64>| begin_on(careful, named(&runs, &ids));
-                let (parts, refused) = each(ids, by_id).await?;
+                let parts = each(ids, by_id).await;
+                let (parts, refused) =
+                    parts.inspect_err(|error| self.failed_without_rows(error))?;
                 let mut counted = Counted {
                     refused,
                     ..Counted::default()

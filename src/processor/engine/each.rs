@@ -166,6 +166,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             }
             Ok(SettledEach::Refused(error)) => {
                 self.backoff.succeed();
+                if error.was_held_up() {
+                    // The limit may have struck after the commit.
+                    for outcome in &mut part {
+                        outcome.sent_before = true;
+                    }
+                }
                 if part.len() > 1 {
                     for part in apart(part, &error).into_iter().rev() {
                         self.each.parts.push_front(part);

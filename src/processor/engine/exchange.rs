@@ -159,6 +159,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             self.held.insert(unreadable.run, claim_sent);
             self.end_unreadable(unreadable);
         }
+        if exchanged.in_doubt {
+            self.claim_is_lost(sent.wanted.token, sent.at);
+        }
         if self.waiting.is_empty() {
             self.moved_at = now;
         }
@@ -190,11 +193,13 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     fn exchange_failed(&mut self, sent: SentExchange, error: Error) {
-        if error.leaves_open() && sent.wanted.limit > 0 {
+        // A limit of the server's may strike after the commit, while the answer is on its way.
+        let may_be_done = error.leaves_open() || error.was_held_up();
+        if may_be_done && sent.wanted.limit > 0 {
             self.claim_is_lost(sent.wanted.token, sent.at);
         }
         let mut outcomes = sent.outcomes;
-        if error.leaves_open() {
+        if may_be_done {
             for outcome in &mut outcomes {
                 outcome.sent_before = true;
             }

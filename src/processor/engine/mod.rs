@@ -400,6 +400,11 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 .abort(run, last.as_ref().unwrap_or(&reason), failed);
             self.end(run, end);
         }
+        if self.deadline().is_some() {
+            // There is no time to find out by an exchange that one of them is slow.
+            let outcomes = std::mem::take(&mut self.outcomes);
+            self.settle_each(outcomes);
+        }
     }
 
     /// The JavaScript environment has ended in the midst of its handlers. What had started keeps its

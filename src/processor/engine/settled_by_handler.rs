@@ -92,7 +92,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                         }
                         Settled::Open => {
                             self.held.remove(run);
-                            self.report_open(run);
+                            self.report_open(run, unsure.by);
                             self.handlers.settled_by_handler(run, false);
                         }
                         Settled::Lost => {
@@ -118,15 +118,23 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     /// If the transaction is committed later, the job is completed; if not, its lease ends.
-    fn report_open(&self, run: Run) {
-        self.handlers.report(&Error::new(
-            Code::InvalidArgument,
-            format!(
-                "the run of job {} has ended, and the transaction in which it completed its job is \
-                 still open: a handler must await the commit or rollback; if it is not committed, the \
-                 job runs again when its lease ends",
-                run.id
+    fn report_open(&self, run: Run, by: By) {
+        let id = run.id;
+        let (code, why) = match by {
+            By::Handler => (
+                Code::InvalidArgument,
+                "has ended, and the transaction in which it completed its job is still open: a handler must await \
+                 the commit or rollback",
             ),
-        ));
+            By::Engine => (
+                Code::DatabaseError,
+                "was to end, because its time was up or its job was cancelled, and the transaction in which it \
+                 completes its job has stayed open since for as long as a lease lasts",
+            ),
+        };
+        let message = format!(
+            "the run of job {id} {why}; if it is not committed, the job runs again when its lease ends"
+        );
+        self.handlers.report(&Error::new(code, message));
     }
 }

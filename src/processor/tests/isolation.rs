@@ -331,7 +331,7 @@ async fn a_transaction_that_stays_open_is_waited_for_as_long_as_a_lease() {
     sleep(LEASE / 2).await;
     assert!(rig.reports().is_empty());
     sleep(LEASE).await;
-    assert_eq!(rig.reports(), [Code::InvalidArgument]);
+    assert_eq!(rig.reports(), [Code::DatabaseError]);
 }
 
 #[tokio::test(start_paused = true)]

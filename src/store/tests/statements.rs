@@ -218,7 +218,7 @@ fn claims(schema: &Schema) -> Vec<(String, Statement)> {
         let due = claim::due(schema, &claim, 0, Vec::new());
         all.push((format!("list what is due: {what}"), due));
         if types.is_none() {
-            let named = claim::named(schema, &claim, &[1], true);
+            let named = claim::named(schema, &claim, &[1]);
             all.push((String::from("claim these"), named));
         }
     }
