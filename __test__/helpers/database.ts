@@ -135,6 +135,17 @@ export class TestDatabase implements AsyncDisposable {
 
   async drop(): Promise<void> {
     await this.#pool?.end();
+    // A client that was ended a moment ago would hear of the force, and have nobody to tell.
+    await administer(
+      this.#server,
+      `do $$
+      begin
+        for tries in 1..20 loop
+          exit when not exists (select from pg_stat_activity where datname = '${this.name}');
+          perform pg_sleep(0.025), pg_stat_clear_snapshot();
+        end loop;
+      end $$`,
+    );
     await administer(this.#server, `drop database if exists ${this.name} with (force)`);
   }
 
