@@ -105,7 +105,11 @@ impl Pool {
         } = terms;
         if self.settings().pooler == Pooler::Transaction {
             // The server's side of the connection cannot be ended, and limits cost no round trip there.
-            limits = limits.within(Limits::of_statement(limit * 4 / 5));
+            // A lock is named as the reason, where it is one.
+            limits = limits.within(Limits {
+                statement: Some(limit * 4 / 5),
+                lock: Some(limit * 3 / 5),
+            });
             deferred = Deferred::AtOnce;
         }
         let mut undone = Undone::default();
