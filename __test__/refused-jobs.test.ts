@@ -250,9 +250,11 @@ describe('a claim', () => {
     );
     expect(row).toMatchObject({ status: 'failed', attempts: 3, next_attempt_at: null });
     expect(row?.why).toMatch('54000');
-    expect(told).toMatchObject([{ code: 'INVALID_PAYLOAD', sqlState: '54000' }]);
-    expect(told[0]?.message).toMatch(`job ${id}`);
-    // Each time that it is read, it takes the server seconds to find out that it cannot be.
+    // Each time that it is read, it takes the server seconds to find out that it cannot be: on a slow machine more than
+    // an exchange has.
+    const why = told.filter(({ code }) => code !== 'CONNECTION_FAILED');
+    expect(why).toMatchObject([{ code: 'INVALID_PAYLOAD', sqlState: '54000' }]);
+    expect(why[0]?.message).toMatch(`job ${id}`);
   }, 90_000);
 });
 
