@@ -102,9 +102,10 @@ impl Error {
         self.is_of_class(&["55P03", "57014"])
     }
 
-    /// Whether the statement may have had an effect all the same.
+    /// Whether the statement may have had an effect all the same: there was no answer, or a limit of the server's
+    /// struck, which it may do after the commit, while the answer is on its way.
     pub fn leaves_open(&self) -> bool {
-        !self.unsent && !self.was_refused()
+        !self.unsent && (!self.was_refused() || self.is_of_class(&["57014"]))
     }
 
     /// Whether the server has refused the statement, which then has had no effect. If not, and there is no

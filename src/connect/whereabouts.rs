@@ -1,4 +1,4 @@
-//! Where the tables were looked for, and what a user can do there who lacks them, or a right to them.
+//! Where the tables were looked for, and what a user can do where they, or a right to them, are missing.
 
 use super::statement::identifier;
 

@@ -110,6 +110,7 @@ impl Worker {
                 }
                 // What was claimed is to be run; the rest is met again.
                 Err(error) if exchanged.found() > 0 => {
+                    exchanged.in_doubt |= error.leaves_open();
                     match part[..] {
                         [id] if error.was_held_up() => {
                             let _ = self.put_aside(id, error, &mut exchanged).await;
@@ -123,6 +124,7 @@ impl Worker {
                 Err(error) => error,
             };
             self.aside.be_careful(Instant::now());
+            exchanged.in_doubt |= error.leaves_open();
             let [id] = part[..] else {
                 parts.extend(apart(part, &error).into_iter().rev());
                 continue;

@@ -43,7 +43,7 @@ export function parseJob(method: string, job: unknown): ParsedJob {
   for (const [option, check] of ENTRIES) {
     const text = check(method, option, given[option]);
     json += `${json === '' ? '{' : ','}"${option}":${text}`;
-    payload = text;
+    if (option === 'payload') payload = text;
   }
   return { type: given.job_type as string, payload, json: `${json}}` };
 }

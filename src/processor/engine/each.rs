@@ -166,8 +166,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             }
             Ok(SettledEach::Refused(error)) => {
                 self.backoff.succeed();
-                if error.was_held_up() {
-                    // The limit may have struck after the commit.
+                if error.leaves_open() {
                     for outcome in &mut part {
                         outcome.sent_before = true;
                     }

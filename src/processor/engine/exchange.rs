@@ -160,7 +160,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             self.end_unreadable(unreadable);
         }
         if exchanged.in_doubt {
-            self.claim_is_lost(sent.wanted.token, sent.at);
+            self.claim_is_lost(sent.wanted.token, sent.at, true);
         }
         if self.waiting.is_empty() {
             self.moved_at = now;
@@ -193,13 +193,11 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     fn exchange_failed(&mut self, sent: SentExchange, error: Error) {
-        // A limit of the server's may strike after the commit, while the answer is on its way.
-        let may_be_done = error.leaves_open() || error.was_held_up();
-        if may_be_done && sent.wanted.limit > 0 {
-            self.claim_is_lost(sent.wanted.token, sent.at);
+        if error.leaves_open() && sent.wanted.limit > 0 {
+            self.claim_is_lost(sent.wanted.token, sent.at, error.was_refused());
         }
         let mut outcomes = sent.outcomes;
-        if may_be_done {
+        if error.leaves_open() {
             for outcome in &mut outcomes {
                 outcome.sent_before = true;
             }

@@ -2,6 +2,7 @@
 //! they took are looked for by the claim's token, and handed back: nobody has begun them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -18,11 +19,17 @@ pub(super) struct LostClaim {
 }
 
 impl<S: Store, H: Handlers> Engine<S, H> {
-    pub(super) fn claim_is_lost(&mut self, token: i64, at: Instant) {
+    /// `answered` is whether the server has, so that it no longer makes the claim.
+    pub(super) fn claim_is_lost(&mut self, token: i64, at: Instant, answered: bool) {
+        let open = if answered {
+            Duration::ZERO
+        } else {
+            self.settings.answer_within
+        };
         self.lost_claims.push(LostClaim {
             token,
             at,
-            open_until: at + self.settings.answer_within,
+            open_until: at + open,
         });
         self.search_at = Instant::now();
     }

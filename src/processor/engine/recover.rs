@@ -22,10 +22,9 @@ pub(super) struct RecoverEach {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asks {
     Never,
-    /// If nobody has asked lately.
-    Now,
+    IfNobodyHas,
     /// The same, and always before nothing more is said to be due.
-    Ends,
+    BeforeTheEnd,
 }
 
 impl RecoverEach {
@@ -44,9 +43,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         if !claims || !self.recover_each.is_idle() || std::mem::take(&mut self.recover_each.done) {
             Asks::Never
         } else if self.mode == Mode::Background {
-            Asks::Now
+            Asks::IfNobodyHas
         } else {
-            Asks::Ends
+            Asks::BeforeTheEnd
         }
     }
 
@@ -100,6 +99,6 @@ impl Asks {
     /// Whether to ask after an exchange that has found something, or that has found less than it wanted.
     pub(super) fn asks(self, recovery: &Recovery, found: bool, short: bool) -> bool {
         self != Self::Never
-            && (recovery.is_due(Instant::now(), found) || (self == Self::Ends && short))
+            && (recovery.is_due(Instant::now(), found) || (self == Self::BeforeTheEnd && short))
     }
 }

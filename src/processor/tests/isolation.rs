@@ -364,3 +364,20 @@ async fn what_has_ended_does_not_wait_for_an_exchange_that_takes_long() {
     assert_eq!(rig.store.row(1).status, Status::Completed);
     assert!(rig.nothing_starts().await, "the claim is not answered yet");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_whose_claim_was_given_up_once_ends_as_soon_as_its_jobs_have() {
+    let rig = Rig::new(MemoryStore::with_jobs(2), Mode::Batch, 2);
+    rig.store.fail_with(Some(memory_store::held_up()));
+    sleep(ROUND_TRIP * 2).await;
+    rig.store.fail_with(None);
+    let begun = Instant::now();
+    let (ran, store, _) = rig.complete_all().await;
+    assert_eq!(ran, Ok(2));
+    assert_eq!(store.count(&Status::Completed), 2);
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+}

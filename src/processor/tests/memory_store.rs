@@ -208,7 +208,7 @@ pub fn refused() -> Error {
 }
 
 /// What Postgres says where a trigger outlasts its limit.
-fn held_up() -> Error {
+pub fn held_up() -> Error {
     let mut error = Error::new(Code::DatabaseError, "slow");
     error.sql_state = Some("57014".into());
     error
