@@ -65,7 +65,7 @@ export class OwnDatabase implements Database {
     const [job] = jobs;
     // Of one job, all or none is the same.
     if (job !== undefined && jobs.length === 1) return [await this.addJob(job)];
-    return (await this.run({ verb: 'enqueue', jobs })).map(Number);
+    return idsOf(await this.run({ verb: 'enqueue', jobs }));
   }
 
   private readonly ask: Ask = (answer) => call(this.untilClosed(answer));
@@ -130,15 +130,19 @@ export class ClientDatabase implements Database {
   }
 
   async addJob(job: ParsedJob): Promise<number> {
-    const [id] = await this.run({ verb: 'enqueue', jobs: [job] });
-    if (id === undefined) throw keptOut();
-    return Number(id);
+    const [id] = idsOf(await this.run({ verb: 'enqueue', jobs: [job] }));
+    return id as number;
   }
 
   async addJobs(given: ParsedJobs): Promise<number[]> {
-    const ids = await this.run({ verb: 'enqueue', jobs: await allOf(given) });
-    return ids.map(Number);
+    return idsOf(await this.run({ verb: 'enqueue', jobs: await allOf(given) }));
   }
+}
+
+/** The answer of `enqueue`, read as `src/store/enqueue.rs` does. */
+function idsOf([ids]: string[]): number[] {
+  if (ids === undefined) throw keptOut();
+  return (JSON.parse(ids) as number[]).sort((a, b) => a - b);
 }
 
 /** As `connect/refusal.rs` tells it, where no statement fails: a trigger has returned null, or a rule did something else. */

@@ -20,7 +20,7 @@ const MAX_LENGTH = 8 * 1024 * 1024;
 
 /** A job's id, or why it was not added: an error as the addon describes it, or whatever was thrown. */
 type Answer =
-  | { kind: 'added'; id: string }
+  | { kind: 'added'; id: number }
   | { kind: 'refused'; error: NativeError }
   | { kind: 'threw'; thrown: unknown };
 
@@ -43,7 +43,7 @@ export class Enqueuer {
       this.gathered.push({ job, answer: resolve });
       if (this.gathered.length === 1) nextTick(() => this.send());
     });
-    if (answer.kind === 'added') return Number(answer.id);
+    if (answer.kind === 'added') return answer.id;
     // Made here, where its stack leads to the caller.
     throw answer.kind === 'refused' ? toJobQueueError(answer.error) : fromNative(answer.thrown);
   }
@@ -58,13 +58,13 @@ export class Enqueuer {
     try {
       const message = jobsToJson(group.map(({ job }) => job));
       const answers = JSON.parse(await this.untilClosed(this.queue.addEach(message))) as (
-        | string
+        | number
         | NativeError
       )[];
       group.forEach(({ answer }, at) => {
-        const given = answers[at] as string | NativeError;
+        const given = answers[at] as number | NativeError;
         answer(
-          typeof given === 'string'
+          typeof given === 'number'
             ? { kind: 'added', id: given }
             : { kind: 'refused', error: given },
         );

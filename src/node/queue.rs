@@ -170,12 +170,12 @@ impl NativeQueue {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Answer {
-    Added(String),
+    Added(i64),
     Refused(Error),
 }
 
-impl From<std::result::Result<String, Error>> for Answer {
-    fn from(result: std::result::Result<String, Error>) -> Self {
+impl From<std::result::Result<i64, Error>> for Answer {
+    fn from(result: std::result::Result<i64, Error>) -> Self {
         match result {
             Ok(id) => Self::Added(id),
             Err(error) => Self::Refused(error),

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::columns::NewJob;
 use super::enqueue;
 use super::notify::announcement;
-use super::table::{results, unreadable};
+use super::table::unreadable;
 use crate::connect::{CopyIn, CopyText, Pool, Schema, Transaction, Undone, Value, kept_out};
 use crate::error::{Code, Error, Result};
 
@@ -164,12 +164,7 @@ impl Batch {
         }
         let any_due = jobs.iter().any(|job| job.is_due());
         let statement = enqueue::jobs(&self.schema, &jobs, any_due);
-        let ids = results(&transaction.fetch(&statement).await?)?;
-        if ids.len() != self.count {
-            return Err(kept_out());
-        }
-        let ids: std::result::Result<_, _> = ids.iter().map(|id| id.parse()).collect();
-        let ids = ids.map_err(|error| unreadable(sqlx::Error::Decode(Box::new(error))))?;
+        let ids = enqueue::ids(&transaction.fetch(&statement).await?)?;
         Ok(Added { ids, any_due })
     }
 }

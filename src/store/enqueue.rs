@@ -3,9 +3,13 @@
 use std::borrow::Borrow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use sqlx::postgres::PgRow;
+
 use super::columns::{NewJob, values_of_one, values_of_several};
 use super::notify::notify;
-use crate::connect::{Schema, Statement};
+use super::table::{results, unreadable};
+use crate::connect::{Schema, Statement, kept_out};
+use crate::error::Result;
 
 impl NewJob {
     /// Whether it is due already, as far as this process's clock can tell.
@@ -31,43 +35,16 @@ macro_rules! insert {
     };
 }
 
-/// A trigger of the user's can keep a row out without an error. Then the statement fails, by a cast
-/// that names the reason (`connect/refusal.rs`), so that none is added, and the one at fault can be found.
+/// One row, `[1, 2, ...]`, which costs less than a row for each id, here and there.
 macro_rules! added {
-    ($jobs:expr) => {
+    ($jobs:expr, $ids:expr) => {
         concat!(
             "with added as (",
             insert!($jobs),
-            "id)
-            select case
-                when pg_catalog.count(*) over () = pg_catalog.cardinality({job_type}::text[]) then id::text
-                else ('kept out of job_queue, but for ' || pg_catalog.count(*) over ()::text)::boolean::text
-                end as result
-            from added"
-        )
-    };
-}
-
-macro_rules! announced_one {
-    () => {
-        concat!(
-            "with added as (",
-            insert!(one!()),
-            "id) select id::text as result from added cross join (select ",
-            notify!("'ready', true"),
-            ") announced"
-        )
-    };
-}
-
-/// The same, and all who listen are told that jobs are due.
-macro_rules! announced {
-    ($jobs:expr) => {
-        concat!(
-            added!($jobs),
-            " cross join (select ",
-            notify!("'ready', true"),
-            ") announced"
+            "id), answer as (select ",
+            $ids,
+            " as result from added)
+            select result from answer"
         )
     };
 }
@@ -75,77 +52,76 @@ macro_rules! announced {
 /// The jobs travel as a list for each column, so that one statement serves any number of them, on any
 /// client; Postgres reads lists several times faster than JSON. An `unnest` of several lists is Postgres's own
 /// if it has no schema before its name, and nobody's if it has.
+///
+/// A trigger of the user's can keep a row out without an error. Then the statement fails, by a cast
+/// that names the reason (`connect/refusal.rs`), so that none is added, and the one at fault can be found.
 macro_rules! several {
     () => {
-        "unnest({several_jobs})"
+        added!(
+            "unnest({several_jobs})",
+            "case
+                when pg_catalog.count(*) = pg_catalog.cardinality({job_type}::text[])
+                then pg_catalog.to_json(pg_catalog.array_agg(id))::text
+                else ('kept out of job_queue, but for ' || pg_catalog.count(*)::text)::boolean::text
+                end"
+        )
     };
 }
 
-/// One job alone, as most are, is read faster still without.
+/// One job alone, as most are, is read faster without lists.
 macro_rules! one {
     () => {
         "(values ({one_job}))"
     };
 }
 
-/// Adds jobs; if `announced`, all who listen are told that jobs are due. Answers their ids in the order
-/// of the jobs: the sequence hands them out in the order of the input, and `returning` alone promises
-/// no order.
-pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> Statement {
-    let template = if announced {
-        concat!(announced!(several!()), " order by id")
-    } else {
-        concat!(added!(several!()), " order by id")
+/// Its id as a list.
+macro_rules! only {
+    () => {
+        "'[' || id::text || ']'"
     };
-    made_of(schema, template, jobs, announced)
 }
 
-/// The same, and the ids are to be put [`in_order`] here: to have Postgres sort them costs the few jobs that are
-/// gathered a fortieth of the statement's time.
-pub fn gathered(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> Statement {
+/// The same, and all who listen are told that jobs are due.
+macro_rules! announced {
+    ($added:expr) => {
+        concat!(
+            $added,
+            " cross join (select ",
+            notify!("'ready', true"),
+            ") announced"
+        )
+    };
+}
+
+/// Adds jobs; if `announced`, all who listen are told that jobs are due. [`ids`] reads the answer.
+pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> Statement {
+    if let [job] = jobs {
+        let template = if announced {
+            announced!(added!(one!(), only!()))
+        } else {
+            concat!(insert!(one!()), only!(), " as result")
+        };
+        return schema.statement(template, values_of_one(job.borrow()));
+    }
     let template = if announced {
         announced!(several!())
     } else {
-        added!(several!())
+        several!()
     };
-    made_of(schema, template, jobs, announced)
-}
-
-/// The ids of [`gathered`] in the order of the jobs.
-pub fn in_order(mut ids: Vec<String>) -> Vec<String> {
-    ids.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
-    ids
-}
-
-fn made_of(
-    schema: &Schema,
-    several: &'static str,
-    jobs: &[impl Borrow<NewJob>],
-    announced: bool,
-) -> Statement {
-    if let [job] = jobs {
-        return one_job(schema, job.borrow(), announced);
-    }
     let jobs: Vec<_> = jobs.iter().map(Borrow::borrow).collect();
-    schema.statement(several, values_of_several(&jobs))
+    schema.statement(template, values_of_several(&jobs))
 }
 
-fn one_job(schema: &Schema, job: &NewJob, announced: bool) -> Statement {
-    let template = if announced {
-        announced_one!()
-    } else {
-        concat!(insert!(one!()), "id::text as result")
+/// The ids in the order of the jobs: the sequence hands them out in the order of the input, and `returning` promises
+/// no order. To have Postgres sort them costs a fortieth of a small statement's time.
+pub fn ids(answer: &[PgRow]) -> Result<Vec<i64>> {
+    let answer = results(answer)?;
+    let [ids] = &answer[..] else {
+        return Err(kept_out());
     };
-    schema.statement(template, values_of_one(job))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_in_the_order_of_their_numbers() {
-        let ids = ["10", "9", "100", "11"].map(String::from).to_vec();
-        assert_eq!(in_order(ids), ["9", "10", "11", "100"]);
-    }
+    let mut ids: Vec<i64> = serde_json::from_str(ids)
+        .map_err(|error| unreadable(sqlx::Error::Decode(Box::new(error))))?;
+    ids.sort_unstable();
+    Ok(ids)
 }

@@ -17,9 +17,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::columns::NewJob;
 use super::enqueue;
 use super::notify::{Announcements, announcement};
-use super::table::fetch_results;
 use crate::begun::begun;
-use crate::connect::{Pool, Schema, kept_out};
+use crate::connect::{Pool, Schema};
 use crate::error::{Code, Error, Result};
 
 /// The most jobs that travel together, as in `ts/enqueuer.ts`.
@@ -30,7 +29,7 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 const STALLED: Duration = Duration::from_millis(20);
 
 /// What became of each job of a group, in their order.
-type Answers = Vec<Result<String>>;
+type Answers = Vec<Result<i64>>;
 
 struct Group {
     ticket: u64,
@@ -197,15 +196,14 @@ impl Enqueuer {
     async fn insert(self: &Arc<Self>, jobs: &[&NewJob]) -> Answers {
         let any_due = jobs.iter().any(|job| job.is_due());
         let told = any_due && self.lock().announcements.goes_along(Instant::now());
-        let statement = enqueue::gathered(&self.schema, jobs, told);
-        match fetch_results(&self.pool, statement).await {
-            // None of them was added: see the statement.
-            Ok(ids) if ids.len() != jobs.len() => vec![Err(kept_out()); jobs.len()],
+        let statement = enqueue::jobs(&self.schema, jobs, told);
+        let answer = self.pool.fetch(statement).await;
+        match answer.and_then(|rows| enqueue::ids(&rows)) {
             Ok(ids) => {
                 if any_due && !told {
                     self.owe_announcement();
                 }
-                enqueue::in_order(ids).into_iter().map(Ok).collect()
+                ids.into_iter().map(Ok).collect()
             }
             // The statement had no effect: the server said so. Each half then finds out whether the
             // one that it was is in it.

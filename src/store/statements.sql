@@ -2596,7 +2596,7 @@ insert into "public"."job_queue" (job_type, payload, max_attempts, priority, run
                     timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
                 ), job.timeout_ms
             from (values ($1::text, $2::text, $3::text::bigint, $4::text::bigint, $5::text::bigint, $6::text::bigint)) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            returning id::text as result;
+            returning '[' || id::text || ']' as result;
 
 -- add jobs
 -- $1 job_type
@@ -2610,31 +2610,12 @@ with added as (insert into "public"."job_queue" (job_type, payload, max_attempts
                     timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
                 ), job.timeout_ms
             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            returning id)
-            select case
-                when pg_catalog.count(*) over () = pg_catalog.cardinality($1::text[]) then id::text
-                else ('kept out of job_queue, but for ' || pg_catalog.count(*) over ()::text)::boolean::text
-                end as result
-            from added order by id;
-
--- add gathered jobs
--- $1 job_type
--- $2 payload
--- $3 max_attempts
--- $4 priority
--- $5 run_at
--- $6 timeout_ms
-with added as (insert into "public"."job_queue" (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority, coalesce(
-                    timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
-                ), job.timeout_ms
-            from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            returning id)
-            select case
-                when pg_catalog.count(*) over () = pg_catalog.cardinality($1::text[]) then id::text
-                else ('kept out of job_queue, but for ' || pg_catalog.count(*) over ()::text)::boolean::text
-                end as result
-            from added;
+            returning id), answer as (select case
+                when pg_catalog.count(*) = pg_catalog.cardinality($1::text[])
+                then pg_catalog.to_json(pg_catalog.array_agg(id))::text
+                else ('kept out of job_queue, but for ' || pg_catalog.count(*)::text)::boolean::text
+                end as result from added)
+            select result from answer;
 
 -- add one job, announced
 -- $1 job_type
@@ -2648,7 +2629,8 @@ with added as (insert into "public"."job_queue" (job_type, payload, max_attempts
                     timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
                 ), job.timeout_ms
             from (values ($1::text, $2::text, $3::text::bigint, $4::text::bigint, $5::text::bigint, $6::text::bigint)) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            returning id) select id::text as result from added cross join (select pg_catalog.pg_notify('pg_bg_job_queue', pg_catalog.json_build_object('schema', E'public', 'ready', true)::text)) announced;
+            returning id), answer as (select '[' || id::text || ']' as result from added)
+            select result from answer cross join (select pg_catalog.pg_notify('pg_bg_job_queue', pg_catalog.json_build_object('schema', E'public', 'ready', true)::text)) announced;
 
 -- add jobs, announced
 -- $1 job_type
@@ -2662,31 +2644,12 @@ with added as (insert into "public"."job_queue" (job_type, payload, max_attempts
                     timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
                 ), job.timeout_ms
             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            returning id)
-            select case
-                when pg_catalog.count(*) over () = pg_catalog.cardinality($1::text[]) then id::text
-                else ('kept out of job_queue, but for ' || pg_catalog.count(*) over ()::text)::boolean::text
-                end as result
-            from added cross join (select pg_catalog.pg_notify('pg_bg_job_queue', pg_catalog.json_build_object('schema', E'public', 'ready', true)::text)) announced order by id;
-
--- add gathered jobs, announced
--- $1 job_type
--- $2 payload
--- $3 max_attempts
--- $4 priority
--- $5 run_at
--- $6 timeout_ms
-with added as (insert into "public"."job_queue" (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            select job.job_type, job.payload::jsonb, job.max_attempts, job.priority, coalesce(
-                    timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
-                ), job.timeout_ms
-            from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
-            returning id)
-            select case
-                when pg_catalog.count(*) over () = pg_catalog.cardinality($1::text[]) then id::text
-                else ('kept out of job_queue, but for ' || pg_catalog.count(*) over ()::text)::boolean::text
-                end as result
-            from added cross join (select pg_catalog.pg_notify('pg_bg_job_queue', pg_catalog.json_build_object('schema', E'public', 'ready', true)::text)) announced;
+            returning id), answer as (select case
+                when pg_catalog.count(*) = pg_catalog.cardinality($1::text[])
+                then pg_catalog.to_json(pg_catalog.array_agg(id))::text
+                else ('kept out of job_queue, but for ' || pg_catalog.count(*)::text)::boolean::text
+                end as result from added)
+            select result from answer cross join (select pg_catalog.pg_notify('pg_bg_job_queue', pg_catalog.json_build_object('schema', E'public', 'ready', true)::text)) announced;
 
 -- draw the ids of many jobs
 -- $1 count

@@ -62,7 +62,7 @@ impl Table {
 
     /// Adds jobs, each for itself, and returns the id of each: those that come at the same time travel
     /// together.
-    pub async fn add_each(&self, jobs: Vec<NewJob>) -> Vec<Result<String>> {
+    pub async fn add_each(&self, jobs: Vec<NewJob>) -> Vec<Result<i64>> {
         self.enqueuer.add(jobs).await
     }
 

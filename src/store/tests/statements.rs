@@ -118,10 +118,6 @@ fn all() -> Vec<(String, Statement)> {
             &format!("add jobs{how}"),
             enqueue::jobs(schema, &jobs, announced),
         );
-        add(
-            &format!("add gathered jobs{how}"),
-            enqueue::gathered(schema, &jobs, announced),
-        );
     }
     add(
         "draw the ids of many jobs",
