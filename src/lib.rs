@@ -1,12 +1,14 @@
 //! A background job queue kept in Postgres: the engine behind the npm package of the same name.
 //!
-//! The rooms, and who may call whom: `node -> processor -> store -> connect`.
+//! The rooms, of which each may call those below it that `docs/architecture.md` names:
 //!
 //! - [`node`] is the only room that knows Node-API. It converts and decides nothing.
+//! - [`queue`] owns the connections of a queue, its engines, and what they share.
+//! - [`store`] holds every statement that is sent to Postgres, one verb a file.
 //! - [`processor`] is the engine: it claims, dispatches, settles and keeps leases. It knows neither
 //!   Node-API nor SQL, and reaches both over the traits that it defines.
-//! - [`store`] holds every statement that is sent to Postgres, one verb a file.
 //! - [`connect`] holds what comes before a statement can be sent: settings, connections, migrations.
+//! - [`job`] says what a job is.
 
 mod backoff;
 #[cfg(feature = "database")]
@@ -14,9 +16,12 @@ mod begun;
 #[cfg(feature = "database")]
 pub mod connect;
 pub mod error;
+pub mod job;
 #[cfg(feature = "node")]
 pub mod node;
 mod parts;
 pub mod processor;
+#[cfg(feature = "database")]
+pub mod queue;
 #[cfg(feature = "database")]
 pub mod store;

@@ -34,7 +34,7 @@ export async function addBatch(
   { count, parts }: ParsedJobs,
   ask: Ask,
 ): Promise<number[]> {
-  const batch = callSync(() => queue.addBatch(count));
+  const batch = callSync(() => queue.addMany(count));
   try {
     await eachPart(parts, (part) => batch.add(jobsToJson(part)));
   } catch (error) {

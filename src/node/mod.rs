@@ -7,7 +7,7 @@
 //! JavaScript callbacks are called through weak threadsafe functions that never keep the process
 //! alive and are never awaited: what they bring about comes back as a call of its own.
 
-pub mod batch;
+pub mod add_many;
 pub mod error;
 pub mod migrations;
 pub mod outcome;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::processor::{End, Outcome, Run};
+use crate::job::{End, Outcome, Run};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

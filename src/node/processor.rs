@@ -11,7 +11,6 @@
 //! What handlers do comes back through `settle`, a batch a tick. What keeps the process alive is the
 //! promise of `start` or `runInBackground`, never the function.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,13 +24,10 @@ use tokio::time::Instant;
 
 use super::error::{Result, invalid, to_json, to_napi};
 use super::outcome::OutcomeMessage;
-use super::queue::NativeQueue;
-use crate::connect::{Listener, Patience};
 use crate::error::Error;
-use crate::processor::{
-    ClaimedJob, Engine, Handlers, Mode, Outcome, Run, Running, Settings, Tally,
-};
-use crate::store::Worker;
+use crate::job::{ClaimedJob, Outcome, Run};
+use crate::processor::{Handlers, Mode};
+use crate::queue::{Options, Processor, Queue};
 
 #[napi(object, use_nullable = true, object_to_js = false)]
 pub struct ProcessorSettings {
@@ -50,9 +46,6 @@ pub struct ProcessorSettings {
 
 /// The payloads that one message brings, in bytes; a larger one comes alone.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
-
-/// A batch that takes longer hears of cancelled jobs.
-const LONG_BATCH: Duration = Duration::from_millis(500);
 
 type Notify = ThreadsafeFunction<String, (), String, Status, false, true>;
 
@@ -144,16 +137,6 @@ impl Handlers for JsHandlers {
     }
 }
 
-/// Hears of due jobs and of cancelled ones, for as long as this is awaited. A batch that ends at once, as
-/// most do, is not worth a connection.
-async fn listen(listener: &Arc<Listener>, mode: Mode) -> Infallible {
-    if mode != Mode::Background {
-        tokio::time::sleep(LONG_BATCH).await;
-    }
-    let _attendance = listener.attend();
-    std::future::pending().await
-}
-
 /// Splits jobs so that no message is longer than JavaScript's strings can be (some 512 MiB in V8),
 /// unless one job is.
 fn messages_of(jobs: &[ClaimedJob]) -> impl Iterator<Item = &[ClaimedJob]> {
@@ -185,80 +168,39 @@ impl<'a> From<&'a ClaimedJob> for JobMessage<'a> {
 
 #[napi]
 pub struct NativeProcessor {
-    worker: Worker,
-    handlers: Arc<JsHandlers>,
-    settings: Settings,
-    running: Arc<Running>,
-    listener: Arc<Listener>,
+    processor: Arc<Processor<JsHandlers>>,
 }
 
 #[napi]
 impl NativeProcessor {
     pub(super) fn new(
-        queue: &NativeQueue,
+        queue: &Queue,
         settings: ProcessorSettings,
         notify: Function<'_, String, ()>,
     ) -> Result<Self> {
-        let pool = queue.pool.clone();
         let notify = notify
             .build_threadsafe_function()
             .weak::<true>()
             .callee_handled::<false>()
             .build()?;
-        let exchanges = pool.max_connections().min(2);
-        let ms = |ms: u32| Duration::from_millis(ms.into());
-        let running = Arc::default();
-        let taken_types = settings.job_types.clone().unwrap_or(settings.handled_types);
-        queue.engines.add(&running);
+        let processor = Processor::new(queue, settings.into(), JsHandlers { notify });
         Ok(Self {
-            worker: Worker {
-                pool,
-                schema: queue.schema.clone(),
-                id: settings.worker_id,
-                job_types: settings.job_types,
-                remove_on_complete: settings.remove_on_complete,
-                lease: ms(settings.lease_ms),
-                cursor: Arc::default(),
-                lease_cursor: queue.lease_cursor.clone(),
-                aside: queue.aside.clone(),
-                lost_aside: queue.lost_aside.clone(),
-                slowness: queue.slowness.clone(),
-                proven: queue.proven.clone(),
-                thorough: true,
-                time: None,
-            },
-            handlers: Arc::new(JsHandlers { notify }),
-            settings: Settings {
-                batch_size: settings.batch_size as usize,
-                concurrency: settings.concurrency as usize,
-                poll_interval: ms(settings.poll_interval_ms),
-                lease: ms(settings.lease_ms),
-                job_types: taken_types,
-                usual: queue.usual.clone(),
-                last_pace: queue.last_pace.clone(),
-                recovery: queue.recovery.clone(),
-                default_timeout: settings.default_timeout_ms.map(ms),
-                cancel_grace: ms(settings.cancel_grace_ms),
-                exchanges,
-                answer_within: Patience::with_lease(ms(settings.lease_ms)).answer(),
-            },
-            running,
-            listener: queue.listener.clone(),
+            processor: Arc::new(processor),
         })
     }
 
     /// Runs one batch; resolves to the number of jobs run. Not to be called while an engine runs.
     #[napi]
     pub fn start<'env>(&self, env: &'env Env) -> Result<PromiseRaw<'env, f64>> {
-        let engine = self.begin(Mode::Batch);
-        env.spawn_future(async move { engine.await.map(|tally| tally.started as f64) })
+        let engine = self.processor.begin(Mode::Batch);
+        env.spawn_future(async move { Ok(engine.await.map_err(to_napi)?.started as f64) })
     }
 
     /// Resolves when the processor was stopped and has ended. Not to be called while an engine runs.
     #[napi]
     pub fn run_in_background<'env>(&self, env: &'env Env) -> Result<PromiseRaw<'env, ()>> {
-        let engine = self.begin(Mode::Background);
-        env.spawn_future(async move { engine.await.map(drop) })
+        let engine = self.processor.begin(Mode::Background);
+        env.spawn_future(async move { engine.await.map(drop).map_err(to_napi) })
     }
 
     /// Runs what is due until nothing is, or until so much time is over, and then takes `lastWordsMs` at the most to
@@ -272,42 +214,11 @@ impl NativeProcessor {
         time_ms: u32,
         last_words_ms: u32,
     ) -> Result<PromiseRaw<'env, String>> {
-        let engine = self.begin(Mode::UntilEmpty {
-            deadline: Instant::now() + Duration::from_millis(time_ms.into()),
-            last_words: Duration::from_millis(last_words_ms.into()),
+        let engine = self.processor.begin(Mode::UntilEmpty {
+            deadline: Instant::now() + ms(time_ms),
+            last_words: ms(last_words_ms),
         });
-        env.spawn_future(async move { engine.await.map(|tally| to_json(&tally)) })
-    }
-
-    /// The engine can be stopped from the moment that this returns.
-    fn begin(&self, mode: Mode) -> impl Future<Output = Result<Tally>> + use<> {
-        let worker = Worker {
-            thorough: mode != Mode::Background,
-            time: match mode {
-                Mode::UntilEmpty { deadline, .. } => Some(deadline - Instant::now()),
-                Mode::Batch | Mode::Background => None,
-            },
-            ..self.worker.clone()
-        };
-        let (engine, handle) = Engine::new(
-            Arc::new(worker),
-            self.handlers.clone(),
-            self.settings.clone(),
-            mode,
-        );
-        let running = self.running.clone();
-        running.set(Some(handle));
-        let listener = self.listener.clone();
-        let lease = self.worker.pool.leases().hold(self.settings.lease);
-        async move {
-            let _lease = lease;
-            let ran = tokio::select! {
-                ran = engine.run() => ran,
-                never = listen(&listener, mode) => match never {},
-            };
-            running.set(None);
-            ran.map_err(to_napi)
-        }
+        env.spawn_future(async move { Ok(to_json(&engine.await.map_err(to_napi)?)) })
     }
 
     /// Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, cancelled? }[]`,
@@ -316,51 +227,54 @@ impl NativeProcessor {
     #[napi]
     pub fn settle(&self, outcomes: String) -> Result<()> {
         let outcomes: Vec<OutcomeMessage<'_>> = serde_json::from_str(&outcomes).map_err(invalid)?;
-        if let Some(handle) = self.running.handle() {
-            handle.ended(outcomes.into_iter().map(Outcome::from).collect());
-        }
+        self.processor
+            .settle(outcomes.into_iter().map(Outcome::from).collect());
         Ok(())
     }
 
     /// Lets a run go on for so long from now, where its time is limited and ends sooner.
     #[napi]
     pub fn extend_timeout(&self, id: i64, run_no: i64, by_ms: u32) {
-        if let Some(handle) = self.running.handle() {
-            handle.extend_timeout(Run { id, run_no }, Duration::from_millis(by_ms.into()));
-        }
+        self.processor.extend_timeout(Run { id, run_no }, ms(by_ms));
     }
 
     /// The handler of this run is about to complete its job in a transaction of its own.
     #[napi]
     pub fn settled_by_handler(&self, id: i64, run_no: i64) {
-        if let Some(handle) = self.running.handle() {
-            handle.settled_by_handler(Run { id, run_no });
-        }
+        self.processor.settled_by_handler(Run { id, run_no });
     }
 
     #[napi]
     pub fn stop(&self) {
-        if let Some(handle) = self.running.handle() {
-            handle.stop();
-        }
+        self.processor.stop();
     }
 
     /// Stops, waits for what runs, and hands back what still runs after `timeout_ms`.
     #[napi]
     pub async fn drain(&self, timeout_ms: u32) {
-        let Some(mut handle) = self.running.handle() else {
-            return;
-        };
-        handle.stop();
-        let timeout = Duration::from_millis(timeout_ms.into());
-        if tokio::time::timeout(timeout, handle.finished())
-            .await
-            .is_err()
-        {
-            handle.hand_back();
-            handle.finished().await;
+        self.processor.drain(ms(timeout_ms)).await;
+    }
+}
+
+impl From<ProcessorSettings> for Options {
+    fn from(settings: ProcessorSettings) -> Self {
+        Self {
+            worker_id: settings.worker_id,
+            batch_size: settings.batch_size as usize,
+            concurrency: settings.concurrency as usize,
+            poll_interval: ms(settings.poll_interval_ms),
+            lease: ms(settings.lease_ms),
+            default_timeout: settings.default_timeout_ms.map(ms),
+            cancel_grace: ms(settings.cancel_grace_ms),
+            job_types: settings.job_types,
+            handled_types: settings.handled_types,
+            remove_on_complete: settings.remove_on_complete,
         }
     }
+}
+
+fn ms(ms: u32) -> Duration {
+    Duration::from_millis(ms.into())
 }
 
 #[cfg(test)]

@@ -1,23 +1,21 @@
 //! A queue: its connections, and what runs on them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use napi::bindgen_prelude::{Env, Function, PromiseRaw, within_runtime_if_available};
 use napi_derive::napi;
 use serde::Serialize;
 
-use super::batch::NativeBatch;
+use super::add_many::NativeAddMany;
 use super::error::{Result, invalid, to_json, to_napi};
 use super::password::Passwords;
 use super::processor::{NativeProcessor, ProcessorSettings};
 use super::settings::ConnectionSettings;
 use crate::begun::begun;
-use crate::connect::{Heard, Listener, Pool, Schema, Whereabouts, refusal};
 use crate::error::Error;
-use crate::processor::{Engines, LastPace, Recovery, UsualDurations};
-use crate::store::{self, Aside, CHANNEL, LeaseCursor, NewJob, Notice, Operation, Slowness, Table};
+use crate::job::NewJob;
+use crate::queue::Queue;
 
 /// So much text, in bytes, is sent to Postgres from the thread of JavaScript, which is sooner; more would keep
 /// that from its other work.
@@ -32,20 +30,8 @@ pub struct OperationStatement {
 
 #[napi]
 pub struct NativeQueue {
-    pub(super) pool: Pool,
-    pub(super) schema: Arc<Schema>,
-    pub(super) table: Table,
+    queue: Arc<Queue>,
     passwords: Passwords,
-    pub(super) engines: Arc<Engines>,
-    pub(super) listener: Arc<Listener>,
-    pub(super) usual: Arc<UsualDurations>,
-    pub(super) last_pace: Arc<LastPace>,
-    pub(super) recovery: Arc<Recovery>,
-    pub(super) lease_cursor: Arc<LeaseCursor>,
-    pub(super) aside: Arc<Aside>,
-    pub(super) lost_aside: Arc<Aside>,
-    pub(super) slowness: Arc<Slowness>,
-    pub(super) proven: Arc<AtomicBool>,
 }
 
 #[napi]
@@ -60,44 +46,25 @@ impl NativeQueue {
     ) -> Result<Self> {
         let passwords = Passwords::default();
         let ask = ask_password.map(|ask| passwords.asker(ask)).transpose()?;
-        let pool = Pool::new(settings.for_schema(&schema)?, ask).map_err(to_napi)?;
-        let schema = Arc::new(store::schema(schema));
-        let engines = Arc::<Engines>::default();
-        let hear = hearer(engines.clone(), schema.clone());
+        let queue = Queue::new(settings.for_schema(&schema)?, ask).map_err(to_napi)?;
         Ok(Self {
-            table: Table::new(pool.clone(), schema.clone()),
-            listener: Arc::new(Listener::new(pool.clone(), CHANNEL, hear)),
-            pool,
-            schema,
+            queue: Arc::new(queue),
             passwords,
-            engines,
-            usual: Arc::default(),
-            last_pace: Arc::default(),
-            recovery: Arc::default(),
-            lease_cursor: Arc::default(),
-            aside: Arc::default(),
-            lost_aside: Arc::default(),
-            slowness: Arc::default(),
-            proven: Arc::default(),
         })
     }
 
     /// The statement of an operation (JSON), for a client that is not this queue's own.
     #[napi]
     pub fn statement(&self, operation: String) -> Result<OperationStatement> {
-        let operation: Operation = serde_json::from_str(&operation).map_err(invalid)?;
-        let (text, values) = operation.statement(&self.schema).with_texts();
+        let operation = serde_json::from_str(&operation).map_err(invalid)?;
+        let (text, values) = self.queue.statement(&operation).with_texts();
         Ok(OperationStatement { text, values })
     }
 
     /// What such a client was refused, in the words of this package: JSON of an error.
     #[napi]
     pub fn describe_refusal(&self, sql_state: String, message: String) -> String {
-        let whereabouts = Whereabouts {
-            schema: self.schema.name(),
-            database: None,
-        };
-        to_json(&refusal(&sql_state, &message, whereabouts))
+        to_json(&self.queue.refusal(&sql_state, &message))
     }
 
     /// Runs an operation (JSON) on a connection of this queue and resolves to the `result` of each
@@ -105,29 +72,19 @@ impl NativeQueue {
     /// `query_timeout`.
     #[napi(ts_args_type = "operation: string, limitMs: number | null")]
     pub async fn run(&self, operation: String, limit_ms: Option<u32>) -> Result<Vec<String>> {
-        let operation: Operation = serde_json::from_str(&operation).map_err(invalid)?;
-        let notice = operation.notice();
+        let operation = serde_json::from_str(&operation).map_err(invalid)?;
         let limit = limit_ms.map(|ms| Duration::from_millis(ms.into()));
-        let results = self.table.run(operation, limit).await.map_err(to_napi)?;
-        // Those of this process need not wait for the database to tell them.
-        if let Some(notice) = notice {
-            tell(&self.engines, notice);
-        }
-        Ok(results)
+        self.queue.run(operation, limit).await.map_err(to_napi)
     }
 
     /// Adds jobs (JSON), each for itself; resolves to JSON: of each its id, or its error.
     #[napi]
     pub fn add_each<'env>(&self, env: &'env Env, jobs: String) -> Result<PromiseRaw<'env, String>> {
-        let (table, engines) = (self.table.clone(), self.engines.clone());
         let few = jobs.len() <= FEW;
+        let queue = self.queue.clone();
         let adding = async move {
             let jobs: Vec<NewJob> = serde_json::from_str(&jobs).map_err(invalid)?;
-            let any_due = jobs.iter().any(NewJob::is_due);
-            let answers = table.add_each(jobs).await;
-            if any_due && answers.iter().any(std::result::Result::is_ok) {
-                tell(&engines, Notice::Ready);
-            }
+            let answers = queue.add_each(jobs).await;
             let answers: Vec<_> = answers.into_iter().map(Answer::from).collect();
             Ok(to_json(&answers))
         };
@@ -140,8 +97,8 @@ impl NativeQueue {
 
     /// Begins to add so many jobs, all or none.
     #[napi]
-    pub fn add_batch(&self, count: u32) -> NativeBatch {
-        NativeBatch::new(self, count)
+    pub fn add_many(&self, count: u32) -> NativeAddMany {
+        NativeAddMany::new(&self.queue, count)
     }
 
     #[napi]
@@ -156,13 +113,13 @@ impl NativeQueue {
         settings: ProcessorSettings,
         notify: Function<'_, String, ()>,
     ) -> Result<NativeProcessor> {
-        NativeProcessor::new(self, settings, notify)
+        NativeProcessor::new(&self.queue, settings, notify)
     }
 
     /// Closes the connections. What is under way ends first.
     #[napi]
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.queue.close().await;
     }
 }
 
@@ -179,31 +136,6 @@ impl From<std::result::Result<i64, Error>> for Answer {
         match result {
             Ok(id) => Self::Added(id),
             Err(error) => Self::Refused(error),
-        }
-    }
-}
-
-pub(super) fn tell(engines: &Engines, notice: Notice) {
-    engines.tell(|engine| match notice {
-        Notice::Ready => engine.wake(),
-        Notice::Cancel(id) => engine.cancel(id),
-    });
-}
-
-/// What is done about what is heard from other processes.
-fn hearer(engines: Arc<Engines>, schema: Arc<Schema>) -> impl Fn(Heard) + Send + Sync {
-    move |heard| match heard {
-        Heard::Listening => engines.tell(|engine| {
-            engine.wake();
-            engine.recheck();
-        }),
-        Heard::Message(message) => {
-            if let Some(notice) = Notice::read(&message, &schema) {
-                engines.tell(|engine| match notice {
-                    Notice::Ready => engine.heard_ready(),
-                    Notice::Cancel(id) => engine.heard_cancel(id),
-                });
-            }
         }
     }
 }

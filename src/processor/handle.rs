@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::job::{Outcome, Run};
+use crate::job::{Outcome, Run};
 
 /// What an engine is told while it runs.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::job::Run;
+use crate::job::Run;
 
 /// After what time to try again to extend the lease of a job that a transaction has locked.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

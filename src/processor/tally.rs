@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::job::End;
+use crate::job::End;
 
 /// A job that had begun and was handed back when the time was up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

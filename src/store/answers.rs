@@ -1,4 +1,4 @@
-//! What the statements of a worker answer.
+//! What statements answer.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -7,8 +7,27 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::cursor::{Position, Seen};
-use crate::connect::passed_over;
-use crate::processor::{ClaimedJob, Exchanged, ExhaustedJob, Extended, Fate, Run};
+use crate::connect::{Pool, Statement, passed_over};
+use crate::error::{Code, Error, Result};
+use crate::job::{ClaimedJob, ExhaustedJob, Run};
+use crate::processor::{Exchanged, Extended, Fate};
+
+pub async fn fetch_results(pool: &Pool, statement: Statement) -> Result<Vec<String>> {
+    results(&pool.fetch(statement).await?)
+}
+
+pub fn results(rows: &[PgRow]) -> Result<Vec<String>> {
+    let results: std::result::Result<_, _> = rows.iter().map(|row| row.try_get("result")).collect();
+    results.map_err(unreadable)
+}
+
+pub fn unreadable(error: sqlx::Error) -> Error {
+    Error::new(
+        Code::DatabaseError,
+        "an answer of Postgres was not understood",
+    )
+    .caused_by(error)
+}
 
 pub fn read_ids(rows: &[PgRow]) -> std::result::Result<Vec<i64>, sqlx::Error> {
     rows.iter().map(|row| row.try_get("id")).collect()

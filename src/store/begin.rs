@@ -6,7 +6,8 @@ use sqlx::postgres::PgRow;
 use super::answers::read_run;
 use super::fence::{is_leased, named_runs, owned, values_of};
 use crate::connect::{Schema, Statement, Value, passed_over};
-use crate::processor::{Counted, Refusal, Run};
+use crate::job::{Refusal, Run};
+use crate::processor::Counted;
 
 /// Counts the attempts of these runs, if that has not been done, and moves their leases to `lease_ms` from now, so
 /// that there is time to begin. Answers those that are counted, and those that Postgres has passed over though they

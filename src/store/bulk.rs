@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::answers::results;
 use super::each::each;
 use super::operation::Operation;
-use super::table::results;
 use super::{cancel, cleanup, reclaim};
 use crate::connect::{Pool, Schema, Statement};
 use crate::error::Result;
-use crate::processor::Refusal;
+use crate::job::Refusal;
 
 /// What a refused operation is done with.
 pub struct Bulk<'a> {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::fence::{has_lapsed, is_leased, named_runs, values_of};
 use super::notify::notify;
 use crate::connect::{Named, Schema, Statement, Value};
-use crate::processor::Run;
+use crate::job::Run;
 
 /// What is `None` does not restrict.
 #[derive(Debug, Deserialize)]

@@ -6,20 +6,19 @@ use std::time::Duration;
 use sqlx::Row;
 use tokio::time::Instant;
 
+use super::answers::unreadable;
 use super::answers::{read_exchanged, read_fates, read_ids, read_refusals};
 use super::claim::Claim;
 use super::each::each;
 use super::recover::{self, Manner};
 use super::settle::Ways;
-use super::table::unreadable;
 use super::worker::Worker;
 use super::{aside, claim, refuse, settle};
 use crate::connect::passed_over;
 use crate::error::{Error, Result};
+use crate::job::{ClaimedJob, End, Outcome, Refusal, Unreadable};
 use crate::parts::apart;
-use crate::processor::{
-    ClaimedJob, End, Exchanged, Fate, Outcome, Recovered, Refusal, Unreadable, Wanted,
-};
+use crate::processor::{Exchanged, Fate, Recovered, Wanted};
 
 /// The most slow jobs that one careful claim finds. Outcomes wait for it, and the server may be slow, not the jobs.
 const MOST_SLOW: u32 = 3;
@@ -35,20 +34,21 @@ impl Worker {
     pub(super) async fn claim_carefully(&self, wanted: &Wanted, below: i64) -> Result<Exchanged> {
         let claim = self.claim(wanted);
         let now = Instant::now();
-        let aside = self.aside.ids(now);
+        let aside = self.shared.aside.ids(now);
         let rows = self
             .fetch(claim::due(&self.schema, &claim, below, aside))
             .await?;
         let ids = read_ids(&rows).map_err(unreadable)?;
         let listed = ids.len();
-        let (suspects, others): (Vec<_>, Vec<_>) =
-            ids.into_iter().partition(|id| self.aside.refusals(*id) > 0);
+        let (suspects, others): (Vec<_>, Vec<_>) = ids
+            .into_iter()
+            .partition(|id| self.shared.aside.refusals(*id) > 0);
         let mut exchanged = Exchanged::default();
         // The last is tried first.
         let mut parts: Vec<_> = suspects.into_iter().map(|id| vec![id]).collect();
         let before =
-            parts.len() - usize::from(!parts.is_empty() && self.aside.may_try_suspect(now));
-        if self.aside.knows_slow(now) {
+            parts.len() - usize::from(!parts.is_empty() && self.shared.aside.may_try_suspect(now));
+        if self.shared.aside.knows_slow(now) {
             // Where one is slow, there may be more: each half would take its time once more.
             parts.splice(before..before, others.into_iter().rev().map(|id| vec![id]));
         } else {
@@ -70,14 +70,14 @@ impl Worker {
             let named = claim::named(&self.schema, &rest, &part);
             let asked = Instant::now();
             let refusals = match part[..] {
-                [id] => self.aside.refusals(id),
+                [id] => self.shared.aside.refusals(id),
                 _ => 0,
             };
             let is_suspect = refusals > 0;
             let limit = self.patience().probe_again(refusals);
             let error = match self.probe_within(limit, &named).await {
                 Ok(rows) => {
-                    self.slowness.answered(asked.elapsed(), limit);
+                    self.shared.slowness.answered(asked.elapsed(), limit);
                     let (claimed, seen) = read_exchanged(&rows).map_err(unreadable)?;
                     exchanged.exhausted.extend(claimed.exhausted);
                     exchanged.claim_sent.get_or_insert(asked);
@@ -123,7 +123,7 @@ impl Worker {
                 Err(error) if !error.suspects_rows() => return Err(error),
                 Err(error) => error,
             };
-            self.aside.be_careful(Instant::now());
+            self.shared.aside.be_careful(Instant::now());
             exchanged.in_doubt |= error.leaves_open();
             let [id] = part[..] else {
                 parts.extend(apart(part, &error).into_iter().rev());
@@ -139,10 +139,10 @@ impl Worker {
         // What was not come to is due still, and so is what comes behind those that were listed.
         let has_rest = parts.iter().any(|part| !part.is_empty());
         exchanged.unfinished = has_rest || (listed >= claim.limit && found_out);
-        self.aside.trust();
+        self.shared.aside.trust();
         if slow > 1 && exchanged.found() == 0 {
             // Where each is slow, the server may be.
-            self.slowness.grows();
+            self.shared.slowness.grows();
         }
         Ok(exchanged)
     }
@@ -174,8 +174,8 @@ impl Worker {
             Ok(None) => {}
             Err(error) if error.was_held_up() && !patiently => {
                 let id = job.run.id;
-                let refusals = self.aside.refusals(id) + 1;
-                self.aside.put_slow(id, refusals, Instant::now());
+                let refusals = self.shared.aside.refusals(id) + 1;
+                self.shared.aside.put_slow(id, refusals, Instant::now());
                 exchanged.in_doubt = true;
             }
             Err(error) if error.suspects_rows() => exchanged.unreadable.push(Unreadable {
@@ -206,9 +206,9 @@ impl Worker {
             Err(_) => None,
         };
         let now = Instant::now();
-        let refusals = noted.unwrap_or_else(|| self.aside.put(id, now));
+        let refusals = noted.unwrap_or_else(|| self.shared.aside.put(id, now));
         if error.was_held_up() {
-            self.aside.put_slow(id, refusals, now);
+            self.shared.aside.put_slow(id, refusals, now);
         }
         if refusals == 1 {
             exchanged.refused.push(Refusal { id, error });
@@ -249,7 +249,7 @@ impl Worker {
 
     /// Brings lost jobs back that [`recover::jobs`] was kept from.
     pub(super) async fn recover_carefully(&self) -> Result<Recovered> {
-        let aside = self.lost_aside.ids(Instant::now());
+        let aside = self.shared.lost_aside.ids(Instant::now());
         let rows = self.fetch(recover::ended(&self.schema, aside)).await?;
         let ids = read_ids(&rows).map_err(unreadable)?;
         let mut recovered = Recovered {
@@ -291,7 +291,7 @@ impl Worker {
         error: Error,
         recovered: &mut Recovered,
     ) -> Result<()> {
-        self.lost_aside.be_careful(Instant::now());
+        self.shared.lost_aside.be_careful(Instant::now());
         match self.recover_named(vec![id], Manner::Failed).await {
             Ok(answer) if answer.passed_over.is_empty() => {
                 add(recovered, answer.recovered);
@@ -301,7 +301,7 @@ impl Worker {
             Err(other) if !other.suspects_rows() => return Err(other),
             Ok(_) | Err(_) => {}
         }
-        let refusals = self.lost_aside.put(id, Instant::now());
+        let refusals = self.shared.lost_aside.put(id, Instant::now());
         let seconds = aside::pause(refusals).as_secs().try_into().unwrap_or(1);
         let rest = refuse::recover(&self.schema, id, &error, seconds);
         // Where even this is refused, it is put aside here alone.

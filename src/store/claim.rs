@@ -27,7 +27,7 @@ use super::settle::{
 };
 use super::touched::{is_over, last_transaction, untouched};
 use crate::connect::{Named, Schema, Statement, Value};
-use crate::processor::{Outcome, Run};
+use crate::job::{Outcome, Run};
 
 /// The most lanes that one statement steps through. One that stops there says so, and the next goes on below.
 macro_rules! most_lanes {

@@ -3,88 +3,8 @@
 
 use std::sync::LazyLock;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use crate::connect::{CopyText, Named, Schema, Value};
-
-/// What a column is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Text,
-    Json,
-    Number,
-    /// Milliseconds since the Unix epoch; none is now, by the database's clock.
-    Moment,
-}
-
-/// A column of a new job, and what the job has for it.
-struct Given {
-    name: &'static str,
-    kind: Kind,
-    cell: fn(&NewJob) -> Cell<'_>,
-}
-
-enum Cell<'a> {
-    Text(&'a str),
-    Number(Option<i64>),
-}
-
-/// What a new job may have for a column.
-trait Cells {
-    fn cell(&self) -> Cell<'_>;
-}
-
-impl Cells for String {
-    fn cell(&self) -> Cell<'_> {
-        Cell::Text(self)
-    }
-}
-
-impl Cells for Box<RawValue> {
-    fn cell(&self) -> Cell<'_> {
-        Cell::Text(self.get())
-    }
-}
-
-impl Cells for i32 {
-    fn cell(&self) -> Cell<'_> {
-        Cell::Number(Some((*self).into()))
-    }
-}
-
-impl<T: Copy + Into<i64>> Cells for Option<T> {
-    fn cell(&self) -> Cell<'_> {
-        Cell::Number(self.map(Into::into))
-    }
-}
-
-macro_rules! new_job {
-    ($($name:ident: $type:ty, $kind:ident;)*) => {
-        /// A job to be added, as TypeScript sends it.
-        #[derive(Debug, Clone, Deserialize)]
-        pub struct NewJob {
-            $(pub(super) $name: $type,)*
-        }
-
-        const GIVEN: &[Given] = &[
-            $(Given {
-                name: stringify!($name),
-                kind: Kind::$kind,
-                cell: |job| job.$name.cell(),
-            },)*
-        ];
-    };
-}
-
-new_job! {
-    job_type: String, Text;
-    payload: Box<RawValue>, Json;
-    max_attempts: i32, Number;
-    priority: i32, Number;
-    run_at: Option<i64>, Moment;
-    timeout_ms: Option<i32>, Number;
-}
+use crate::job::{Cell, Column, Kind, NEW_JOB, NewJob};
 
 /// What a claim answers of each job besides its type and payload: the name, the type of the answer, which outlives a
 /// change of the column's (0A000), and how it is read from the column.
@@ -125,7 +45,7 @@ impl Kind {
     }
 }
 
-impl Given {
+impl Column {
     fn one(&self) -> String {
         match self.kind {
             Kind::Text | Kind::Json => format!("{{{}}}::text", self.name),
@@ -153,13 +73,13 @@ fn parts() -> Vec<(&'static str, String)> {
         of.iter().map(write).collect::<Vec<_>>().join(", ")
     }
     vec![
-        ("given", list(GIVEN, |it| it.name.into())),
+        ("given", list(NEW_JOB, |it| it.name.into())),
         (
             "given_expressions",
-            list(GIVEN, |it| it.kind.expression(it.name)),
+            list(NEW_JOB, |it| it.kind.expression(it.name)),
         ),
-        ("one_job", list(GIVEN, Given::one)),
-        ("several_jobs", list(GIVEN, Given::several)),
+        ("one_job", list(NEW_JOB, Column::one)),
+        ("several_jobs", list(NEW_JOB, Column::several)),
         ("claimed", list(CLAIMED, |(name, ..)| format!("job.{name}"))),
         (
             "claimed_answer",
@@ -177,11 +97,11 @@ fn parts() -> Vec<(&'static str, String)> {
 
 /// The values of `{one_job}`.
 pub fn values_of_one(job: &NewJob) -> Vec<Named> {
-    let value = |given: &Given| match (given.cell)(job) {
+    let value = |given: &Column| match (given.cell)(job) {
         Cell::Text(text) => Value::Text(Some(text.into())),
         Cell::Number(number) => Value::Text(number.map(|number| number.to_string())),
     };
-    GIVEN
+    NEW_JOB
         .iter()
         .map(|given| (given.name, value(given)))
         .collect()
@@ -197,30 +117,28 @@ pub fn values_of_several(jobs: &[&NewJob]) -> Vec<Named> {
         Cell::Text(_) => None,
         Cell::Number(number) => number,
     };
-    let value = |given: &Given| {
+    let value = |given: &Column| {
         let cells = jobs.iter().map(|job| (given.cell)(job));
         match given.kind {
             Kind::Text | Kind::Json => Value::Texts(cells.map(text).collect()),
             Kind::Number | Kind::Moment => Value::OptionalBigInts(cells.map(number).collect()),
         }
     };
-    GIVEN
+    NEW_JOB
         .iter()
         .map(|given| (given.name, value(given)))
         .collect()
 }
 
-impl NewJob {
-    /// Writes `{given}` as a copy reads it. `now` is in microseconds.
-    pub fn copy(&self, row: &mut CopyText, now: i64) {
-        for Given { kind, cell, .. } in GIVEN {
-            match (kind, cell(self)) {
-                (_, Cell::Text(text)) => row.text(text),
-                (Kind::Moment, Cell::Number(at)) => {
-                    row.moment(at.map_or(now, |at| at.saturating_mul(1000)));
-                }
-                (_, Cell::Number(number)) => row.number(number),
+/// Writes `{given}` of a job as a copy reads it. `now` is in microseconds.
+pub fn copy(job: &NewJob, row: &mut CopyText, now: i64) {
+    for Column { kind, cell, .. } in NEW_JOB {
+        match (kind, cell(job)) {
+            (_, Cell::Text(text)) => row.text(text),
+            (Kind::Moment, Cell::Number(at)) => {
+                row.moment(at.map_or(now, |at| at.saturating_mul(1000)));
             }
+            (_, Cell::Number(number)) => row.number(number),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::fence::{is_leased, named_runs, owned, values_of};
 use crate::connect::{Schema, Statement};
-use crate::processor::Run;
+use crate::job::Run;
 
 /// Completes the job of a run, or removes it, in whatever transaction the statement runs. Answers its
 /// id, or nothing if the run no longer owns the job.

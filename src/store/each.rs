@@ -2,8 +2,8 @@
 //! and do the rest.
 
 use crate::error::Result;
+use crate::job::Refusal;
 use crate::parts::apart;
-use crate::processor::Refusal;
 
 /// Attempts something with all of `ids`, and with ever smaller parts of them where it is refused. Returns what
 /// came of the parts, and the rows that were refused alone.

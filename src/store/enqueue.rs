@@ -1,25 +1,15 @@
 //! Adding jobs.
 
 use std::borrow::Borrow;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use sqlx::postgres::PgRow;
 
-use super::columns::{NewJob, values_of_one, values_of_several};
+use super::answers::{results, unreadable};
+use super::columns::{values_of_one, values_of_several};
 use super::notify::notify;
-use super::table::{results, unreadable};
 use crate::connect::{Schema, Statement, kept_out};
 use crate::error::Result;
-
-impl NewJob {
-    /// Whether it is due already, as far as this process's clock can tell.
-    pub fn is_due(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.map_or(0, |now| now.as_millis());
-        self.run_at
-            .is_none_or(|at| u128::try_from(at).is_ok_and(|at| at <= now) || at < 0)
-    }
-}
+use crate::job::NewJob;
 
 /// It reads nothing of the table but the new ids: whoever may insert needs no right to more.
 macro_rules! insert {

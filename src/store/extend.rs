@@ -2,7 +2,7 @@
 
 use super::fence::{is_leased, named_runs, owned, values_of};
 use crate::connect::{Schema, Statement, Value};
-use crate::processor::Run;
+use crate::job::Run;
 
 /// Moves leases to `lease_ms` from now. Answers the runs that still own their job, and
 /// whether that is to be cancelled. Waits for

@@ -1,7 +1,7 @@
 //! Who owns a job: the rules of the fence and of a lease, each in the one place where it is written.
 
 use crate::connect::{Named, Value};
-use crate::processor::Run;
+use crate::job::Run;
 
 /// Whether the lease of the row `$row` is one. What the original's code claims gets a new `locked_at` and no lease,
 /// so that an older one counts no more.

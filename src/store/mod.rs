@@ -1,11 +1,10 @@
 //! Every statement that is sent to Postgres once the tables exist: one verb a file, its SQL beside
 //! the function that gives it its values.
 //!
-//! There are three kinds. An [`Operation`] is what a user asks for; it can be given its values as text
-//! alone and answers rows of one text column named `result`, so that the same statement can run on this
-//! queue's own connections and on whatever client the caller's transaction is in. A batch is a transaction
-//! that copies many jobs, and [`Worker`] is what the engine does; both run on this queue's own connections
-//! only.
+//! An [`Operation`] is what a user asks for: it can be given its values as text alone and answers rows of one text
+//! column named `result`, so that the same statement can run on the queue's own connections, for [`Table`], and on the
+//! client of a caller's transaction. All else runs on the queue's own connections only: [`enqueue`] for jobs that were
+//! gathered, [`AddMany`], a transaction that copies many jobs, and [`Worker`], what the engine does.
 //!
 //! Somebody else may be allowed to create functions and operators where a statement looks for them: in `public`,
 //! everybody was before Postgres 15. What fits the arguments better than Postgres's own is called in place of
@@ -15,9 +14,9 @@
 //! `__test__/planted-functions.test.ts` watches over that. What is syntax (`coalesce`, `greatest`,
 //! `extract`, a cast, an `unnest` of several lists) is Postgres's own in any case.
 
+mod add_many;
 mod answers;
 mod aside;
-mod batch;
 mod begin;
 mod bulk;
 mod cancel;
@@ -28,8 +27,7 @@ mod columns;
 mod complete;
 mod cursor;
 mod each;
-mod enqueue;
-mod enqueuer;
+pub mod enqueue;
 mod extend;
 mod fence;
 mod find;
@@ -50,11 +48,9 @@ mod touched;
 mod unreadable;
 mod worker;
 
-pub use aside::Aside;
-pub use columns::{NewJob, schema};
-pub use notify::{CHANNEL, Notice};
+pub use add_many::{AddMany, Added};
+pub use columns::schema;
+pub use notify::{CHANNEL, Notice, announcement};
 pub use operation::Operation;
-pub use recover::LeaseCursor;
-pub use slowness::Slowness;
 pub use table::Table;
-pub use worker::Worker;
+pub use worker::{Shared, Worker};

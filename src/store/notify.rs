@@ -1,25 +1,9 @@
 //! What processes tell each other through the database: that jobs have become due, and that a running
 //! one is to be cancelled.
-//!
-//! A notification takes a lock that is global to the database, from the end of its transaction's work
-//! until that is flushed to disk (`PreCommit_Notify` in Postgres's `async.c`). So of the inserts of
-//! `addJob`, of which there may be thousands a second, only one that comes after a quiet time carries
-//! a notification. The others are followed by statements of their own, which flush nothing, and never
-//! more than one in [`INTERVAL`]. What runs in a caller's transaction always has to carry one, since
-//! only its commit may deliver it.
-
-use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use crate::connect::{Schema, Statement};
-
-/// The time between notifications, while there is much to tell: the most that an idle worker waits for
-/// word of a job, beyond the time that the word travels.
-const INTERVAL: Duration = Duration::from_millis(10);
-/// After so long without one, an insert carries a notification.
-const QUIET: Duration = Duration::from_millis(20);
 
 pub const CHANNEL: &str = "pg_bg_job_queue";
 
@@ -69,41 +53,6 @@ impl Notice {
     }
 }
 
-/// When to say that jobs are due.
-#[derive(Debug, Default)]
-pub struct Announcements {
-    last: Option<Instant>,
-    /// Jobs were added since that nobody was told of.
-    untold: bool,
-}
-
-impl Announcements {
-    /// Whether an insert that is about to be sent is to carry a notification.
-    pub fn goes_along(&mut self, now: Instant) -> bool {
-        let goes_along = !self.untold && self.last.is_none_or(|last| now - last >= QUIET);
-        if goes_along {
-            self.last = Some(now);
-        }
-        goes_along
-    }
-
-    /// Jobs were added without one. Returns when to speak of them, if that was not said before.
-    pub fn owed(&mut self, now: Instant) -> Option<Instant> {
-        let first = !std::mem::replace(&mut self.untold, true);
-        first.then(|| self.last.map_or(now, |last| last + INTERVAL))
-    }
-
-    /// Whether to speak now.
-    pub fn take(&mut self, now: Instant) -> bool {
-        let due = self.untold && self.last.is_none_or(|last| now - last >= INTERVAL);
-        if due {
-            self.untold = false;
-            self.last = Some(now);
-        }
-        due
-    }
-}
-
 /// Says that jobs are due.
 pub fn announcement(schema: &Schema) -> Statement {
     schema.statement(concat!("select ", notify!("'ready', true")), Vec::new())
@@ -129,27 +78,5 @@ mod tests {
         assert_eq!(read(r#"{"schema":"jobs"}"#), None);
         assert_eq!(read("nonsense"), None);
         assert_eq!(read(""), None);
-    }
-
-    #[test]
-    fn after_a_quiet_time_an_insert_carries_the_word() {
-        let start = Instant::now();
-        let mut announcements = Announcements::default();
-        assert!(announcements.goes_along(start));
-        assert!(!announcements.goes_along(start + QUIET / 2));
-        assert!(announcements.goes_along(start + QUIET));
-    }
-
-    #[test]
-    fn what_was_added_in_between_is_spoken_of_once_and_not_too_soon() {
-        let start = Instant::now();
-        let mut announcements = Announcements::default();
-        assert!(announcements.goes_along(start));
-        let soon = start + INTERVAL / 2;
-        assert_eq!(announcements.owed(soon), Some(start + INTERVAL));
-        assert_eq!(announcements.owed(soon), None);
-        assert!(!announcements.take(soon));
-        assert!(announcements.take(start + INTERVAL));
-        assert!(!announcements.take(start + INTERVAL * 2));
     }
 }

@@ -2,12 +2,12 @@
 
 use serde::Deserialize;
 
-use super::columns::NewJob;
 use super::find::Of;
 use super::notify::Notice;
 use super::{cancel, cleanup, complete, enqueue, find, reclaim, retry};
 use crate::connect::{Schema, Statement};
-use crate::processor::Run;
+use crate::job::NewJob;
+use crate::job::Run;
 
 /// A request with its arguments, complete and checked, as TypeScript sends it: `{ verb: arguments }`.
 #[derive(Debug, Deserialize)]

@@ -21,7 +21,8 @@ use super::history::{append, attempt, is_counted, put_back, worker_lost};
 use super::notify::notify;
 use super::touched::{is_over, last_transaction};
 use crate::connect::{Schema, Statement, Value};
-use crate::processor::{ExhaustedJob, Recovered};
+use crate::job::ExhaustedJob;
+use crate::processor::Recovered;
 
 /// The most jobs that one statement brings back.
 macro_rules! most {

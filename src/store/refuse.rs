@@ -4,7 +4,7 @@ use super::aside::pause;
 use super::fence::{has_lapsed, is_leased};
 use crate::connect::{Schema, Statement, Value};
 use crate::error::Error;
-use crate::processor::Run;
+use crate::job::Run;
 
 /// Notes a refusal, for `{reason}`, with the job `{id}`, if it meets `$condition` and is free;
 /// sets besides what `$assignments` say. Answers how many refusals in a row those are. Any writer may have set

@@ -4,7 +4,7 @@ use super::fence::{is_leased, owned};
 use super::history::append;
 use super::touched::{is_over, last_transaction, untouched};
 use crate::connect::{Named, Schema, Statement, Value};
-use crate::processor::{End, Outcome};
+use crate::job::{End, Outcome};
 
 /// The outcomes of [`values`].
 macro_rules! ended {

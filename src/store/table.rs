@@ -3,34 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Row;
-use sqlx::postgres::PgRow;
-use tokio::sync::mpsc::UnboundedReceiver;
-
-use super::batch::Batch;
+use super::answers::results;
 use super::bulk::Bulk;
-use super::columns::NewJob;
-use super::enqueuer::Enqueuer;
 use super::operation::Operation;
 use super::unreadable;
-use crate::connect::{Pool, Schema, Statement};
-use crate::error::{Code, Error, Result};
+use crate::connect::{Pool, Schema};
+use crate::error::Result;
 
 #[derive(Clone)]
 pub struct Table {
     pool: Pool,
     schema: Arc<Schema>,
-    enqueuer: Arc<Enqueuer>,
 }
 
 impl Table {
     pub fn new(pool: Pool, schema: Arc<Schema>) -> Self {
-        let enqueuer = Arc::new(Enqueuer::new(pool.clone(), schema.clone()));
-        Self {
-            pool,
-            schema,
-            enqueuer,
-        }
+        Self { pool, schema }
     }
 
     /// Runs an operation and returns the `result` of each row. A caller who cannot wait for the answer
@@ -59,32 +47,4 @@ impl Table {
             answer => results(&answer?),
         }
     }
-
-    /// Adds jobs, each for itself, and returns the id of each: those that come at the same time travel
-    /// together.
-    pub async fn add_each(&self, jobs: Vec<NewJob>) -> Vec<Result<i64>> {
-        self.enqueuer.add(jobs).await
-    }
-
-    /// So many jobs, which come in parts (JSON), to be added all or none.
-    pub fn batch(&self, count: usize, parts: UnboundedReceiver<String>) -> Batch {
-        Batch::new(self.pool.clone(), self.schema.clone(), count, parts)
-    }
-}
-
-pub(super) async fn fetch_results(pool: &Pool, statement: Statement) -> Result<Vec<String>> {
-    results(&pool.fetch(statement).await?)
-}
-
-pub(super) fn results(rows: &[PgRow]) -> Result<Vec<String>> {
-    let results: std::result::Result<_, _> = rows.iter().map(|row| row.try_get("result")).collect();
-    results.map_err(unreadable)
-}
-
-pub(super) fn unreadable(error: sqlx::Error) -> Error {
-    Error::new(
-        Code::DatabaseError,
-        "an answer of Postgres was not understood",
-    )
-    .caused_by(error)
 }

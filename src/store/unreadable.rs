@@ -4,8 +4,8 @@
 //! digits), and a damaged page cannot be read at all. Whoever reads a page of jobs is to get the others, and of
 //! that one what can be read: its record without the payload, by which it can be found and deleted.
 
+use super::answers::fetch_results;
 use super::find::{Extent, named_jobs};
-use super::table::fetch_results;
 use crate::connect::{Pool, Schema, Statement};
 use crate::error::{Code, Error, Result};
 

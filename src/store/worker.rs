@@ -8,7 +8,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::time::Instant;
 
-use super::answers::{read_exchanged, read_extended, read_fates, read_run, read_runs};
+use super::answers::{read_exchanged, read_extended, read_fates, read_run, read_runs, unreadable};
 use super::aside::Aside;
 use super::claim::Claim;
 use super::cursor::{Cursor, Look, Seen};
@@ -16,14 +16,26 @@ use super::each::each;
 use super::recover::{self, LeaseCursor};
 use super::settle::Ways;
 use super::slowness::Slowness;
-use super::table::unreadable;
 use super::{begin, cancel, claim, complete, extend, settle};
 use crate::connect::{Deferred, Patience, Pool, Schema, Statement, Terms, Turn};
 use crate::error::{Error, Result};
+use crate::job::{End, Outcome, Refusal, Run};
 use crate::processor::{
-    Counted, End, Exchanged, Extended, Fate, Outcome, Recovered, Refusal, Run, Settled,
-    SettledEach, Store, Wanted,
+    Counted, Exchanged, Extended, Fate, Recovered, Settled, SettledEach, Store, Wanted,
 };
+
+/// What the workers of a queue know of the table, together.
+#[derive(Default)]
+pub struct Shared {
+    pub(super) lease_cursor: LeaseCursor,
+    /// The jobs that cannot be claimed or begun at present, ...
+    pub(super) aside: Aside,
+    /// ... and those of lost workers that cannot be brought back.
+    pub(super) lost_aside: Aside,
+    /// Whether the queue's role is known to have the rights to settle, so that no job runs in vain.
+    pub(super) proven: AtomicBool,
+    pub(super) slowness: Slowness,
+}
 
 #[derive(Clone)]
 pub struct Worker {
@@ -37,14 +49,7 @@ pub struct Worker {
     /// Whether a completed job is deleted in place of kept.
     pub remove_on_complete: bool,
     pub cursor: Arc<Cursor>,
-    pub lease_cursor: Arc<LeaseCursor>,
-    /// The jobs that cannot be claimed or begun at present, ...
-    pub aside: Arc<Aside>,
-    /// ... and those of lost workers that cannot be brought back.
-    pub lost_aside: Arc<Aside>,
-    /// Whether the queue's role is known to have the rights to settle, so that no job runs in vain.
-    pub proven: Arc<AtomicBool>,
-    pub slowness: Arc<Slowness>,
+    pub shared: Arc<Shared>,
     /// How much time the worker has, if that is limited.
     pub time: Option<Duration>,
     /// Whether to look behind the cursors before nothing is said to be due. Who polls need not: what is
@@ -68,7 +73,10 @@ impl Worker {
         limit: Duration,
         statement: &Statement,
     ) -> Result<Vec<PgRow>> {
-        let terms = self.terms().within(self.slowness.scaled(limit)).careful();
+        let terms = self
+            .terms()
+            .within(self.shared.slowness.scaled(limit))
+            .careful();
         self.pool.fetch_for_worker(terms, statement).await
     }
 
@@ -78,7 +86,7 @@ impl Worker {
         let terms = self.terms();
         Terms {
             turn,
-            answer: self.slowness.scaled(answer).min(terms.answer),
+            answer: self.shared.slowness.scaled(answer).min(terms.answer),
             ..terms
         }
     }
@@ -86,7 +94,7 @@ impl Worker {
     /// Takes note of a statement without any row that failed.
     fn failed_without_rows(&self, error: &Error) {
         if error.was_held_up() || error.unanswered {
-            self.slowness.grows();
+            self.shared.slowness.grows();
         }
     }
 
@@ -111,7 +119,7 @@ impl Worker {
             lease_ms: self.lease_ms(),
             token: wanted.token,
             types: only.or(self.job_types.as_ref()).map(Vec::as_slice),
-            proving: !self.proven.load(Ordering::Relaxed),
+            proving: !self.shared.proven.load(Ordering::Relaxed),
         }
     }
 
@@ -127,16 +135,16 @@ impl Worker {
         let asked = Instant::now();
         let terms = self.brief(Turn::Worker, self.patience().exchange(self.time));
         let rows = self.pool.fetch_for_worker(terms, &statement).await?;
-        self.slowness.answered(asked.elapsed(), terms.answer);
+        self.shared.slowness.answered(asked.elapsed(), terms.answer);
         if claim.proving && wanted.limit > 0 {
-            self.proven.store(true, Ordering::Relaxed);
+            self.shared.proven.store(true, Ordering::Relaxed);
         }
         let (mut exchanged, seen) = read_exchanged(&rows).map_err(unreadable)?;
         exchanged.claim_sent = Some(asked);
         let full = exchanged.found() >= wanted.limit;
         if seen.passed_over.is_some() {
             // The next claim finds out what it is.
-            self.aside.be_careful(asked);
+            self.shared.aside.be_careful(asked);
             exchanged.unfinished = true;
         }
         if seen.more && !full {
@@ -210,7 +218,7 @@ impl Store for Worker {
         };
         look.tries_locks |= self.thorough;
         let settles = !outcomes.is_empty();
-        let careful = wanted.limit > 0 && self.aside.is_careful(now);
+        let careful = wanted.limit > 0 && self.shared.aside.is_careful(now);
         let fast = if careful {
             Wanted {
                 limit: 0,
@@ -234,12 +242,12 @@ impl Store for Worker {
                 };
                 let without_rows = self.look(Vec::new(), &nothing, &look).await;
                 without_rows.inspect_err(|error| self.failed_without_rows(error))?;
-                self.aside.be_careful(now);
+                self.shared.aside.be_careful(now);
                 return self.claim_carefully(&wanted, look.below).await;
             }
             Err(error) => {
                 if error.unanswered && wanted.limit > 0 {
-                    self.aside.doubt();
+                    self.shared.aside.doubt();
                 }
                 return Err(error);
             }
@@ -314,7 +322,7 @@ impl Store for Worker {
             Err(error) if !error.may_blame_rows() => return Err(error),
             Err(_) => {
                 let ids = runs.iter().map(|run| run.id).collect();
-                let limit = self.slowness.scaled(self.patience().probe());
+                let limit = self.shared.slowness.scaled(self.patience().probe());
                 let careful = Terms {
                     answer: self.patience().answer(),
                     ..terms.within(limit).careful()
@@ -337,7 +345,9 @@ impl Store for Worker {
         // They are handed back, and would be claimed at once.
         let now = Instant::now();
         let ids = counted.refused.iter().map(|refusal| refusal.id);
-        counted.refused_before = ids.filter(|id| self.aside.put(*id, now) > 1).collect();
+        counted.refused_before = ids
+            .filter(|id| self.shared.aside.put(*id, now) > 1)
+            .collect();
         Ok(counted)
     }
 
@@ -352,13 +362,13 @@ impl Store for Worker {
             needs_care: true,
             ..Recovered::default()
         };
-        if self.lost_aside.is_careful(began) {
+        if self.shared.lost_aside.is_careful(began) {
             return Ok(needs_care);
         }
         let from = if self.thorough {
             0
         } else {
-            self.lease_cursor.look(began)
+            self.shared.lease_cursor.look(began)
         };
         let statement = recover::jobs(&self.schema, from);
         let brief = self.brief(Turn::Worker, self.patience().exchange(self.time));
@@ -370,7 +380,9 @@ impl Store for Worker {
         let answer = recover::read(&rows).map_err(unreadable)?;
         let now = Instant::now();
         let took = now - began;
-        self.lease_cursor.looked(from, answer.looked_at, took, now);
+        self.shared
+            .lease_cursor
+            .looked(from, answer.looked_at, took, now);
         Ok(Recovered {
             needs_care: !answer.passed_over.is_empty(),
             ..answer.recovered
@@ -401,7 +413,7 @@ impl Store for Worker {
             Ok(done) => done,
             // What fails without any row is the server's: it may be slow.
             Err(error) if error.was_held_up() || error.unanswered => {
-                self.slowness.grows();
+                self.shared.slowness.grows();
                 let last = self.patience().last();
                 let terms = Terms {
                     turn: Turn::Lease,

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::Engine;
 use super::deadline::Begun;
 use crate::error::Result;
-use crate::processor::{ClaimedJob, Counted, End, Handlers, Run, Store};
+use crate::job::{ClaimedJob, End, Run};
+use crate::processor::{Counted, Handlers, Store};
 
 /// What a count was sent with.
 pub(super) struct SentCount {

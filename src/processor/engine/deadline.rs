@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::{Engine, Mode};
 use crate::error::{Code, Error};
-use crate::processor::{ClaimedJob, DidNotFit, End, Handlers, Run, Store};
+use crate::job::{ClaimedJob, End, Run};
+use crate::processor::{DidNotFit, Handlers, Store};
 
 /// A run that has begun.
 pub(super) struct Begun {
@@ -49,7 +50,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     fn fitting_types(&self, now: Instant) -> Option<(Vec<String>, Vec<String>)> {
         self.deadline()?;
-        let types = self.settings.job_types.iter().cloned();
+        let types = self.settings.taken_types.iter().cloned();
         Some(types.partition(|job_type| self.fits_type(job_type, now)))
     }
 
@@ -66,7 +67,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let Some(left) = self.time_left(now) else {
             return true;
         };
-        self.settings.usual.fits(job_type, left) || left >= self.time() * 9 / 10
+        self.settings.shared.usual.fits(job_type, left) || left >= self.time() * 9 / 10
     }
 
     /// What the engine was given in all.
@@ -84,7 +85,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     pub(super) fn took(&mut self, run: Run) {
         if let Some(begun) = self.begun.remove(&run) {
             let took = begun.at.elapsed();
-            self.settings.usual.took(&begun.job_type, took);
+            self.settings.shared.usual.took(&begun.job_type, took);
         }
     }
 
@@ -122,7 +123,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             return End::released(None);
         };
         let had = at.elapsed();
-        self.settings.usual.took_longer(&job_type, had);
+        self.settings.shared.usual.took_longer(&job_type, had);
         let id = run.id;
         self.tally.did_not_fit.push(DidNotFit { id, job_type });
         if had < self.time() / 2 {

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::{Engine, Mode, UnderWay};
 use crate::error::{Code, Error, Result};
+use crate::job::{End, Outcome, Refusal, Run};
 use crate::parts::apart;
-use crate::processor::{End, Fate, Handlers, Outcome, Refusal, Run, SettledEach, Store};
+use crate::processor::{Fate, Handlers, SettledEach, Store};
 
 /// After what time to try again to settle a job that a transaction has locked.
 const LOCKED: Duration = Duration::from_secs(1);

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use super::recover::Asks;
 use super::{Engine, Mode};
 use crate::error::{Code, Error, Result};
-use crate::processor::{
-    End, Exchanged, ExhaustedJob, Handlers, Outcome, Recovered, Recovery, Store, Wanted,
-};
+use crate::job::{End, ExhaustedJob, Outcome};
+use crate::processor::recovery::Recovery;
+use crate::processor::{Exchanged, Handlers, Recovered, Store, Wanted};
 
 /// An exchange that takes longer than this is not waited for by what has ended meanwhile.
 const LONG: Duration = Duration::from_millis(250);
@@ -104,11 +104,11 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             self.woken = false;
         }
         let store = Arc::clone(&self.store);
-        let recovery = Arc::clone(&self.settings.recovery);
+        let shared = Arc::clone(&self.settings.shared);
         let asks = self.asks_for_lost(limit > 0);
         self.exchanges.push(Box::pin(async move {
             let outcomes = sent.outcomes.clone();
-            let reply = exchange(&*store, &recovery, outcomes, &sent.wanted, asks).await;
+            let reply = exchange(&*store, &shared.recovery, outcomes, &sent.wanted, asks).await;
             (sent, reply)
         }));
     }
@@ -268,7 +268,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    pub(super) fn end_unreadable(&mut self, unreadable: crate::processor::Unreadable) {
+    pub(super) fn end_unreadable(&mut self, unreadable: crate::job::Unreadable) {
         let state = unreadable.error.sql_state.as_deref().unwrap_or("none");
         let message = format!("Postgres cannot give the payload back (SQLSTATE {state})");
         self.handlers.report(

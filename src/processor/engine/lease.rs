@@ -8,9 +8,10 @@ use tokio::time::Instant;
 
 use super::Engine;
 use crate::error::{Code, Error, Result};
+use crate::job::{End, Refusal, Run};
 use crate::processor::held::TimedOut;
 use crate::processor::pace::Pace;
-use crate::processor::{End, Extended, Handlers, Refusal, Run, Store};
+use crate::processor::{Extended, Handlers, Store};
 
 /// How long what was claimed ahead may wait for a slot before it is handed back to whoever has one.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);

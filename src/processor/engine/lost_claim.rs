@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::Engine;
 use crate::error::Result;
-use crate::processor::{Handlers, Run, Store};
+use crate::job::Run;
+use crate::processor::{Handlers, Store};
 
 pub(super) struct LostClaim {
     token: i64,

@@ -24,14 +24,14 @@ use tokio::time::{Instant, sleep_until};
 use super::handle::{Command, Handle};
 use super::heard::Heard;
 use super::held::{Held, Settlement};
-use super::job::{ClaimedJob, Counted, End, Extended, Outcome, Run, Settled};
-use super::pace::{LastPace, Pace};
-use super::recovery::Recovery;
+use super::pace::Pace;
+use super::shared::Shared;
+use super::store::{Counted, Extended, Settled};
 use super::tally::Tally;
-use super::usual::UsualDurations;
 use super::{Handlers, Store};
 use crate::backoff::Backoff;
 use crate::error::{Code, Error, Result};
+use crate::job::{ClaimedJob, End, Outcome, Run};
 use begin::SentCount;
 use deadline::Begun;
 use each::Each;
@@ -56,11 +56,9 @@ pub struct Settings {
     pub default_timeout: Option<Duration>,
     /// How long a run has to end after it was told that its job is to be cancelled.
     pub cancel_grace: Duration,
-    /// The types that there are handlers for, or that are taken. See [`Mode::UntilEmpty`].
-    pub job_types: Vec<String>,
-    pub usual: Arc<UsualDurations>,
-    pub last_pace: Arc<LastPace>,
-    pub recovery: Arc<Recovery>,
+    /// The types of jobs that it takes. See [`Mode::UntilEmpty`].
+    pub taken_types: Vec<String>,
+    pub shared: Arc<Shared>,
     /// The most exchanges under way at a time: 2, or 1 where there is but one connection.
     pub exchanges: usize,
     /// After what time the store can no longer do what it was asked, if it has not answered.
@@ -184,7 +182,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let engine = Self {
             held: Held::new(settings.lease),
             batch_left: settings.batch_size,
-            pace: Pace::after(&settings.last_pace, now),
+            pace: Pace::after(&settings.shared.last_pace, now),
             store,
             handlers,
             settings,
@@ -261,7 +259,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             self.begin_recheck();
             self.begin_asking();
             if self.finished() {
-                self.pace.leave(&self.settings.last_pace, Instant::now());
+                self.pace
+                    .leave(&self.settings.shared.last_pace, Instant::now());
                 return self.result();
             }
             self.step().await;

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::{Engine, Mode, UnderWay};
 use crate::error::Result;
-use crate::processor::{Handlers, Recovered, Recovery, Store};
+use crate::processor::recovery::Recovery;
+use crate::processor::{Handlers, Recovered, Store};
 
 /// What is known of jobs that can be brought back only one by one.
 #[derive(Default)]

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::Engine;
 use crate::error::{Code, Error, Result};
-use crate::processor::{Handlers, Outcome, Run, Settled, Store};
+use crate::job::{Outcome, Run};
+use crate::processor::{Handlers, Settled, Store};
 
 /// After what time to ask again how a transaction has ended that is open.
 const OPEN: Duration = Duration::from_secs(1);

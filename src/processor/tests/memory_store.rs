@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::error::{Code, Error, Result};
+use crate::job::{ClaimedJob, End, ExhaustedJob, Outcome, Refusal, Run};
 use crate::processor::{
-    ClaimedJob, Counted, End, Exchanged, ExhaustedJob, Extended, Fate, Outcome, Recovered, Refusal,
-    Run, Settled, SettledEach, Store, Wanted,
+    Counted, Exchanged, Extended, Fate, Recovered, Settled, SettledEach, Store, Wanted,
 };
 
 pub const LEASE: Duration = Duration::from_secs(30);

@@ -15,10 +15,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{
-    ClaimedJob, End, Engine, Handle, Handlers, Mode, Outcome, Recovery, Run, Settings, Tally,
-};
+use super::{Engine, Handle, Handlers, Mode, Settings, Shared, Tally};
 use crate::error::{Code, Error, Result};
+use crate::job::{ClaimedJob, End, Outcome, Run};
 use memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row, Status};
 
 const POLL: Duration = Duration::from_secs(5);
@@ -61,7 +60,7 @@ struct Rig {
     handle: Handle,
     engine: JoinHandle<Result<Tally>>,
     started: mpsc::UnboundedReceiver<Run>,
-    recovery: Arc<Recovery>,
+    shared: Arc<Shared>,
 }
 
 impl Rig {
@@ -77,16 +76,14 @@ impl Rig {
             reports: Mutex::default(),
             gone: AtomicBool::new(false),
         });
-        let recovery = Arc::<Recovery>::default();
+        let shared = Arc::<Shared>::default();
         let settings = Settings {
             batch_size: 10,
             concurrency,
             poll_interval: POLL,
             lease: LEASE,
-            job_types: vec!["job".into()],
-            usual: Arc::default(),
-            last_pace: Arc::default(),
-            recovery: recovery.clone(),
+            taken_types: vec!["job".into()],
+            shared: shared.clone(),
             default_timeout: None,
             cancel_grace: GRACE,
             exchanges: 2,
@@ -100,7 +97,7 @@ impl Rig {
             handle,
             engine,
             started,
-            recovery,
+            shared,
         }
     }
 
@@ -273,11 +270,11 @@ async fn what_only_settles_does_not_take_the_turn_of_asking_for_the_jobs_of_lost
     let run = rig.next().await;
     sleep(POLL).await;
     rig.complete(run);
-    let (store, recovery) = (rig.store.clone(), rig.recovery.clone());
+    let (store, shared) = (rig.store.clone(), rig.shared.clone());
     assert_eq!(rig.ended().await.unwrap(), 1);
     let trips = ["settle 0 claim 10", "recover", "settle 1 claim 0"];
     assert_eq!(store.trips(), trips);
-    assert!(recovery.is_due(Instant::now(), false));
+    assert!(shared.recovery.is_due(Instant::now(), false));
 }
 
 #[tokio::test(start_paused = true)]

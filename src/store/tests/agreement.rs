@@ -13,10 +13,11 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 
 use super::{KEPT, connect};
 use crate::connect::{Schema, Statement};
+use crate::job::{Outcome, Run};
 use crate::processor::tests::memory_store::LEASE;
 use crate::processor::tests::model::trace::{Answer, Asked, Command, RowState};
 use crate::processor::tests::model::{stories, tell};
-use crate::processor::{Extended, Outcome, Run, SettledEach};
+use crate::processor::{Extended, SettledEach};
 use crate::store::answers::{read_exchanged, read_extended, read_fates, read_runs};
 use crate::store::claim::{self, Claim};
 use crate::store::columns;

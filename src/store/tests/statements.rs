@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::connect::{Schema, Statement, Value};
 use crate::error::{Code, Error};
-use crate::processor::{End, Outcome, Run};
+use crate::job::{End, NewJob, Outcome, Run};
 use crate::store::claim::{self, Claim};
 use crate::store::columns;
 use crate::store::cursor::Look;
@@ -14,7 +14,7 @@ use crate::store::find::{self, Extent, Of};
 use crate::store::recover::Manner;
 use crate::store::settle::Ways;
 use crate::store::{
-    batch, begin, cancel, cleanup, complete, enqueue, extend, notify, reclaim, recover, refuse,
+    add_many, begin, cancel, cleanup, complete, enqueue, extend, notify, reclaim, recover, refuse,
     retry, settle,
 };
 
@@ -109,7 +109,7 @@ fn all() -> Vec<(String, Statement)> {
     let job = serde_json::json!({
         "job_type": "job", "payload": null, "max_attempts": 3, "priority": 0, "run_at": null, "timeout_ms": null,
     });
-    let job: columns::NewJob = serde_json::from_value(job).unwrap();
+    let job: NewJob = serde_json::from_value(job).unwrap();
     for (how, announced) in [("", false), (", announced", true)] {
         let one = enqueue::jobs(schema, std::slice::from_ref(&job), announced);
         add(&format!("add one job{how}"), one);
@@ -121,9 +121,12 @@ fn all() -> Vec<(String, Statement)> {
     }
     add(
         "draw the ids of many jobs",
-        schema.statement(batch::RESERVE, vec![("count", Value::BigInt(1))]),
+        schema.statement(add_many::RESERVE, vec![("count", Value::BigInt(1))]),
     );
-    add("copy many jobs", schema.statement(batch::COPY, Vec::new()));
+    add(
+        "copy many jobs",
+        schema.statement(add_many::COPY, Vec::new()),
+    );
     add("announce that jobs are due", notify::announcement(schema));
 
     for (what, of) in [("job", Of::Record), ("id", Of::Id)] {

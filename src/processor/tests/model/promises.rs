@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::time::Instant;
 
-use crate::processor::Run;
+use crate::job::Run;
 use crate::processor::tests::memory_store::{LEASE, Row, Status};
 
 /// Looks at the table after every change of it.

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use crate::job::{ExhaustedJob, Outcome, Run};
 use crate::processor::tests::memory_store::{Row, Status};
-use crate::processor::{
-    Exchanged, ExhaustedJob, Extended, Fate, Outcome, Recovered, Run, SettledEach, Wanted,
-};
+use crate::processor::{Exchanged, Extended, Fate, Recovered, SettledEach, Wanted};
 
 /// In the order in which it reached the store.
 pub type Trace = Vec<Asked>;

@@ -16,10 +16,11 @@ use super::promises::{Promises, is_final};
 use super::step::Step;
 use super::trace::{Answer, Asked, Command, RowState, Trace};
 use crate::error::{Code, Error, Result};
+use crate::job::{ClaimedJob, End, Outcome, Run};
 use crate::processor::tests::memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row};
 use crate::processor::{
-    ClaimedJob, Counted, End, Engine, Exchanged, Extended, Handle, Handlers, Mode, Outcome,
-    Recovered, Run, Settings, Settled, SettledEach, Store, Wanted,
+    Counted, Engine, Exchanged, Extended, Handle, Handlers, Mode, Recovered, Settings, Settled,
+    SettledEach, Store, Wanted,
 };
 
 const PROCESSES: usize = 3;
@@ -278,10 +279,8 @@ impl Process {
             concurrency: CONCURRENCY,
             poll_interval: POLL,
             lease: LEASE,
-            job_types: vec!["job".into()],
-            usual: Arc::default(),
-            last_pace: Arc::default(),
-            recovery: Arc::default(),
+            taken_types: vec!["job".into()],
+            shared: Arc::default(),
             default_timeout: None,
             cancel_grace: GRACE,
             exchanges: 2,

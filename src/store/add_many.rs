@@ -1,20 +1,21 @@
 //! Adding many jobs at once, all or none.
 //!
 //! They come in parts, and are copied while the next parts are still being made: `COPY` takes Postgres
-//! less time than an insert, and goes on meanwhile. Since nothing is done before the commit, a batch
-//! that is broken off leaves nothing behind.
+//! less time than an insert, and goes on meanwhile. Since nothing is done before the commit, jobs that
+//! stop coming leave nothing behind.
 
 use std::sync::Arc;
 
 use sqlx::Row;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::columns::NewJob;
+use super::answers::unreadable;
+use super::columns::copy as copy_columns;
 use super::enqueue;
 use super::notify::announcement;
-use super::table::unreadable;
 use crate::connect::{CopyIn, CopyText, Pool, Schema, Transaction, Undone, Value, kept_out};
 use crate::error::{Code, Error, Result};
+use crate::job::NewJob;
 
 /// So many rows are sent at a time.
 const ROWS: usize = 500;
@@ -46,15 +47,15 @@ pub struct Added {
     pub any_due: bool,
 }
 
-/// A batch on its way.
-pub struct Batch {
+/// Jobs on their way.
+pub struct AddMany {
     pool: Pool,
     schema: Arc<Schema>,
     count: usize,
     parts: Parts,
 }
 
-impl Batch {
+impl AddMany {
     pub fn new(
         pool: Pool,
         schema: Arc<Schema>,
@@ -71,7 +72,7 @@ impl Batch {
     }
 
     pub async fn add(mut self) -> Result<Added> {
-        // A batch whose first part is at fault is no business of the database's.
+        // If the first part is at fault already, nothing is asked of the database.
         if self.parts.get(0).await?.is_none() {
             return Err(broken_off());
         }
@@ -139,7 +140,7 @@ impl Batch {
             for jobs in part.chunks(ROWS) {
                 for (job, &id) in jobs.iter().zip(ids.by_ref()) {
                     rows.number(Some(id));
-                    job.copy(&mut rows, now);
+                    copy_columns(job, &mut rows, now);
                     rows.end_row();
                 }
                 copy.send(rows.as_bytes()).await?;
@@ -186,7 +187,7 @@ impl Parts {
             let jobs = serde_json::from_str(&part).map_err(|error| {
                 Error::new(
                     Code::InvalidArgument,
-                    "a part of a batch was not understood",
+                    "a part of the jobs was not understood",
                 )
                 .caused_by(error)
             })?;
@@ -200,6 +201,6 @@ impl Parts {
 fn broken_off() -> Error {
     Error::new(
         Code::Closed,
-        "the batch was broken off: none of its jobs was added",
+        "the jobs stopped coming before all were there: none of them was added",
     )
 }

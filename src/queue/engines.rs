@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::handle::Handle;
+use crate::processor::Handle;
 
 /// The way into a processor's engine, while it has one that runs.
 #[derive(Default)]

@@ -1,7 +1,5 @@
-//! A batch of jobs, which crosses in parts: they are on their way to Postgres while JavaScript makes the
+//! Many jobs that are added together cross in parts: the first are on their way to Postgres while JavaScript makes the
 //! next ones.
-
-use std::sync::Arc;
 
 use napi::bindgen_prelude::{Env, PromiseRaw, spawn};
 use napi_derive::napi;
@@ -9,35 +7,25 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::error::{Result, invalid, to_json, to_napi};
-use super::queue::{NativeQueue, tell};
 use crate::error::{Code, Error};
-use crate::store::Notice;
+use crate::queue::Queue;
 
 #[napi]
-pub struct NativeBatch {
+pub struct NativeAddMany {
     /// `None` when there are no more.
     parts: Option<UnboundedSender<String>>,
-    /// JSON of the ids.
-    added: Option<oneshot::Receiver<std::result::Result<String, Error>>>,
+    added: Option<oneshot::Receiver<std::result::Result<Vec<i64>, Error>>>,
 }
 
 #[napi]
-impl NativeBatch {
-    pub(super) fn new(queue: &NativeQueue, count: u32) -> Self {
+impl NativeAddMany {
+    pub(super) fn new(queue: &Queue, count: u32) -> Self {
         let (parts, coming) = unbounded_channel();
         let (answer, added) = oneshot::channel();
-        let batch = queue.table.batch(count as usize, coming);
-        let engines = Arc::clone(&queue.engines);
+        let adding = queue.add_many(count as usize, coming);
         spawn(async move {
-            let result = batch.add().await.map(|added| {
-                // Those of this process need not wait for the database to tell them.
-                if added.any_due {
-                    tell(&engines, Notice::Ready);
-                }
-                to_json(&added.ids)
-            });
             // Whoever asked may be gone with its environment.
-            let _ = answer.send(result);
+            let _ = answer.send(adding.await);
         });
         Self {
             parts: Some(parts),
@@ -57,7 +45,7 @@ impl NativeBatch {
     #[napi]
     pub fn finish<'env>(&mut self, env: &'env Env) -> Result<PromiseRaw<'env, String>> {
         self.parts = None;
-        let added = (self.added.take()).ok_or_else(|| invalid("a batch ends once"))?;
+        let added = (self.added.take()).ok_or_else(|| invalid("it has finished before"))?;
         env.spawn_future(async move {
             let ended = |_| {
                 Err(Error::new(
@@ -65,7 +53,8 @@ impl NativeBatch {
                     "the job queue ended before it answered",
                 ))
             };
-            added.await.unwrap_or_else(ended).map_err(to_napi)
+            let ids = added.await.unwrap_or_else(ended).map_err(to_napi)?;
+            Ok(to_json(&ids))
         })
     }
 

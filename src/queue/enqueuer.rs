@@ -14,12 +14,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::columns::NewJob;
-use super::enqueue;
-use super::notify::{Announcements, announcement};
+use super::announcements::Announcements;
 use crate::begun::begun;
 use crate::connect::{Pool, Schema};
 use crate::error::{Code, Error, Result};
+use crate::job::NewJob;
+use crate::store::{announcement, enqueue};
 
 /// The most jobs that travel together, as in `ts/enqueuer.ts`.
 const MAX_JOBS: usize = 5_000;

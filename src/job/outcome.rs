@@ -1,0 +1,113 @@
+//! How runs end.
+
+use serde::{Deserialize, Serialize};
+
+use super::Run;
+use crate::error::Error;
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    Completed,
+    Failed {
+        /// The entry for `error_history`, a JSON object that lacks only its timestamp.
+        entry: String,
+        /// Why the job could not be run at all.
+        pending_reason: Option<String>,
+    },
+    /// Handed back: pending again, the attempt not counted; due as before, or behind what is due now.
+    Released {
+        behind: bool,
+        /// Why it could not be run.
+        reason: Option<String>,
+    },
+    /// Handed back after it had its time: the attempt is counted, and the job is due behind what is due now, if
+    /// attempts are left.
+    Unfinished {
+        entry: String,
+    },
+    /// It ended, and Postgres refuses to have that written: it has failed, for good.
+    Refused {
+        entry: String,
+    },
+    /// It was told of a request to cancel its job before it ended, or did not end in time.
+    Cancelled,
+}
+
+impl End {
+    /// Handed back before its handler has begun, for this reason.
+    pub fn released(reason: Option<String>) -> Self {
+        Self::Released {
+            behind: false,
+            reason,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub run: Run,
+    pub end: End,
+    /// It was sent before, and no answer came: the store may have it already.
+    pub sent_before: bool,
+}
+
+impl Outcome {
+    pub fn new(run: Run, end: End) -> Self {
+        Self {
+            run,
+            end,
+            sent_before: false,
+        }
+    }
+
+    /// Reduces an error entry to what any database can hold: its message, in printable ASCII. Returns whether that
+    /// has changed it.
+    pub fn simplify(&mut self) -> bool {
+        #[derive(Deserialize, Serialize)]
+        struct Entry {
+            message: String,
+        }
+        let printable = |text: &str| -> String {
+            let keep = |c: char| {
+                if c.is_ascii_graphic() || c == ' ' {
+                    c
+                } else {
+                    '?'
+                }
+            };
+            text.chars().map(keep).collect()
+        };
+        let before = self.end.clone();
+        if let End::Failed {
+            entry,
+            pending_reason,
+        } = &mut self.end
+        {
+            let message = serde_json::from_str::<Entry>(entry).map(|entry| entry.message);
+            let message = printable(&message.unwrap_or_default());
+            *entry = serde_json::json!({ "message": message }).to_string();
+            *pending_reason = pending_reason.as_deref().map(printable);
+        }
+        self.end != before
+    }
+
+    /// The same run, failed for good because Postgres refuses to have written how it ended.
+    pub fn refused(&self, error: &Error) -> Self {
+        let how = match &self.end {
+            End::Completed => "completed",
+            End::Failed { .. } | End::Unfinished { .. } | End::Refused { .. } => "failed",
+            End::Released { .. } => "was handed back",
+            End::Cancelled => "was cancelled",
+        };
+        let state = error.sql_state.as_deref().unwrap_or("none");
+        let message =
+            format!("The run {how}, but Postgres refused to write that (SQLSTATE {state})");
+        let entry = serde_json::json!({ "name": "Refused", "message": message }).to_string();
+        Self {
+            run: self.run,
+            end: End::Refused { entry },
+            sent_before: false,
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What the engines of a queue know of each other.
+
+use super::pace::LastPace;
+use super::recovery::Recovery;
+use super::usual::UsualDurations;
+
+#[derive(Debug, Default)]
+pub struct Shared {
+    pub(super) usual: UsualDurations,
+    pub(super) last_pace: LastPace,
+    pub(super) recovery: Recovery,
+}
