@@ -200,7 +200,9 @@ describe('a job that its handler completes in a transaction', () => {
       await open.query('begin');
       await currentJob().completeIn(open);
     };
-    await queue.createProcessor({ job }, { onError: (error) => errors.push(error) }).start();
+    await queue
+      .createProcessor({ job }, { leaseDuration: 1_000, onError: (error) => errors.push(error) })
+      .start();
     expect(errors).toMatchObject([
       { code: 'INVALID_ARGUMENT', message: expect.stringContaining('is still open') },
     ]);
@@ -209,6 +211,42 @@ describe('a job that its handler completes in a transaction', () => {
     open?.release();
     expect(await jobs.row(id)).toMatchObject({ status: 'completed' });
   });
+
+  // As when a client gives up a statement that the server still runs.
+  test.each(['commit', 'rollback'])(
+    'is settled by a %s that comes after its handler has thrown',
+    async (end) => {
+      let open: PoolClient | undefined;
+      const queue = await jobs.openQueue();
+      const [id = 0] = await jobs.insert(1);
+      const errors: JobQueueError[] = [];
+      const job = async () => {
+        open = await jobs.database.pool.connect();
+        await open.query('begin');
+        await currentJob().completeIn(open);
+        throw new Error('too early');
+      };
+      const processor = queue.createProcessor(
+        { job },
+        { leaseDuration: 10_000, onError: (error) => errors.push(error), onJobFailed: () => {} },
+      );
+      const ran = processor.start();
+      await until(() => errors.length > 0);
+      expect(errors[0]?.message).toContain('is still open');
+      await open?.query(end);
+      open?.release();
+      await ran;
+      expect(await jobs.row(id)).toMatchObject(
+        end === 'commit'
+          ? { status: 'completed', attempts: 1, error_history: [] }
+          : {
+              status: 'failed',
+              attempts: 1,
+              error_history: [expect.objectContaining({ message: 'too early' })],
+            },
+      );
+    },
+  );
 
   test('does not hold up the outcomes and leases of its neighbours while the transaction is open', async () => {
     const queue = await jobs.openQueue();

@@ -30,6 +30,8 @@ pub(super) struct Unsure {
     by: By,
     ended_at: Instant,
     ask_at: Instant,
+    /// Somebody was told that its transaction is open.
+    told: bool,
 }
 
 impl Unsure {
@@ -39,6 +41,7 @@ impl Unsure {
             by,
             ended_at: now,
             ask_at: now,
+            told: false,
         }
     }
 }
@@ -86,16 +89,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                             self.outcomes.push(unsure.outcome);
                             self.handlers.settled_by_handler(run, false);
                         }
-                        Settled::Open if self.may_yet_end(&unsure) => {
-                            let pause = OPEN.min(self.settings.lease / 4);
-                            let ask_at = Instant::now() + pause;
-                            self.unsure.push(Unsure { ask_at, ..unsure });
-                        }
-                        Settled::Open => {
-                            self.held.remove(run);
-                            self.report_open(run, unsure.by);
-                            self.handlers.settled_by_handler(run, false);
-                        }
+                        Settled::Open => self.is_open(unsure),
                         Settled::Lost => {
                             self.held.remove(run);
                             self.report_refusal(run);
@@ -112,10 +106,25 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    /// Whether to wait for the end of a transaction that is open: not of one that the handler has left so, and not
-    /// for longer than a lease. Meanwhile nobody takes the job over, which the transaction has locked.
-    fn may_yet_end(&self, unsure: &Unsure) -> bool {
-        unsure.by == By::Engine && unsure.ended_at.elapsed() < self.settings.lease
+    /// Asks again, for as long as a lease: the client may have given up a statement that the server still runs, and
+    /// meanwhile nobody takes the job over, which the transaction has locked. A handler that ended too early is told
+    /// of it at once.
+    fn is_open(&mut self, unsure: Unsure) {
+        let run = unsure.outcome.run;
+        let is_over = unsure.ended_at.elapsed() >= self.settings.lease;
+        if !unsure.told && (is_over || unsure.by == By::Handler) {
+            self.report_open(run, unsure.by);
+        }
+        if is_over {
+            self.held.remove(run);
+            self.handlers.settled_by_handler(run, false);
+            return;
+        }
+        self.unsure.push(Unsure {
+            ask_at: Instant::now() + OPEN.min(self.settings.lease / 4),
+            told: unsure.told || unsure.by == By::Handler,
+            ..unsure
+        });
     }
 
     /// If the transaction is committed later, the job is completed; if not, its lease ends.
@@ -125,17 +134,17 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             By::Handler => (
                 Code::InvalidArgument,
                 "has ended, and the transaction in which it completed its job is still open: a handler must await \
-                 the commit or rollback",
+                 the commit or rollback. The job is settled when the transaction ends. If that takes longer than a \
+                 lease and the transaction is rolled back, the job runs again",
             ),
             By::Engine => (
                 Code::DatabaseError,
                 "was to end, because its time was up or its job was cancelled, and the transaction in which it \
-                 completes its job has stayed open since for as long as a lease lasts",
+                 completes its job has stayed open since for as long as a lease lasts. If it is not committed, the \
+                 job runs again when its lease ends",
             ),
         };
-        let message = format!(
-            "the run of job {id} {why}; if it is not committed, the job runs again when its lease ends"
-        );
-        self.handlers.report(&Error::new(code, message));
+        self.handlers
+            .report(&Error::new(code, format!("the run of job {id} {why}")));
     }
 }
