@@ -1,6 +1,7 @@
 //! Working against a deadline: what would not end in time is not begun, and what has not ended when it
 //! comes is handed back.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,6 +25,22 @@ impl Begun {
             job_type: job.job_type.clone(),
             at,
             is_last: job.attempts >= job.max_attempts,
+        }
+    }
+}
+
+/// The time that an engine has, and what it is used for.
+pub(super) struct Invocation {
+    started_at: Instant,
+    /// When runs began, and of what, if there is a deadline.
+    pub begun: HashMap<Run, Begun>,
+}
+
+impl Invocation {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            started_at: now,
+            begun: HashMap::new(),
         }
     }
 }
@@ -73,7 +90,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     /// What the engine was given in all.
     fn time(&self) -> Duration {
         let deadline = self.deadline();
-        deadline.map_or(Duration::MAX, |deadline| deadline - self.started_at)
+        deadline.map_or(Duration::MAX, |deadline| {
+            deadline - self.invocation.started_at
+        })
     }
 
     /// Whether a job that was claimed may as well begin.
@@ -83,17 +102,18 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     /// Takes note of how long a run took.
     pub(super) fn took(&mut self, run: Run) {
-        if let Some(begun) = self.begun.remove(&run) {
+        if let Some(begun) = self.invocation.begun.remove(&run) {
             let took = begun.at.elapsed();
             self.settings.shared.usual.took(&begun.job_type, took);
         }
     }
 
-    pub(super) fn meet_deadline(&mut self) {
-        if self.give_up_at.is_some() || self.deadline().is_none_or(|at| at > Instant::now()) {
-            return;
-        }
-        let running = self.running() - self.uncounted.len();
+    pub(super) fn meets_deadline_at(&mut self, _: Instant) -> Option<Instant> {
+        self.deadline().filter(|_| self.ending.give_up_at.is_none())
+    }
+
+    pub(super) fn meet_deadline(&mut self, _: Instant) {
+        let running = self.begun_or_counted();
         self.hand_back(
             Code::Deadline,
             "the job was handed back, because the time of its processor is up",
@@ -112,7 +132,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     /// How a run ends that is handed back. What has not ended by the deadline goes behind what is due, and if it had
     /// at least half of the invocation, it has had an attempt.
     pub(super) fn handed_back(&mut self, run: Run) -> End {
-        let begun = self.begun.remove(&run);
+        let begun = self.invocation.begun.remove(&run);
         let met = self.deadline().is_some_and(|at| at <= Instant::now());
         let Some(Begun {
             job_type,

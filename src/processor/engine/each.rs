@@ -3,12 +3,11 @@
 //! as the engine lives, and its job is kept under its lease. So none of them holds up another.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Engine, Mode, UnderWay};
+use super::{Engine, Mode};
 use crate::error::{Code, Error, Result};
 use crate::job::{End, Outcome, Refusal, Run};
 use crate::parts::apart;
@@ -43,7 +42,7 @@ pub(super) struct Each {
     /// Parts of what was refused as a whole, to be tried next.
     parts: VecDeque<Vec<Outcome>>,
     later: Vec<Later>,
-    under_way: Option<UnderWay<Vec<Outcome>, SettledEach>>,
+    under_way: bool,
     /// Refusals that are to be told, together: when all were tried, or after a while.
     untold: Vec<Refusal>,
     untold_since: Option<Instant>,
@@ -55,11 +54,7 @@ pub(super) struct Each {
 
 impl Each {
     pub(super) fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.later.is_empty() && self.under_way.is_none()
-    }
-
-    pub(super) fn under_way(&mut self) -> &mut Option<UnderWay<Vec<Outcome>, SettledEach>> {
-        &mut self.under_way
+        self.parts.is_empty() && self.later.is_empty() && !self.under_way
     }
 
     /// How often the outcome of a run was refused.
@@ -68,15 +63,19 @@ impl Each {
         (tried.and_then(|tried| tried.refused.as_ref())).map_or(0, |(_, count)| *count)
     }
 
-    /// When there is next something to do, while nothing is under way.
-    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        if self.under_way.is_some() {
-            None
-        } else if self.parts.is_empty() {
-            self.later.iter().map(|later| later.at).min()
-        } else {
-            Some(now)
-        }
+    fn has_untold(&self) -> bool {
+        [&self.untold, &self.kept, &self.due_as_failed]
+            .into_iter()
+            .any(|refusals| !refusals.is_empty())
+    }
+}
+
+impl Later {
+    /// Whether another outcome is written, or none, where nothing else is left to do.
+    fn is_concluded_last(&self) -> bool {
+        let refused = self.tried.refused.as_ref();
+        refused.is_some_and(|(error, _)| !error.was_held_up())
+            && !matches!(self.outcome.end, End::Refused { .. })
     }
 }
 
@@ -88,11 +87,23 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    pub(super) fn begin_settling_each(&mut self) {
-        let now = Instant::now();
-        if self.each.under_way.is_some() || self.exchange_after > now {
-            return;
+    pub(super) fn settles_each_at(&mut self, now: Instant) -> Option<Instant> {
+        let each = &self.each;
+        if each.under_way {
+            return None;
         }
+        let at_once = !each.parts.is_empty()
+            || each.has_untold()
+            || (each.later.iter().any(Later::is_concluded_last) && self.is_done_but_for_each());
+        let at = if at_once {
+            Some(now)
+        } else {
+            each.later.iter().map(|later| later.at).min()
+        };
+        at.map(|at| at.max(self.outage.after))
+    }
+
+    pub(super) fn begin_settling_each(&mut self, now: Instant) {
         if (self.each.untold_since).is_some_and(|since| now - since >= LONGEST_UNTOLD) {
             self.tell_of_each();
         }
@@ -101,15 +112,17 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             self.tell_of_each();
             return;
         };
-        let store = Arc::clone(&self.store);
         let outcomes = part.clone();
         // One that was refused before is tried alone, and may take longer each time.
         let refusals = match &part[..] {
             [outcome] => self.each.refusals(outcome.run),
             _ => 0,
         };
-        let reply = Box::pin(async move { store.settle_each(outcomes, refusals).await });
-        self.each.under_way = Some((part, reply));
+        self.each.under_way = true;
+        self.ask(
+            move |store| async move { store.settle_each(outcomes, refusals).await },
+            |engine, reply| engine.settled_each(part, reply),
+        );
     }
 
     /// What is locked is asked for together, what was refused alone. Where nothing else is left to do, a run that was
@@ -150,13 +163,11 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.settle_each(locked);
     }
 
-    pub(super) fn settled_each(&mut self, reply: Result<SettledEach>) {
-        let Some((mut part, _)) = self.each.under_way.take() else {
-            return;
-        };
+    fn settled_each(&mut self, mut part: Vec<Outcome>, reply: Result<SettledEach>) {
+        self.each.under_way = false;
         match reply {
             Ok(SettledEach::Fates(fates)) => {
-                self.backoff.succeed();
+                self.outage.backoff.succeed();
                 for (run, fate) in fates {
                     let position = part.iter().position(|outcome| outcome.run == run);
                     if let Some(outcome) = position.map(|at| part.swap_remove(at)) {
@@ -166,7 +177,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 self.settle_each(part);
             }
             Ok(SettledEach::Refused(error)) => {
-                self.backoff.succeed();
+                self.outage.backoff.succeed();
                 if error.leaves_open() {
                     for outcome in &mut part {
                         outcome.sent_before = true;
@@ -283,7 +294,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             error = error.with_state_of(refused);
         }
         if self.mode == Mode::Batch {
-            self.failure.get_or_insert(error);
+            self.ending.failure.get_or_insert(error);
         } else {
             self.handlers.report(&error);
         }

@@ -1,6 +1,5 @@
 //! Settling what has ended and claiming what is due, in one round trip.
 
-use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use super::recover::Asks;
 use super::{Engine, Mode};
 use crate::error::{Code, Error, Result};
 use crate::job::{End, ExhaustedJob, Outcome};
+use crate::processor::heard::Heard;
 use crate::processor::recovery::Recovery;
 use crate::processor::{Exchanged, Handlers, Recovered, Store, Wanted};
 
@@ -18,22 +18,82 @@ use crate::processor::{Exchanged, Handlers, Recovered, Store, Wanted};
 const LONG: Duration = Duration::from_millis(250);
 
 /// What an exchange was sent with, to be taken up again if it fails.
-pub(super) struct SentExchange {
+struct SentExchange {
     at: Instant,
     outcomes: Vec<Outcome>,
     wanted: Wanted,
 }
 
 /// What an exchange brought, and what came of a recovery, if there was one.
-pub(super) struct Brought {
+struct Brought {
     exchanged: Exchanged,
     recovery: Option<Result<Recovered>>,
 }
 
+pub(super) struct Exchanges {
+    pub under_way: usize,
+    /// When one last began.
+    began: Instant,
+}
+
+impl Exchanges {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            under_way: 0,
+            began: now,
+        }
+    }
+}
+
+/// Looking for jobs.
+pub(super) struct Claims {
+    /// The token of the last claim.
+    token: i64,
+    /// How many jobs the exchange under way that claims may bring.
+    coming: usize,
+    /// When to look, if a slot is free.
+    pub next: Instant,
+    pub heard: Heard,
+    /// Jobs may have become due after the claims under way have looked.
+    pub woken: bool,
+    /// How many jobs of the batch are still to be claimed.
+    pub batch_left: usize,
+    /// Nothing was due when it looked last. See [`Mode::UntilEmpty`].
+    pub found_nothing: bool,
+    /// One was answered.
+    pub answered: bool,
+}
+
+impl Claims {
+    pub fn new(now: Instant, batch_size: usize) -> Self {
+        Self {
+            token: first_token(),
+            coming: 0,
+            next: now,
+            heard: Heard::new(now),
+            woken: false,
+            batch_left: batch_size,
+            found_nothing: false,
+            answered: false,
+        }
+    }
+
+    fn next_token(&mut self) -> i64 {
+        self.token = self.token.checked_add(1).unwrap_or(1);
+        self.token
+    }
+}
+
+/// Where an engine begins to count its claims: above 0, and another number in each engine.
+fn first_token() -> i64 {
+    use std::hash::{BuildHasher, RandomState};
+    let bits = RandomState::new().hash_one(0u8) >> 2;
+    i64::try_from(bits).unwrap_or(0).max(1)
+}
+
 impl<S: Store, H: Handlers> Engine<S, H> {
-    /// How many jobs to ask for, if an exchange begins now.
-    pub(super) fn claim_limit(&mut self, now: Instant) -> usize {
-        if self.stopping || self.failure.is_some() {
+    fn claim_limit(&mut self, now: Instant) -> usize {
+        if self.ending.stopping || self.ending.failure.is_some() {
             return 0;
         }
         if self.deadline().is_some() && self.too_late_to_claim(now) {
@@ -41,38 +101,38 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
         let ahead = self.pace.ahead(now).min(2 * self.settings.batch_size);
         let wanted = self.settings.concurrency + ahead;
-        let coming = self.held.len() + self.claiming;
+        let coming = self.held.len() + self.claims.coming;
         let most = match self.mode {
-            Mode::Batch => self.batch_left,
+            Mode::Batch => self.claims.batch_left,
             Mode::Background | Mode::UntilEmpty { .. } => self.settings.batch_size,
         };
         wanted.saturating_sub(coming).min(most)
     }
 
-    /// One exchange at a time claims. A second claim would pass over the jobs of the first, which takes both of
-    /// them longer than it saves; a second exchange only settles.
-    pub(super) fn begin_exchanges(&mut self) {
-        let now = Instant::now();
-        while self.exchange_after <= now && self.exchanges.len() < self.settings.exchanges {
-            let claimable = if self.claiming == 0 {
-                self.claim_limit(now)
-            } else {
-                0
-            };
-            let due = if self.next_claim <= now { claimable } else { 0 };
+    pub(super) fn exchanges_at(&mut self, now: Instant) -> Option<Instant> {
+        if self.exchanges.under_way >= self.settings.exchanges {
+            return None;
+        }
+        let claimable = self.claimable(now);
+        let at = if self.exchanges.under_way == 0 {
+            let claim = (claimable > 0).then_some(self.claims.next);
+            let settle = (!self.outcomes.is_empty()).then_some(now);
+            [claim, settle].into_iter().flatten().min()
+        } else if self.outcomes.len() + self.due(claimable, now) >= self.settings.batch_size {
+            Some(now)
+        } else {
             // What comes up during a round trip travels with the next, unless it fills one, or that takes long.
-            let beside = self.settles_beside_at().is_some_and(|at| at <= now);
-            let enough = if self.exchanges.is_empty() || beside {
-                1
-            } else {
-                self.settings.batch_size
-            };
-            if self.outcomes.len() + due < enough {
-                return;
-            }
+            (!self.outcomes.is_empty()).then(|| self.exchanges.began + LONG)
+        };
+        at.map(|at| at.max(self.outage.after))
+    }
+
+    pub(super) fn begin_exchanges(&mut self, now: Instant) {
+        while self.exchanges_at(now).is_some_and(|at| at <= now) {
+            let claimable = self.claimable(now);
             // A round trip that settles may as well claim.
             let limit = if self.outcomes.is_empty() {
-                due
+                self.due(claimable, now)
             } else {
                 claimable
             };
@@ -80,18 +140,31 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    /// When outcomes no longer wait for the exchange that is under way.
-    pub(super) fn settles_beside_at(&self) -> Option<Instant> {
-        let can = !self.exchanges.is_empty() && self.exchanges.len() < self.settings.exchanges;
-        (can && !self.outcomes.is_empty()).then(|| self.exchange_began + LONG)
+    /// How many jobs to ask for, if an exchange begins now. One at a time claims: a second claim would pass over the
+    /// jobs of the first, which takes both of them longer than it saves.
+    fn claimable(&mut self, now: Instant) -> usize {
+        if self.claims.coming == 0 {
+            self.claim_limit(now)
+        } else {
+            0
+        }
+    }
+
+    /// The same, where there is nothing to settle.
+    fn due(&self, claimable: usize, now: Instant) -> usize {
+        if self.claims.next <= now {
+            claimable
+        } else {
+            0
+        }
     }
 
     fn begin_exchange(&mut self, now: Instant, limit: usize) {
-        self.exchange_began = now;
+        self.exchanges.began = now;
         let only = self.claimable_types(now);
         let wanted = Wanted {
             limit,
-            token: self.next_token(),
+            token: self.claims.next_token(),
             only,
         };
         let sent = SentExchange {
@@ -99,35 +172,39 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             outcomes: std::mem::take(&mut self.outcomes),
             wanted,
         };
-        self.claiming += limit;
+        self.claims.coming += limit;
         if limit > 0 {
-            self.woken = false;
+            self.claims.woken = false;
         }
-        let store = Arc::clone(&self.store);
         let shared = Arc::clone(&self.settings.shared);
         let asks = self.asks_for_lost(limit > 0);
-        self.exchanges.push(Box::pin(async move {
-            let outcomes = sent.outcomes.clone();
-            let reply = exchange(&*store, &shared.recovery, outcomes, &sent.wanted, asks).await;
-            (sent, reply)
-        }));
+        self.exchanges.under_way += 1;
+        self.ask(
+            |store| async move {
+                let outcomes = sent.outcomes.clone();
+                let reply = exchange(&*store, &shared.recovery, outcomes, &sent.wanted, asks).await;
+                (sent, reply)
+            },
+            |engine, (sent, reply)| engine.exchanged(sent, reply),
+        );
     }
 
-    pub(super) fn exchanged(&mut self, sent: SentExchange, reply: Result<Brought>) {
-        self.claiming -= sent.wanted.limit;
+    fn exchanged(&mut self, sent: SentExchange, reply: Result<Brought>) {
+        self.exchanges.under_way -= 1;
+        self.claims.coming -= sent.wanted.limit;
         match reply {
             Ok(Brought {
                 exchanged,
                 recovery,
             }) => {
-                self.backoff.succeed();
-                self.failing_since = None;
+                self.outage.backoff.succeed();
+                self.outage.since = None;
                 if let Some(recovery) = recovery {
                     self.recovered(recovery);
                 }
                 self.count_settled(&sent.outcomes, &exchanged);
                 if sent.wanted.limit > 0 {
-                    self.has_claimed = true;
+                    self.claims.answered = true;
                     self.take_in(exchanged, &sent);
                 }
             }
@@ -140,15 +217,18 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         // A full answer means that there is more, a short one that the rest is not due yet.
         let more = found >= sent.wanted.limit || exchanged.unfinished;
         let now = Instant::now();
-        self.heard.looked(found > 0);
-        self.next_claim = if more || self.woken {
+        self.claims.heard.looked(found > 0);
+        self.claims.next = if more || self.claims.woken {
             now
         } else {
             now + self.settings.poll_interval
         };
-        self.found_nothing = found == 0 && !more && !self.woken && !self.waits_for_lost();
-        self.batch_left = if more || self.waits_for_lost() {
-            self.batch_left.saturating_sub(exchanged.claimed.len())
+        self.claims.found_nothing =
+            found == 0 && !more && !self.claims.woken && !self.waits_for_lost();
+        self.claims.batch_left = if more || self.waits_for_lost() {
+            self.claims
+                .batch_left
+                .saturating_sub(exchanged.claimed.len())
         } else {
             0
         };
@@ -162,19 +242,11 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         if exchanged.in_doubt {
             self.claim_is_lost(sent.wanted.token, sent.at, true);
         }
-        if self.waiting.is_empty() {
-            self.moved_at = now;
-        }
-        for job in exchanged.claimed {
+        for job in &exchanged.claimed {
             self.held.insert(job.run, claim_sent);
-            self.waiting.push_back(job);
         }
-        // What waits already may be less urgent than what has come. The sort is stable, and the rest
-        // of the order is the claim's.
-        self.waiting
-            .make_contiguous()
-            .sort_by_key(|job| Reverse(job.priority));
-        if self.stopping {
+        self.dispatch.take_in(exchanged.claimed, now);
+        if self.ending.stopping {
             self.stop();
         }
     }
@@ -215,7 +287,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
         if self.mode != Mode::Background && self.tally.started == 0 && self.held.len() == 0 {
             let now = Instant::now();
-            let since = *self.failing_since.get_or_insert(sent.at);
+            let since = *self.outage.since.get_or_insert(sent.at);
             // What was not answered is tried once more: a claim then finds out whether it is the fault of a job.
             let patience = match error.unanswered {
                 true => self.settings.answer_within * 3 / 2,
@@ -226,34 +298,14 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 && !self.too_late_to_claim(now);
             if !waits {
                 self.report_failure(sent.at, &error);
-                self.failure = Some(error);
+                self.ending.failure = Some(error);
                 return;
             }
         } else if self.mode == Mode::Batch && sent.wanted.limit > 0 {
             // What was claimed is run; what was not is left to the next batch.
-            self.batch_left = 0;
+            self.claims.batch_left = 0;
         }
         self.store_failed(sent.at, error);
-    }
-
-    /// What was to be written is tried again, after a while.
-    pub(super) fn store_failed(&mut self, asked_at: Instant, error: Error) {
-        let now = Instant::now();
-        self.report_failure(asked_at, &error);
-        self.last_failure = Some(error.clone());
-        self.exchange_after = now + self.backoff.fail();
-        let failing_since = *self.failing_since.get_or_insert(asked_at);
-        // An engine that is about to end keeps trying to write its last outcomes for as long as
-        // their leases can have lasted; in the background there is no reason ever to give up.
-        if self.no_more_claims()
-            && self.held.len() == 0
-            && now - failing_since >= self.settings.lease
-        {
-            self.outcomes.clear();
-            self.unsure.clear();
-            self.give_up_each();
-            self.failure = Some(error);
-        }
     }
 
     pub(super) fn tell_exhausted(&self, exhausted: Vec<ExhaustedJob>) {
@@ -268,7 +320,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    pub(super) fn end_unreadable(&mut self, unreadable: crate::job::Unreadable) {
+    fn end_unreadable(&mut self, unreadable: crate::job::Unreadable) {
         let state = unreadable.error.sql_state.as_deref().unwrap_or("none");
         let message = format!("Postgres cannot give the payload back (SQLSTATE {state})");
         self.handlers.report(

@@ -1,7 +1,6 @@
 //! Claims whose answers were lost. The server may have made them, and may even make them later. So the jobs that
 //! they took are looked for by the claim's token, and handed back: nobody has begun them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,12 +10,33 @@ use crate::error::Result;
 use crate::job::Run;
 use crate::processor::{Handlers, Store};
 
-pub(super) struct LostClaim {
+struct LostClaim {
     token: i64,
     /// When it was sent: its leases end no later than a lease after the last moment at which it can be made.
     at: Instant,
     /// Until when the server may still make it.
     open_until: Instant,
+}
+
+pub(super) struct LostClaims {
+    claims: Vec<LostClaim>,
+    /// When to look for what they took.
+    search_at: Instant,
+    searching: bool,
+}
+
+impl LostClaims {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            claims: Vec::new(),
+            search_at: now,
+            searching: false,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.claims.is_empty()
+    }
 }
 
 impl<S: Store, H: Handlers> Engine<S, H> {
@@ -27,34 +47,39 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         } else {
             self.settings.answer_within
         };
-        self.lost_claims.push(LostClaim {
+        self.lost_claims.claims.push(LostClaim {
             token,
             at,
             open_until: at + open,
         });
-        self.search_at = Instant::now();
+        self.lost_claims.search_at = Instant::now();
     }
 
-    pub(super) fn begin_searching(&mut self) {
-        let now = Instant::now();
-        let at = self.search_at.max(self.exchange_after);
-        if self.lost_claims.is_empty() || self.searching.is_some() || at > now {
-            return;
-        }
-        let tokens = self.lost_claims.iter().map(|claim| claim.token).collect();
-        let store = Arc::clone(&self.store);
-        let reply = Box::pin(async move { store.claimed_by(tokens).await });
-        self.searching = Some((now, reply));
+    pub(super) fn searches_at(&mut self, _: Instant) -> Option<Instant> {
+        let LostClaims {
+            claims,
+            search_at,
+            searching,
+        } = &self.lost_claims;
+        (!claims.is_empty() && !searching).then(|| self.outage.after.max(*search_at))
     }
 
-    pub(super) fn searched(&mut self, reply: Result<Vec<Run>>) {
-        let Some((asked_at, _)) = self.searching.take() else {
-            return;
-        };
+    pub(super) fn search_lost_claims(&mut self, now: Instant) {
+        self.lost_claims.searching = true;
+        let claims = self.lost_claims.claims.iter();
+        let tokens = claims.map(|claim| claim.token).collect();
+        self.ask(
+            |store| async move { store.claimed_by(tokens).await },
+            move |engine, reply| engine.searched(now, reply),
+        );
+    }
+
+    fn searched(&mut self, asked_at: Instant, reply: Result<Vec<Run>>) {
+        self.lost_claims.searching = false;
         match reply {
             Ok(runs) => {
-                self.backoff.succeed();
-                let first = self.lost_claims.iter().map(|claim| claim.at).min();
+                self.outage.backoff.succeed();
+                let first = self.lost_claims.claims.iter().map(|claim| claim.at).min();
                 for run in runs {
                     if !self.held.contains(run) {
                         self.held.insert(run, first.unwrap_or(asked_at));
@@ -62,12 +87,15 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                     }
                 }
                 // What the server can no longer make has been found.
-                self.lost_claims.retain(|claim| claim.open_until > asked_at);
-                let open = self.lost_claims.iter().map(|claim| claim.open_until);
-                self.search_at = open.min().unwrap_or(asked_at);
+                let LostClaims {
+                    claims, search_at, ..
+                } = &mut self.lost_claims;
+                claims.retain(|claim| claim.open_until > asked_at);
+                let open = claims.iter().map(|claim| claim.open_until);
+                *search_at = open.min().unwrap_or(asked_at);
             }
             // The engine is about to end, and has said why. The jobs come back when their leases end.
-            Err(_) if self.failure.is_some() => self.lost_claims.clear(),
+            Err(_) if self.ending.failure.is_some() => self.lost_claims.claims.clear(),
             Err(error) => self.store_failed(asked_at, error),
         }
     }

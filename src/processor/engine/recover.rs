@@ -1,11 +1,9 @@
 //! Bringing back the jobs of lost workers. An exchange asks for them by the way; where one of them keeps the others
 //! from coming back, that is found out beside the exchanges, so that no other job waits for it.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
-use super::{Engine, Mode, UnderWay};
+use super::{Engine, Mode};
 use crate::error::Result;
 use crate::processor::recovery::Recovery;
 use crate::processor::{Handlers, Recovered, Store};
@@ -14,9 +12,11 @@ use crate::processor::{Handlers, Recovered, Store};
 #[derive(Default)]
 pub(super) struct RecoverEach {
     wanted: bool,
-    under_way: Option<UnderWay<(), Recovered>>,
+    under_way: bool,
     /// The next exchange that claims need not ask: all were just dealt with.
     done: bool,
+    /// Bringing jobs back failed when it was last tried.
+    fails: bool,
 }
 
 /// Whether an exchange asks for the jobs of lost workers.
@@ -29,12 +29,8 @@ pub(super) enum Asks {
 }
 
 impl RecoverEach {
-    pub(super) fn under_way(&mut self) -> &mut Option<UnderWay<(), Recovered>> {
-        &mut self.under_way
-    }
-
     fn is_idle(&self) -> bool {
-        !self.wanted && self.under_way.is_none()
+        !self.wanted && !self.under_way
     }
 }
 
@@ -52,27 +48,30 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     /// Whether jobs of lost workers may still come back that this engine is to wait for.
     pub(super) fn waits_for_lost(&self) -> bool {
-        !self.recover_each.is_idle() && !self.stopping && self.failure.is_none()
+        !self.recover_each.is_idle() && !self.ending.stopping && self.ending.failure.is_none()
     }
 
-    pub(super) fn begin_recovering_each(&mut self) {
-        if !self.recover_each.wanted
-            || self.recover_each.under_way.is_some()
-            || self.exchange_after > Instant::now()
-        {
-            return;
-        }
+    pub(super) fn recovers_each_at(&mut self, _: Instant) -> Option<Instant> {
+        let RecoverEach {
+            wanted, under_way, ..
+        } = self.recover_each;
+        (wanted && !under_way).then_some(self.outage.after)
+    }
+
+    pub(super) fn recover_each(&mut self, _: Instant) {
         self.recover_each.wanted = false;
-        let store = Arc::clone(&self.store);
-        let reply = Box::pin(async move { store.recover_each().await });
-        self.recover_each.under_way = Some(((), reply));
+        self.recover_each.under_way = true;
+        self.ask(
+            |store| async move { store.recover_each().await },
+            Self::recovered_each,
+        );
     }
 
-    pub(super) fn recovered_each(&mut self, reply: Result<Recovered>) {
-        self.recover_each.under_way = None;
+    fn recovered_each(&mut self, reply: Result<Recovered>) {
+        self.recover_each.under_way = false;
         self.recover_each.done = true;
         // Whether something has come back or not, one more look says what is due.
-        self.next_claim = Instant::now();
+        self.claims.next = Instant::now();
         self.recovered(reply);
     }
 
@@ -80,14 +79,14 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     pub(super) fn recovered(&mut self, reply: Result<Recovered>) {
         match reply {
             Ok(recovered) => {
-                self.recovery_fails = false;
+                self.recover_each.fails = false;
                 self.recover_each.wanted |= recovered.needs_care;
                 self.tell_exhausted(recovered.exhausted);
                 self.tell_refusals("brought back", recovered.refused);
             }
             Err(error) => {
                 // What is wrong with the connection, the next exchange will say.
-                let is_told = std::mem::replace(&mut self.recovery_fails, true);
+                let is_told = std::mem::replace(&mut self.recover_each.fails, true);
                 if error.was_refused() && !is_told {
                     self.handlers.report(&error);
                 }

@@ -2,7 +2,6 @@
 //! the store alone, and while it is open the job is locked: an exchange would wait for it, with all
 //! that travels along. So the store is asked first, and what it says decides.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -46,31 +45,48 @@ impl Unsure {
     }
 }
 
+/// The runs of which is to be asked how their transactions ended.
+#[derive(Default)]
+pub(super) struct UnsureRuns {
+    waiting: Vec<Unsure>,
+    asking: bool,
+}
+
+impl UnsureRuns {
+    pub fn push(&mut self, unsure: Unsure) {
+        self.waiting.push(unsure);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && !self.asking
+    }
+
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+    }
+}
+
 impl<S: Store, H: Handlers> Engine<S, H> {
-    /// When to ask next, if that is not being done.
-    pub(super) fn ask_at(&self) -> Option<Instant> {
-        let next = self.unsure.iter().map(|unsure| unsure.ask_at).min();
-        next.filter(|_| self.asking.is_none())
+    pub(super) fn asks_at(&mut self, _: Instant) -> Option<Instant> {
+        let next = self.unsure.waiting.iter().map(|unsure| unsure.ask_at).min();
+        let next = next.filter(|_| !self.unsure.asking);
+        next.map(|at| at.max(self.outage.after))
     }
 
-    pub(super) fn begin_asking(&mut self) {
-        let now = Instant::now();
-        if self.exchange_after > now || self.ask_at().is_none_or(|at| at > now) {
-            return;
-        }
-        let all = std::mem::take(&mut self.unsure);
+    pub(super) fn ask_how_transactions_ended(&mut self, now: Instant) {
+        let all = std::mem::take(&mut self.unsure.waiting);
         let (due, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| it.ask_at <= now);
-        self.unsure = later;
+        self.unsure.waiting = later;
+        self.unsure.asking = true;
         let runs = due.iter().map(|unsure| unsure.outcome.run).collect();
-        let store = Arc::clone(&self.store);
-        let reply = Box::pin(async move { store.settled_by_handler(runs).await });
-        self.asking = Some((due, reply));
+        self.ask(
+            |store| async move { store.settled_by_handler(runs).await },
+            move |engine, reply| engine.transactions_ended(due, reply),
+        );
     }
 
-    pub(super) fn asked(&mut self, reply: Result<Vec<(Run, Settled)>>) {
-        let Some((mut asked, _)) = self.asking.take() else {
-            return;
-        };
+    fn transactions_ended(&mut self, mut asked: Vec<Unsure>, reply: Result<Vec<(Run, Settled)>>) {
+        self.unsure.asking = false;
         match reply {
             Ok(settled) => {
                 for (run, settled) in settled {
@@ -99,8 +115,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 }
             }
             Err(error) => {
-                asked.append(&mut self.unsure);
-                self.unsure = asked;
+                asked.append(&mut self.unsure.waiting);
+                self.unsure.waiting = asked;
                 self.store_failed(Instant::now(), error);
             }
         }
