@@ -317,7 +317,8 @@ const notPooled = behindPooler('the serverâ€™s side of a session is the poolerâ€
 test.skipIf(notPooled)(
   'a call that its caller has left goes on in the server no longer',
   async () => {
-    const queue = await jobs.openQueue({ databaseConfig: { query_timeout: 300 } });
+    // Longer than the server waits for a lock at first: from then on nothing else ends the statement.
+    const queue = await jobs.openQueue({ databaseConfig: { query_timeout: 1_500 } });
     await queue.getAllJobs();
     const user = await transaction('lock table job_queue in access exclusive mode');
     await expect(queue.getAllJobs()).rejects.toMatchObject({ code: 'CONNECTION_FAILED' });
