@@ -18,7 +18,7 @@ describe('a job that a trigger silently', () => {
     await ran.reaches(10);
     await told.reaches(1);
     expect(told.notes).toMatchObject([{ code: 'DATABASE_ERROR', sqlState: '02000' }]);
-    expect(told.notes[0]?.message).toMatch(/job \d+ and one other be claimed: a trigger or a rule/);
+    expect(told.notes[0]?.message).toMatch(/jobs \d+ and \d+ be claimed: a trigger or a rule/);
     for (const id of [first, second]) {
       expect(await jobs.row(id)).toMatchObject({ status: 'pending', attempts: 0 });
       expect((await jobs.row(id)).pending_reason).toMatch('02000');

@@ -1,5 +1,6 @@
 //! Jobs, as every room speaks of them.
 
+mod names;
 #[cfg(feature = "database")]
 mod new_job;
 mod outcome;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 
+pub use names::names;
 #[cfg(feature = "database")]
 pub use new_job::{Cell, Column, Kind, NEW_JOB, NewJob};
 pub use outcome::{End, Outcome};

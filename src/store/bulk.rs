@@ -10,7 +10,7 @@ use super::operation::Operation;
 use super::{cancel, cleanup, reclaim};
 use crate::connect::{Pool, Schema, Statement};
 use crate::error::Result;
-use crate::job::Refusal;
+use crate::job::{Refusal, names};
 
 /// What a refused operation is done with.
 pub struct Bulk<'a> {
@@ -28,8 +28,8 @@ struct Page {
 }
 
 impl Bulk<'_> {
-    /// Answers as the operation does, and a second result, `{ refused, sqlState }`: how many jobs could not be changed,
-    /// and why the last of them. `None` for an operation that is about one job, or that is done for all or none.
+    /// Answers as the operation does, and a second result, `{ refused, sqlState }`: the names of the jobs that could not be
+    /// changed, or null, and why the last of them. `None` for an operation that is about one job, or that is done for all or none.
     pub async fn run(&self, operation: &Operation) -> Result<Option<Vec<String>>> {
         let schema = self.schema;
         match operation {
@@ -102,8 +102,10 @@ impl Bulk<'_> {
 }
 
 fn told(refusals: &[Refusal]) -> String {
+    let refused =
+        (!refusals.is_empty()).then(|| names(refusals.iter().map(|refusal| refusal.id).collect()));
     let state = refusals
         .last()
         .and_then(|refusal| refusal.error.sql_state.clone());
-    serde_json::json!({ "refused": refusals.len(), "sqlState": state }).to_string()
+    serde_json::json!({ "refused": refused, "sqlState": state }).to_string()
 }

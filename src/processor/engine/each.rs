@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Engine, Mode};
 use crate::error::{Code, Error, Result};
-use crate::job::{End, Outcome, Refusal, Run};
+use crate::job::{End, Outcome, Refusal, Run, names};
 use crate::parts::apart;
 use crate::processor::{Fate, Handlers, SettledEach, Store};
 
@@ -326,20 +326,19 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.tell_refusals("pending: it has failed and is due again", due);
     }
 
-    /// Reports what Postgres has refused: once for each reason, with a count.
+    /// Reports what Postgres has refused: once for each reason.
     pub(super) fn tell_refusals(&self, what: &str, mut refusals: Vec<Refusal>) {
         let mut told = HashSet::new();
         refusals.retain(|refusal| told.insert((refusal.id, refusal.error.sql_state.clone())));
-        while let Some(Refusal { id, error }) = refusals.pop() {
-            let before = refusals.len();
-            refusals.retain(|other| other.error.sql_state != error.sql_state);
-            let others = match before - refusals.len() {
-                0 => String::new(),
-                1 => String::from(" and one other"),
-                others => format!(" and {others} others"),
-            };
+        while let Some(Refusal { error, .. }) = refusals.first().cloned() {
+            let (alike, others) = refusals
+                .into_iter()
+                .partition(|other| other.error.sql_state == error.sql_state);
+            refusals = others;
+            let alike: Vec<Refusal> = alike;
+            let jobs = names(alike.iter().map(|refusal| refusal.id).collect());
             let message = format!(
-                "Postgres refuses to let job {id}{others} be {what}: {}",
+                "Postgres refuses to let {jobs} be {what}: {}",
                 error.message
             );
             let report = Error {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Engine, Mode};
 use crate::error::{Code, Error, Result};
-use crate::job::{End, Run};
+use crate::job::{End, Run, names};
 use crate::processor::{Handlers, Store, Tally};
 
 /// How long an engine that was told to hand back tries to say so to the database.
@@ -19,9 +19,6 @@ const LAST_ATTEMPT: &str =
 /// Why a run is handed back.
 pub(super) const STOPPED: &str =
     "the job was handed back, because its processor was stopped before it ended";
-
-/// The most ids in a message.
-const MOST_NAMED: usize = 20;
 
 #[derive(Default)]
 pub(super) struct Ending {
@@ -132,13 +129,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
 /// An engine has ended before it could write how these runs ended.
 fn not_written(runs: &[Run], unreachable: bool) -> Error {
-    let mut ids: Vec<_> = runs.iter().map(|run| run.id).collect();
-    ids.sort_unstable();
-    let jobs: Vec<_> = ids.iter().take(MOST_NAMED).map(i64::to_string).collect();
-    let more = match ids.len().saturating_sub(MOST_NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let jobs = names(runs.iter().map(|run| run.id).collect());
     let (code, why) = if unreachable {
         (Code::ConnectionFailed, "the database did not answer")
     } else {
@@ -150,9 +141,7 @@ fn not_written(runs: &[Run], unreachable: bool) -> Error {
     Error::new(
         code,
         format!(
-            "jobs whose outcomes could not be written in time: {}{more}. They run again when their leases have ended: \
-             {why}",
-            jobs.join(", ")
+            "the outcomes of {jobs} could not be written in time: {why}. What was not written runs again when its lease has ended"
         ),
     )
 }

@@ -1,0 +1,41 @@
+//! What jobs are called in messages.
+
+/// The most that are named.
+const MOST: usize = 20;
+
+/// `job 7`, or `jobs 7, 8 and 9`, or the first of them `and 100 more`.
+pub fn names(mut ids: Vec<i64>) -> String {
+    ids.sort_unstable();
+    ids.dedup();
+    let more = ids.len().saturating_sub(MOST);
+    ids.truncate(MOST);
+    let mut names: Vec<_> = ids.iter().map(i64::to_string).collect();
+    let last = match more {
+        0 => names.pop(),
+        more => Some(format!("{more} more")),
+    };
+    let last = last.unwrap_or_default();
+    if names.is_empty() {
+        format!("job {last}")
+    } else {
+        format!("jobs {} and {last}", names.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_jobs_are_all_named() {
+        assert_eq!(names(vec![7]), "job 7");
+        assert_eq!(names(vec![9, 7]), "jobs 7 and 9");
+        assert_eq!(names(vec![9, 7, 8, 7]), "jobs 7, 8 and 9");
+        assert!(names((1..=20).collect()).ends_with("18, 19 and 20"));
+    }
+
+    #[test]
+    fn many_jobs_are_counted() {
+        assert!(names((1..=120).collect()).ends_with("19, 20 and 100 more"));
+    }
+}
