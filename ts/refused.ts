@@ -4,7 +4,8 @@ import { JobQueueError } from './errors.js';
 
 /** What Rust answers besides: see `src/store/bulk.rs`. */
 interface Refused {
-  refused: number;
+  /** The jobs, as a message names them. */
+  refused: string | null;
   sqlState: string | null;
 }
 
@@ -19,10 +20,9 @@ export function tellRefused(
 ): void {
   if (result === undefined) return;
   const { refused, sqlState } = JSON.parse(result) as Refused;
-  if (refused === 0) return;
-  const jobs = refused === 1 ? 'one job' : `${refused} jobs`;
+  if (refused === null) return;
   const message =
-    `Postgres refuses to let ${jobs} be ${what} (SQLSTATE ${sqlState}): a constraint or a trigger of the ` +
+    `Postgres refuses to let ${refused} be ${what} (SQLSTATE ${sqlState}): a constraint or a trigger of the ` +
     'database does; the other jobs were';
   tell(new JobQueueError('DATABASE_ERROR', message, { sqlState: sqlState ?? undefined }));
 }
