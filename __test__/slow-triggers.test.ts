@@ -1,5 +1,5 @@
 /** Triggers of the user's that take long over one job, at the statement or at the commit. The others go on. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   createRouteHandler,
   currentJob,
@@ -37,6 +37,31 @@ describe('a job over which a trigger takes long', () => {
     await queue.addJob({ job_type: 'job', payload: 0 });
     await ran.reaches(10);
     expect(performance.now() - start).toBeLessThan(4_000);
+    await processor.stopAndDrain();
+  });
+
+  test('is one of several, each found out once before the others run', {
+    timeout: 60_000,
+  }, async () => {
+    // Counted by what no rollback takes back.
+    await jobs.database.query('create sequence tried');
+    onTestFinished(async () => {
+      await jobs.database.query('drop sequence tried');
+    });
+    const tried = async () =>
+      Number((await jobs.database.query('select last_value from tried'))[0]?.last_value);
+    await jobs.insert(12);
+    await trigger(
+      `(old.payload #>> '{}')::int % 2 = 0 and new.status = 'processing'`,
+      `perform nextval('tried'); perform pg_sleep(60)`,
+    );
+    const options = { batchSize: 20, concurrency: 20, leaseDuration: 12_000, pollInterval: 50 };
+    const { processor, ran } = await begin(options);
+    processor.startInBackground();
+    await until(() => ran.notes.length === 6, { timeoutMs: 40_000 });
+    const tries = await tried();
+    await jobs.database.query('drop trigger odd on job_queue');
+    expect(tries).toBeLessThanOrEqual(12);
     await processor.stopAndDrain();
   });
 
@@ -279,4 +304,25 @@ describe('a job over which a trigger takes long', () => {
     expect((await jobs.rows()).map(({ attempts }) => attempts)).toEqual([1, 1, 1, 1]);
     await processor.stopAndDrain();
   });
+});
+
+test('a server that is slow with every statement runs all jobs, each once', {
+  timeout: 90_000,
+}, async () => {
+  await jobs.insert(4);
+  // Longer than a worker with this lease waits for an exchange, and than a statement that looks for a slow row.
+  await jobs.database.query(`
+    create function slow() returns trigger language plpgsql as $$
+    begin perform pg_sleep(2.5); return null; end $$;
+    create trigger slow before update on job_queue for each statement execute function slow();`);
+  onTestFinished(async () => {
+    await jobs.database.query('drop trigger if exists slow on job_queue; drop function slow()');
+  });
+  const { processor, ran } = await begin({ leaseDuration: 12_000, pollInterval: 50 });
+  processor.startInBackground();
+  await until(async () => (await jobs.statuses()).completed === 4, { timeoutMs: 80_000 });
+  expect(ran.notes).toHaveLength(4);
+  expect((await jobs.rows()).map(({ attempts }) => attempts)).toEqual([1, 1, 1, 1]);
+  await jobs.database.query('drop trigger slow on job_queue');
+  await processor.stopAndDrain();
 });

@@ -1,6 +1,8 @@
 -- Adds a job from SQL: from triggers, from psql, from other languages. What it takes, its defaults and
 -- what it refuses are those of the API's addJob; what it refuses has the SQLSTATE 22023. It runs with the
 -- rights of its caller, who needs what addJob needs: see docs/transactions.md.
+--
+-- The one migration that is edited after a release: `migrate` applies it again where the function of a schema is another.
 
 -- Up Migration
 
@@ -9,6 +11,8 @@
 -- created in that schema: functions are named with theirs, and operators stand between types that Postgres
 -- has them for. The path is what the table's own triggers have.
 do $migration$
+declare
+  former regprocedure;
 begin
   execute pg_catalog.format($statement$
     create or replace function %1$I.add_job(
@@ -86,8 +90,34 @@ begin
     end
     $function$
   $statement$, pg_catalog.current_schema());
+
+  -- Another version's took other options: what this transaction has not written.
+  for former in
+    select function.oid::regprocedure from pg_catalog.pg_proc function
+    where function.pronamespace = pg_catalog.to_regnamespace(
+        pg_catalog.quote_ident(pg_catalog.current_schema()::text)
+      )::oid
+      and function.proname::text = 'add_job' and function.proargnames[1] = 'job_type'
+      and function.xmin::text <> (pg_catalog.txid_current() & 4294967295)::text
+  loop
+    execute 'drop function ' || former::text;
+  end loop;
 end
 $migration$;
 
 -- Down Migration
-drop function if exists add_job(text, jsonb, integer, integer, timestamptz, integer);
+do $migration$
+declare
+  applied regprocedure;
+begin
+  for applied in
+    select function.oid::regprocedure from pg_catalog.pg_proc function
+    where function.pronamespace = pg_catalog.to_regnamespace(
+        pg_catalog.quote_ident(pg_catalog.current_schema()::text)
+      )::oid
+      and function.proname::text = 'add_job' and function.proargnames[1] = 'job_type'
+  loop
+    execute 'drop function ' || applied::text;
+  end loop;
+end
+$migration$;

@@ -37,7 +37,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "1795392000000_add_job",
 ];
 
-/// The one that makes a function which names its schema.
+/// The one that makes a function, whose text names its schema.
 const ADD_JOB: &str = "1795392000000_add_job";
 
 /// Where applied migrations are recorded, in the schema of the queue.
@@ -95,8 +95,9 @@ pub struct Migrated {
     pub applied: Vec<String>,
     /// Applied earlier, by something else.
     pub recognised: Vec<String>,
-    /// Applied earlier, and applied again, because the schema has another name since.
-    pub repaired: Vec<String>,
+    /// Applied earlier, and applied again, because the schema has another name since, or another version of this package
+    /// had applied it.
+    pub renewed: Vec<String>,
     pub reverted: Vec<String>,
 }
 
@@ -152,11 +153,11 @@ impl Migrator {
                     .await?;
             }
             for migration in MIGRATIONS {
-                if migration.name == ADD_JOB && self.is_renamed(connection).await? {
+                if migration.name == ADD_JOB && !self.is_current(connection, migration).await? {
                     migration
                         .run(connection, migration.sections().0, &self.settings)
                         .await?;
-                    report.repaired.push(migration.name.to_owned());
+                    report.renewed.push(migration.name.to_owned());
                 }
             }
         }
@@ -293,18 +294,21 @@ impl Migrator {
         self.run(connection, &record_table(&self.schema)).await
     }
 
-    /// Whether `add_job` belongs to another schema, as it does after a schema was renamed: it names the schema
-    /// that it was made in, so that it finds nothing of its caller's.
-    async fn is_renamed(&self, connection: &mut PgConnection) -> Result<bool> {
+    /// Whether the function of the schema is the one that the migration makes. Its text names the schema, so that it
+    /// finds nothing of its caller's: after the schema was renamed, it is another.
+    async fn is_current(
+        &self,
+        connection: &mut PgConnection,
+        migration: &Migration,
+    ) -> Result<bool> {
+        let text = migration.file.split("$function$").nth(1);
         let sql = format!(
             "select from pg_catalog.pg_proc function
             where function.pronamespace = pg_catalog.to_regnamespace({})::oid
                 and function.proname::text = 'add_job'
-                and not exists (
-                    select from pg_catalog.unnest(function.proconfig) setting
-                    where setting = pg_catalog.format('search_path=%I, pg_temp', {}::text)
-                )",
+                and function.prosrc = pg_catalog.format({}, {}::text)",
             literal(&identifier(self.schema.name())),
+            literal(text.unwrap_or_default()),
             literal(self.schema.name())
         );
         Ok(!self.fetch(connection, &sql).await?.is_empty())

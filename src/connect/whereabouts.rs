@@ -1,6 +1,7 @@
 //! Where the tables were looked for, and what a user can do where they, or a right to them, are missing.
 
 use super::statement::identifier;
+use crate::job::NEW_JOB;
 
 /// A schema and its database.
 #[derive(Debug, Clone, Copy)]
@@ -42,12 +43,13 @@ impl Whereabouts<'_> {
                  the database's owner creates it: `create schema {schema} authorization ROLE`"
             )
         } else {
+            let given: Vec<_> = NEW_JOB.iter().map(|column| column.name).collect();
+            let given = given.join(", ");
             format!(
                 "To use the queue, the role needs `grant usage on schema {schema} to ROLE`, `grant usage on sequence \
                  {schema}.job_queue_id_seq to ROLE` and `grant select, insert, update, delete on \
-                 {schema}.job_queue to ROLE`, or, to add jobs and no more, `grant insert (job_type, payload, \
-                 max_attempts, priority, run_at, timeout_ms), select (id) on {schema}.job_queue to ROLE` in place of \
-                 the last; to migrate, it must own the tables"
+                 {schema}.job_queue to ROLE`, or, to add jobs and no more, `grant insert ({given}), select (id) on \
+                 {schema}.job_queue to ROLE` in place of the last; to migrate, it must own the tables"
             )
         }
     }

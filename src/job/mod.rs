@@ -1,14 +1,18 @@
 //! Jobs, as every room speaks of them.
 
+mod claimed;
 mod names;
 #[cfg(feature = "database")]
 mod new_job;
 mod outcome;
 
-use std::time::Duration;
-
 use crate::error::Error;
 
+pub use claimed::ClaimedJob;
+#[cfg(feature = "database")]
+pub(crate) use claimed::claimed_columns;
+#[cfg(feature = "database")]
+pub use claimed::{CLAIMED, Read};
 pub use names::names;
 #[cfg(feature = "database")]
 pub use new_job::{Cell, Column, Kind, NEW_JOB, NewJob};
@@ -20,25 +24,6 @@ pub use outcome::{End, Outcome};
 pub struct Run {
     pub id: i64,
     pub run_no: i64,
-}
-
-/// A job that this processor owns until its lease ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClaimedJob {
-    pub run: Run,
-    pub job_type: String,
-    /// JSON text.
-    pub payload: String,
-    /// Which attempt this is, from 1.
-    pub attempts: i32,
-    /// It is the job's last attempt, which is counted when the handler begins.
-    pub uncounted: bool,
-    pub max_attempts: i32,
-    pub priority: i32,
-    /// Milliseconds since the Unix epoch.
-    pub run_at: Option<i64>,
-    /// How long a run may take; `None` leaves it to the processor.
-    pub timeout: Option<Duration>,
 }
 
 /// A job that has no attempts left: its last worker was lost, or it was made pending by hand. It ends as

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use super::error::{Result, invalid, to_json, to_napi};
 use super::outcome::OutcomeMessage;
 use crate::error::Error;
-use crate::job::{ClaimedJob, Outcome, Run};
+use crate::job::{ClaimedJob, Outcome, Run, claimed_columns};
 use crate::processor::{Handlers, Mode};
 use crate::queue::{Options, Processor, Queue};
 
@@ -80,19 +80,34 @@ enum Message<'a> {
     },
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct JobMessage<'a> {
-    id: i64,
-    run_no: i64,
-    job_type: &'a str,
-    /// Postgres's own JSON, set in as it stands; were it ever not JSON, `null`.
-    payload: Option<&'a RawValue>,
-    attempts: i32,
-    max_attempts: i32,
-    priority: i32,
-    run_at: Option<i64>,
+macro_rules! job_message {
+    ($($(#[$doc:meta])* $name:ident: $type:ty, $read:ident;)*) => {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct JobMessage<'a> {
+            id: i64,
+            run_no: i64,
+            job_type: &'a str,
+            /// Postgres's own JSON, set in as it stands; were it ever not JSON, `null`.
+            payload: Option<&'a RawValue>,
+            $($name: $type,)*
+        }
+
+        impl<'a> From<&'a ClaimedJob> for JobMessage<'a> {
+            fn from(job: &'a ClaimedJob) -> Self {
+                Self {
+                    id: job.run.id,
+                    run_no: job.run.run_no,
+                    job_type: &job.job_type,
+                    payload: serde_json::from_str(&job.payload).ok(),
+                    $($name: job.$name,)*
+                }
+            }
+        }
+    };
 }
+
+claimed_columns!(job_message);
 
 impl JsHandlers {
     fn tell(&self, message: &Message<'_>) {
@@ -149,21 +164,6 @@ fn messages_of(jobs: &[ClaimedJob]) -> impl Iterator<Item = &[ClaimedJob]> {
         }
         fits
     })
-}
-
-impl<'a> From<&'a ClaimedJob> for JobMessage<'a> {
-    fn from(job: &'a ClaimedJob) -> Self {
-        Self {
-            id: job.run.id,
-            run_no: job.run.run_no,
-            job_type: &job.job_type,
-            payload: serde_json::from_str(&job.payload).ok(),
-            attempts: job.attempts,
-            max_attempts: job.max_attempts,
-            priority: job.priority,
-            run_at: job.run_at,
-        }
-    }
 }
 
 #[napi]
@@ -291,7 +291,7 @@ mod tests {
             max_attempts: 3,
             priority: 0,
             run_at: None,
-            timeout: None,
+            timeout_ms: None,
         }
     }
 

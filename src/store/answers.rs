@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use super::cursor::{Position, Seen};
 use crate::connect::{Pool, Statement, passed_over};
 use crate::error::{Code, Error, Result};
-use crate::job::{ClaimedJob, ExhaustedJob, Run};
+use crate::job::{ClaimedJob, ExhaustedJob, Run, claimed_columns};
 use crate::processor::{Exchanged, Extended, Fate};
 
 pub async fn fetch_results(pool: &Pool, statement: Statement) -> Result<Vec<String>> {
@@ -64,17 +64,31 @@ pub fn read_extended(row: &PgRow) -> std::result::Result<Extended, sqlx::Error> 
     })
 }
 
-fn milliseconds(ms: Option<i64>) -> Option<Duration> {
-    ms.and_then(|ms| u64::try_from(ms).ok())
-        .map(Duration::from_millis)
-}
-
 pub fn read_run(row: &PgRow) -> std::result::Result<Run, sqlx::Error> {
     Ok(Run {
         id: row.try_get("id")?,
         run_no: row.try_get("run_no")?,
     })
 }
+
+macro_rules! read_claimed {
+    ($($(#[$doc:meta])* $name:ident: $type:ty, $read:ident;)*) => {
+        fn read_claimed(row: &PgRow, run: Run) -> std::result::Result<ClaimedJob, sqlx::Error> {
+            let uncounted: Option<bool> = row.try_get("uncounted")?;
+            let mut job = ClaimedJob {
+                run,
+                job_type: row.try_get("job_type")?,
+                payload: row.try_get::<Option<_>, _>("payload")?.unwrap_or_default(),
+                uncounted: uncounted.unwrap_or_default(),
+                $($name: row.try_get(stringify!($name))?,)*
+            };
+            job.attempts += i32::from(job.uncounted);
+            Ok(job)
+        }
+    };
+}
+
+claimed_columns!(read_claimed);
 
 /// What an exchange brought, and what the cursor is to know of it but the time that it took.
 pub fn read_exchanged(rows: &[PgRow]) -> std::result::Result<(Exchanged, Seen), sqlx::Error> {
@@ -115,20 +129,7 @@ pub fn read_exchanged(rows: &[PgRow]) -> std::result::Result<(Exchanged, Seen), 
                 job_type: row.try_get("job_type")?,
             }),
             _ => {
-                let counted: i32 = row.try_get("attempts")?;
-                let uncounted: Option<bool> = row.try_get("uncounted")?;
-                let uncounted = uncounted.unwrap_or_default();
-                let job = ClaimedJob {
-                    run,
-                    job_type: row.try_get("job_type")?,
-                    payload: row.try_get::<Option<_>, _>("payload")?.unwrap_or_default(),
-                    attempts: counted + i32::from(uncounted),
-                    uncounted,
-                    max_attempts: row.try_get("max_attempts")?,
-                    priority: row.try_get("priority")?,
-                    run_at: row.try_get("run_at")?,
-                    timeout: milliseconds(row.try_get("timeout_ms")?),
-                };
+                let job = read_claimed(row, run)?;
                 claimed.push((row.try_get("ready_at")?, job));
             }
         }

@@ -1,26 +1,109 @@
-//! The columns of a job, each once: what a new job gives, and what a worker is told of a job that it has claimed. Whatever
-//! names all of them is made from the two lists here, and fills the holes of the templates: see [`schema`].
+//! The columns of a job in statements: what a new job gives ([`NEW_JOB`]), and what a worker is told of a job that it has
+//! claimed ([`CLAIMED`]). Whatever names all of them is made from the two lists, and fills the holes of the templates:
+//! see [`schema`].
 
 use std::sync::LazyLock;
 
 use crate::connect::{CopyText, Named, Schema, Value};
-use crate::job::{Cell, Column, Kind, NEW_JOB, NewJob};
+use crate::job::{CLAIMED, Cell, Column, Kind, NEW_JOB, NewJob, Read};
 
-/// What a claim answers of each job besides its type and payload: the name, the type of the answer, which outlives a
-/// change of the column's (0A000), and how it is read from the column.
-const CLAIMED: &[(&str, &str, &str)] = &[
-    ("attempts", "int", "attempts::int"),
-    ("max_attempts", "int", "max_attempts::int"),
-    ("priority", "int", "priority::int"),
-    (
-        "run_at",
-        "bigint",
-        "case when pg_catalog.isfinite(run_at) then
-                    pg_catalog.floor(pg_catalog.date_part('epoch', run_at) * 1000::double precision)::bigint
-                end as run_at",
-    ),
-    ("timeout_ms", "bigint", "timeout_ms::bigint"),
+/// The columns of a record besides those that a new job gives.
+const KEPT: &[(&str, Shown)] = &[
+    ("status", Shown::Plain),
+    ("attempts", Shown::Plain),
+    ("created_at", Shown::Moment),
+    ("updated_at", Shown::Moment),
+    ("locked_at", Shown::Moment),
+    ("locked_by", Shown::Plain),
+    ("next_attempt_at", Shown::Moment),
+    ("pending_reason", Shown::Long),
+    ("cancel_requested_at", Shown::Moment),
+    ("error_history", Shown::List),
 ];
+
+/// How a column is set into a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Plain,
+    /// As milliseconds since the Unix epoch.
+    Moment,
+    /// Free text, as deep as its user likes.
+    Payload,
+    /// Text that may be long.
+    Long,
+    /// The same, of JSON.
+    List,
+}
+
+impl Shown {
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Text | Kind::Number => Self::Plain,
+            Kind::Json => Self::Payload,
+            Kind::Moment => Self::Moment,
+        }
+    }
+
+    fn expression(self, name: &str) -> String {
+        match self {
+            Self::Plain | Self::Payload | Self::Long => format!("job.{name}"),
+            Self::Moment => {
+                format!("pg_catalog.floor(extract(epoch from job.{name}) * 1000::numeric)")
+            }
+            Self::List => format!("coalesce(job.{name}, '[]'::jsonb)"),
+        }
+    }
+}
+
+/// The record of the row `job`, without what is `left_out`.
+fn record(left_out: &[Shown]) -> String {
+    let id = ("id", Shown::Plain);
+    let given = NEW_JOB.iter().map(|it| (it.name, Shown::of(it.kind)));
+    let columns: Vec<_> = [id]
+        .into_iter()
+        .chain(given)
+        .chain(KEPT.iter().copied())
+        .collect();
+    let fields = columns.iter().map(|&(name, shown)| {
+        let expression = if left_out.contains(&shown) {
+            "null".into()
+        } else {
+            shown.expression(name)
+        };
+        format!("'{name}', {expression}")
+    });
+    let fields = fields.collect::<Vec<_>>().join(",\n                ");
+    format!(
+        "pg_catalog.json_build_object(
+                {fields}
+            )::text as result"
+    )
+}
+
+fn list<T>(of: &[T], write: impl Fn(&T) -> String) -> String {
+    of.iter().map(write).collect::<Vec<_>>().join(", ")
+}
+
+impl Read {
+    /// The type of the answer, which outlives a change of the column's (0A000).
+    fn answer_type(self) -> &'static str {
+        match self {
+            Self::Int => "int",
+            Self::BigInt | Self::Moment => "bigint",
+        }
+    }
+
+    fn answer(self, name: &str) -> String {
+        match self {
+            Self::Int | Self::BigInt => format!("{name}::{}", self.answer_type()),
+            Self::Moment => format!(
+                "case when pg_catalog.isfinite({name}) then
+                    pg_catalog.floor(pg_catalog.date_part('epoch', {name}) * 1000::double precision)::bigint
+                end as {name}"
+            ),
+        }
+    }
+}
 
 impl Kind {
     /// As the values of several jobs travel.
@@ -62,16 +145,14 @@ impl Column {
 /// - `{given}`: the columns of a new job, `{given_expressions}`: what is put into them of the row `job`, and where
 ///   that comes from: `{one_job}` or `{several_jobs}`, whose values are [`values_of_one`] and [`values_of_several`];
 /// - `{claimed}`: the columns that a claim reads, `{claimed_answer}`: what it answers of them, and in the place of that,
-///   where there is no job: `{claimed_nulls}`, with names and types, or `{nulls}`.
+///   where there is no job: `{claimed_nulls}`, with names and types, or `{nulls}`;
+/// - `{record}`: the record of the row `job`, `{record_without_payload}` and `{least_record}`, of what is short.
 pub fn schema(name: String) -> Schema {
     static PARTS: LazyLock<Vec<(&str, String)>> = LazyLock::new(parts);
     Schema::with_parts(name, &PARTS)
 }
 
 fn parts() -> Vec<(&'static str, String)> {
-    fn list<T>(of: &[T], write: impl Fn(&T) -> String) -> String {
-        of.iter().map(write).collect::<Vec<_>>().join(", ")
-    }
     vec![
         ("given", list(NEW_JOB, |it| it.name.into())),
         (
@@ -80,18 +161,24 @@ fn parts() -> Vec<(&'static str, String)> {
         ),
         ("one_job", list(NEW_JOB, Column::one)),
         ("several_jobs", list(NEW_JOB, Column::several)),
-        ("claimed", list(CLAIMED, |(name, ..)| format!("job.{name}"))),
+        ("claimed", list(CLAIMED, |(name, _)| format!("job.{name}"))),
         (
             "claimed_answer",
-            list(CLAIMED, |(.., answer)| (*answer).into()),
+            list(CLAIMED, |(name, read)| read.answer(name)),
         ),
         (
             "claimed_nulls",
-            list(CLAIMED, |(name, answer_type, _)| {
-                format!("null::{answer_type} as {name}")
+            list(CLAIMED, |(name, read)| {
+                format!("null::{} as {name}", read.answer_type())
             }),
         ),
         ("nulls", list(CLAIMED, |_| "null".into())),
+        ("record", record(&[])),
+        ("record_without_payload", record(&[Shown::Payload])),
+        (
+            "least_record",
+            record(&[Shown::Payload, Shown::Long, Shown::List]),
+        ),
     ]
 }
 

@@ -5,63 +5,9 @@
 use super::lane::{lanes, microseconds, next_lane};
 use crate::connect::{Schema, Statement, Value};
 
-/// A time of the row `job`.
-macro_rules! milliseconds {
-    ($column:literal) => {
-        concat!(
-            "pg_catalog.floor(extract(epoch from job.",
-            $column,
-            ") * 1000::numeric)"
-        )
-    };
-}
-
-/// The record of the row `job`. Only the payload is free text as deep as its user likes; it is set in
-/// as it stands. What is as long as somebody likes can be given otherwise.
 macro_rules! record {
     () => {
-        record!("job.payload", "job.pending_reason", "job.error_history")
-    };
-    ($payload:literal, $pending_reason:literal, $error_history:literal) => {
-        concat!(
-            "pg_catalog.json_build_object(
-            'id', job.id,
-            'job_type', job.job_type,
-            'payload', ",
-            $payload,
-            ",
-            'status', job.status,
-            'created_at', ",
-            milliseconds!("created_at"),
-            ",
-            'updated_at', ",
-            milliseconds!("updated_at"),
-            ",
-            'locked_at', ",
-            milliseconds!("locked_at"),
-            ",
-            'locked_by', job.locked_by,
-            'attempts', job.attempts,
-            'max_attempts', job.max_attempts,
-            'next_attempt_at', ",
-            milliseconds!("next_attempt_at"),
-            ",
-            'priority', job.priority,
-            'run_at', ",
-            milliseconds!("run_at"),
-            ",
-            'pending_reason', ",
-            $pending_reason,
-            ",
-            'timeout_ms', job.timeout_ms,
-            'cancel_requested_at', ",
-            milliseconds!("cancel_requested_at"),
-            ",
-            'error_history', coalesce(",
-            $error_history,
-            ", '[]'::jsonb)
-        )::text as result"
-        )
+        "{record}"
     };
 }
 
@@ -210,10 +156,10 @@ pub enum Extent {
 
 /// The records of these jobs, in this order; without those that are gone.
 macro_rules! named {
-    ($($record:tt)*) => {
+    ($record:literal) => {
         concat!(
             "select ",
-            record!($($record)*),
+            $record,
             " from pg_catalog.unnest({ids}::bigint[]) with ordinality as named (id, place)
             cross join lateral (
                 select * from {jobs} job where job.id = any (array[named.id])
@@ -226,9 +172,9 @@ macro_rules! named {
 /// On the queue's own connections.
 pub fn named_jobs(schema: &Schema, ids: &[i64], extent: Extent) -> Statement {
     let template = match extent {
-        Extent::Whole => named!(),
-        Extent::WithoutPayload => named!("null", "job.pending_reason", "job.error_history"),
-        Extent::Least => named!("null", "null", "null"),
+        Extent::Whole => named!("{record}"),
+        Extent::WithoutPayload => named!("{record_without_payload}"),
+        Extent::Least => named!("{least_record}"),
     };
     schema.statement(template, vec![("ids", Value::BigInts(ids.to_vec()))])
 }

@@ -2677,48 +2677,48 @@ select pg_catalog.pg_notify('pg_bg_job_queue', pg_catalog.json_build_object('sch
 -- find a job: job
 -- $1 id
 select pg_catalog.json_build_object(
-            'id', job.id,
-            'job_type', job.job_type,
-            'payload', job.payload,
-            'status', job.status,
-            'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
-            'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
-            'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
-            'locked_by', job.locked_by,
-            'attempts', job.attempts,
-            'max_attempts', job.max_attempts,
-            'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
-            'priority', job.priority,
-            'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
-            'pending_reason', job.pending_reason,
-            'timeout_ms', job.timeout_ms,
-            'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
-            'error_history', coalesce(job.error_history, '[]'::jsonb)
-        )::text as result from "public"."job_queue" job where job.id = $1::text::bigint;
+                'id', job.id,
+                'job_type', job.job_type,
+                'payload', job.payload,
+                'max_attempts', job.max_attempts,
+                'priority', job.priority,
+                'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
+                'timeout_ms', job.timeout_ms,
+                'status', job.status,
+                'attempts', job.attempts,
+                'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
+                'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
+                'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
+                'locked_by', job.locked_by,
+                'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'pending_reason', job.pending_reason,
+                'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
+                'error_history', coalesce(job.error_history, '[]'::jsonb)
+            )::text as result from "public"."job_queue" job where job.id = $1::text::bigint;
 
 -- list jobs that are pending: job
 -- $1 status
 -- $2 limit
 -- $3 offset
 select pg_catalog.json_build_object(
-            'id', job.id,
-            'job_type', job.job_type,
-            'payload', job.payload,
-            'status', job.status,
-            'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
-            'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
-            'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
-            'locked_by', job.locked_by,
-            'attempts', job.attempts,
-            'max_attempts', job.max_attempts,
-            'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
-            'priority', job.priority,
-            'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
-            'pending_reason', job.pending_reason,
-            'timeout_ms', job.timeout_ms,
-            'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
-            'error_history', coalesce(job.error_history, '[]'::jsonb)
-        )::text as result from (
+                'id', job.id,
+                'job_type', job.job_type,
+                'payload', job.payload,
+                'max_attempts', job.max_attempts,
+                'priority', job.priority,
+                'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
+                'timeout_ms', job.timeout_ms,
+                'status', job.status,
+                'attempts', job.attempts,
+                'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
+                'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
+                'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
+                'locked_by', job.locked_by,
+                'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'pending_reason', job.pending_reason,
+                'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
+                'error_history', coalesce(job.error_history, '[]'::jsonb)
+            )::text as result from (
                 select * from "public"."job_queue"
                 where status::text = $1::text and status::text = 'pending'
                 order by created_at desc, id desc
@@ -2731,24 +2731,24 @@ select pg_catalog.json_build_object(
 -- $2 limit
 -- $3 offset
 select pg_catalog.json_build_object(
-            'id', job.id,
-            'job_type', job.job_type,
-            'payload', job.payload,
-            'status', job.status,
-            'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
-            'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
-            'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
-            'locked_by', job.locked_by,
-            'attempts', job.attempts,
-            'max_attempts', job.max_attempts,
-            'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
-            'priority', job.priority,
-            'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
-            'pending_reason', job.pending_reason,
-            'timeout_ms', job.timeout_ms,
-            'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
-            'error_history', coalesce(job.error_history, '[]'::jsonb)
-        )::text as result from (
+                'id', job.id,
+                'job_type', job.job_type,
+                'payload', job.payload,
+                'max_attempts', job.max_attempts,
+                'priority', job.priority,
+                'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
+                'timeout_ms', job.timeout_ms,
+                'status', job.status,
+                'attempts', job.attempts,
+                'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
+                'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
+                'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
+                'locked_by', job.locked_by,
+                'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'pending_reason', job.pending_reason,
+                'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
+                'error_history', coalesce(job.error_history, '[]'::jsonb)
+            )::text as result from (
                 select * from "public"."job_queue"
                 where status::text = $1::text and status::text = 'processing'
                 order by created_at desc, id desc
@@ -2761,24 +2761,24 @@ select pg_catalog.json_build_object(
 -- $2 limit
 -- $3 offset
 select pg_catalog.json_build_object(
-            'id', job.id,
-            'job_type', job.job_type,
-            'payload', job.payload,
-            'status', job.status,
-            'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
-            'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
-            'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
-            'locked_by', job.locked_by,
-            'attempts', job.attempts,
-            'max_attempts', job.max_attempts,
-            'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
-            'priority', job.priority,
-            'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
-            'pending_reason', job.pending_reason,
-            'timeout_ms', job.timeout_ms,
-            'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
-            'error_history', coalesce(job.error_history, '[]'::jsonb)
-        )::text as result from (
+                'id', job.id,
+                'job_type', job.job_type,
+                'payload', job.payload,
+                'max_attempts', job.max_attempts,
+                'priority', job.priority,
+                'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
+                'timeout_ms', job.timeout_ms,
+                'status', job.status,
+                'attempts', job.attempts,
+                'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
+                'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
+                'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
+                'locked_by', job.locked_by,
+                'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'pending_reason', job.pending_reason,
+                'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
+                'error_history', coalesce(job.error_history, '[]'::jsonb)
+            )::text as result from (
                 select * from "public"."job_queue"
                 where status::text = $1::text and status::text <> 'pending' and status::text <> 'processing'
                 order by created_at desc, id desc
@@ -2805,24 +2805,24 @@ with recursive status (name) as (
                 from status where status.name is not null
             )
             select pg_catalog.json_build_object(
-            'id', job.id,
-            'job_type', job.job_type,
-            'payload', job.payload,
-            'status', job.status,
-            'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
-            'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
-            'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
-            'locked_by', job.locked_by,
-            'attempts', job.attempts,
-            'max_attempts', job.max_attempts,
-            'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
-            'priority', job.priority,
-            'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
-            'pending_reason', job.pending_reason,
-            'timeout_ms', job.timeout_ms,
-            'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
-            'error_history', coalesce(job.error_history, '[]'::jsonb)
-        )::text as result from (
+                'id', job.id,
+                'job_type', job.job_type,
+                'payload', job.payload,
+                'max_attempts', job.max_attempts,
+                'priority', job.priority,
+                'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
+                'timeout_ms', job.timeout_ms,
+                'status', job.status,
+                'attempts', job.attempts,
+                'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
+                'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
+                'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
+                'locked_by', job.locked_by,
+                'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'pending_reason', job.pending_reason,
+                'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
+                'error_history', coalesce(job.error_history, '[]'::jsonb)
+            )::text as result from (
                 select newest.* from (
                     select newest.* from status cross join lateral (
                         select * from "public"."job_queue" job
@@ -2929,24 +2929,24 @@ with recursive status (name) as (
 -- read these jobs: Whole
 -- $1 ids
 select pg_catalog.json_build_object(
-            'id', job.id,
-            'job_type', job.job_type,
-            'payload', job.payload,
-            'status', job.status,
-            'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
-            'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
-            'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
-            'locked_by', job.locked_by,
-            'attempts', job.attempts,
-            'max_attempts', job.max_attempts,
-            'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
-            'priority', job.priority,
-            'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
-            'pending_reason', job.pending_reason,
-            'timeout_ms', job.timeout_ms,
-            'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
-            'error_history', coalesce(job.error_history, '[]'::jsonb)
-        )::text as result from pg_catalog.unnest($1::bigint[]) with ordinality as named (id, place)
+                'id', job.id,
+                'job_type', job.job_type,
+                'payload', job.payload,
+                'max_attempts', job.max_attempts,
+                'priority', job.priority,
+                'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
+                'timeout_ms', job.timeout_ms,
+                'status', job.status,
+                'attempts', job.attempts,
+                'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
+                'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
+                'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
+                'locked_by', job.locked_by,
+                'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'pending_reason', job.pending_reason,
+                'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
+                'error_history', coalesce(job.error_history, '[]'::jsonb)
+            )::text as result from pg_catalog.unnest($1::bigint[]) with ordinality as named (id, place)
             cross join lateral (
                 select * from "public"."job_queue" job where job.id = any (array[named.id])
             ) job
@@ -2955,24 +2955,24 @@ select pg_catalog.json_build_object(
 -- read these jobs: WithoutPayload
 -- $1 ids
 select pg_catalog.json_build_object(
-            'id', job.id,
-            'job_type', job.job_type,
-            'payload', null,
-            'status', job.status,
-            'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
-            'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
-            'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
-            'locked_by', job.locked_by,
-            'attempts', job.attempts,
-            'max_attempts', job.max_attempts,
-            'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
-            'priority', job.priority,
-            'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
-            'pending_reason', job.pending_reason,
-            'timeout_ms', job.timeout_ms,
-            'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
-            'error_history', coalesce(job.error_history, '[]'::jsonb)
-        )::text as result from pg_catalog.unnest($1::bigint[]) with ordinality as named (id, place)
+                'id', job.id,
+                'job_type', job.job_type,
+                'payload', null,
+                'max_attempts', job.max_attempts,
+                'priority', job.priority,
+                'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
+                'timeout_ms', job.timeout_ms,
+                'status', job.status,
+                'attempts', job.attempts,
+                'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
+                'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
+                'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
+                'locked_by', job.locked_by,
+                'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'pending_reason', job.pending_reason,
+                'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
+                'error_history', coalesce(job.error_history, '[]'::jsonb)
+            )::text as result from pg_catalog.unnest($1::bigint[]) with ordinality as named (id, place)
             cross join lateral (
                 select * from "public"."job_queue" job where job.id = any (array[named.id])
             ) job
@@ -2981,24 +2981,24 @@ select pg_catalog.json_build_object(
 -- read these jobs: Least
 -- $1 ids
 select pg_catalog.json_build_object(
-            'id', job.id,
-            'job_type', job.job_type,
-            'payload', null,
-            'status', job.status,
-            'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
-            'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
-            'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
-            'locked_by', job.locked_by,
-            'attempts', job.attempts,
-            'max_attempts', job.max_attempts,
-            'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
-            'priority', job.priority,
-            'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
-            'pending_reason', null,
-            'timeout_ms', job.timeout_ms,
-            'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
-            'error_history', coalesce(null, '[]'::jsonb)
-        )::text as result from pg_catalog.unnest($1::bigint[]) with ordinality as named (id, place)
+                'id', job.id,
+                'job_type', job.job_type,
+                'payload', null,
+                'max_attempts', job.max_attempts,
+                'priority', job.priority,
+                'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
+                'timeout_ms', job.timeout_ms,
+                'status', job.status,
+                'attempts', job.attempts,
+                'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
+                'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
+                'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
+                'locked_by', job.locked_by,
+                'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'pending_reason', null,
+                'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
+                'error_history', null
+            )::text as result from pg_catalog.unnest($1::bigint[]) with ordinality as named (id, place)
             cross join lateral (
                 select * from "public"."job_queue" job where job.id = any (array[named.id])
             ) job

@@ -119,7 +119,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             if self.deadline().is_some() {
                 self.invocation.begun.insert(job.run, Begun::new(job, now));
             }
-            let timeout = job.timeout.or(self.settings.default_timeout);
+            let timeout = job.timeout().or(self.settings.default_timeout);
             self.held.start(job.run, now, timeout);
         }
         self.handlers.run(jobs);

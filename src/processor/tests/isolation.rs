@@ -68,7 +68,11 @@ async fn many_that_are_refused_for_one_reason_are_told_together() {
     sleep(LEASE).await;
     let told = rig.handlers.reports.lock().unwrap().clone();
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].message.contains("jobs 1, 2, 3 and 4 be settled"), "{}", told[0]);
+    assert!(
+        told[0].message.contains("jobs 1, 2, 3 and 4 be settled"),
+        "{}",
+        told[0]
+    );
 }
 
 #[tokio::test(start_paused = true)]

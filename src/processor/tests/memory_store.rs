@@ -396,7 +396,7 @@ impl MemoryStore {
                 max_attempts: row.max_attempts,
                 priority: row.priority,
                 run_at: None,
-                timeout: row.timeout,
+                timeout_ms: row.timeout.and_then(|it| it.as_millis().try_into().ok()),
             });
         }
         Ok(exchanged)
