@@ -62,73 +62,7 @@ interface PrismaClient {
  */
 type DatabaseClient = NodePostgresClient | PrismaClient | DrizzleClient | KyselyClient | KnexClient | PostgresJsClient;
 //#endregion
-//#region ts/errors.d.ts
-/** What went wrong, as a stable string to compare with. */
-type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE' | 'CLOSED' | 'ADDON_UNAVAILABLE' | 'DATABASE_ERROR';
-/**
- * The one class of every error that this package rejects with or throws.
- *
- * Never holds a payload, a password or a connection string.
- *
- * `instanceof` holds across copies of this package: a bundler may put several into one process.
- */
-declare class JobQueueError extends Error {
-  readonly name = "JobQueueError";
-  /** What went wrong, to compare with. The message may change between releases, the code does not. */
-  readonly code: JobQueueErrorCode;
-  /** Postgres's five-character `SQLSTATE`, where the server refused a statement. */
-  readonly sqlState?: string;
-  constructor(code: JobQueueErrorCode, message: string, details?: {
-    sqlState?: string | undefined;
-    cause?: unknown;
-  });
-}
-//#endregion
-//#region ts/payload/types.d.ts
-/** What JSON makes of the types of payloads. Each map is taken whole, so that it is known also where the job type is not. */
-/** As they may be added: what JSON has not is marked where it stands. */
-type Storable<PayloadMap> = { [T in keyof PayloadMap]: Checked<PayloadMap[T]> };
-/** As handlers and records get them: `JSON.parse(JSON.stringify(payload))`. */
-type Stored<PayloadMap> = { [T in keyof PayloadMap]: Parsed<PayloadMap[T]> };
-/** Shown by the compiler where a payload has what JSON has not. */
-interface NotJson {
-  'A payload may hold what JSON has: no function, method, bigint, symbol, Map or Set': never;
-}
-type NoJson = bigint | symbol | ((...args: never) => unknown) | (abstract new (...args: never) => unknown);
-type Primitive = string | number | boolean | null | undefined;
-/** A `Date` is one. */
-type Converts<To> = {
-  toJSON(...args: never): To;
-};
-/** So deep it is looked into a payload, whose type may be without end. */
-interface Less {
-  10: 9;
-  9: 8;
-  8: 7;
-  7: 6;
-  6: 5;
-  5: 4;
-  4: 3;
-  3: 2;
-  2: 1;
-  1: 0;
-  0: 0;
-}
-type IsAny<T> = 0 extends 1 & T ? true : false;
-/** The type itself, unless something in it is marked. */
-type Checked<T> = IsAny<T> extends true ? T : [T] extends [Marked<T>] ? T : Marked<T>;
-type Marked<T, Depth extends keyof Less = 10> = Depth extends 0 ? T : unknown extends T ? T : T extends NoJson ? NotJson : T extends Primitive ? T : T extends Converts<infer To> ? [To] extends [Marked<To, Less[Depth]>] ? T : NotJson : { [Key in keyof T]: Marked<T[Key], Less[Depth]> };
-/** The type itself, where JSON changes nothing: then it keeps its name. */
-type Parsed<T> = IsAny<T> extends true ? T : [T] extends [Changed<T>] ? [Changed<T>] extends [T] ? T : Changed<T> : Changed<T>;
-type Changed<T, Depth extends keyof Less = 10> = Depth extends 0 ? T : unknown extends T ? T : T extends NoJson ? never : T extends Primitive ? T : T extends Converts<infer To> ? Changed<To, Less[Depth]> : T extends readonly unknown[] ? { [Key in keyof T]: Changed<NullForUndefined<T[Key]>, Less[Depth]> } : { [Key in keyof T]: Changed<T[Key], Less[Depth]> };
-/** What an array holds is never left out. */
-type NullForUndefined<T> = T extends undefined ? null : T;
-//#endregion
-//#region ts/types.d.ts
-/** Where a job stands. */
-type JobStatus = 'pending' | 'processing' | 'completed' | 'failed' | 'cancelled';
-/** The names of the jobs in a payload map. */
-type JobType<PayloadMap> = keyof PayloadMap & string;
+//#region ts/config/types.d.ts
 /** How to reach Postgres: node-postgres's `PoolConfig`, with node-postgres's meaning and precedence. */
 interface DatabaseConfig {
   /**
@@ -209,6 +143,76 @@ interface JobQueueConfig {
    */
   pooler?: 'transaction' | 'none' | undefined;
 }
+//#endregion
+//#region ts/errors/job-queue-error.d.ts
+/** What went wrong, as a stable string to compare with. */
+type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE' | 'CLOSED' | 'ADDON_UNAVAILABLE' | 'DATABASE_ERROR';
+/**
+ * The one class of every error that this package rejects with or throws.
+ *
+ * Never holds a payload, a password or a connection string.
+ *
+ * `instanceof` holds across copies of this package: a bundler may put several into one process.
+ */
+declare class JobQueueError extends Error {
+  readonly name = "JobQueueError";
+  /** What went wrong, to compare with. The message may change between releases, the code does not. */
+  readonly code: JobQueueErrorCode;
+  /** Postgres's five-character `SQLSTATE`, where the server refused a statement. */
+  readonly sqlState?: string;
+  constructor(code: JobQueueErrorCode, message: string, details?: {
+    sqlState?: string | undefined;
+    cause?: unknown;
+  });
+}
+//#endregion
+//#region ts/payload/types.d.ts
+/** What JSON makes of the types of payloads. Each map is taken whole, so that it is known also where the job type is not. */
+/** As they may be added: what JSON has not is marked where it stands. */
+type Storable<PayloadMap> = { [T in keyof PayloadMap]: Checked<PayloadMap[T]> };
+/** As handlers and records get them: `JSON.parse(JSON.stringify(payload))`. */
+type Stored<PayloadMap> = { [T in keyof PayloadMap]: Parsed<PayloadMap[T]> };
+/** Shown by the compiler where a payload has what JSON has not. */
+interface NotJson {
+  'A payload may hold what JSON has: no function, method, bigint, symbol, Map or Set': never;
+}
+type NoJson = bigint | symbol | ((...args: never) => unknown) | (abstract new (...args: never) => unknown);
+type Primitive = string | number | boolean | null | undefined;
+/** A `Date` is one. */
+type Converts<To> = {
+  toJSON(...args: never): To;
+};
+/** So deep it is looked into a payload, whose type may be without end. */
+interface Less {
+  10: 9;
+  9: 8;
+  8: 7;
+  7: 6;
+  6: 5;
+  5: 4;
+  4: 3;
+  3: 2;
+  2: 1;
+  1: 0;
+  0: 0;
+}
+type IsAny<T> = 0 extends 1 & T ? true : false;
+/** The type itself, unless something in it is marked. */
+type Checked<T> = IsAny<T> extends true ? T : [T] extends [Marked<T>] ? T : Marked<T>;
+type Marked<T, Depth extends keyof Less = 10> = Depth extends 0 ? T : unknown extends T ? T : T extends NoJson ? NotJson : T extends Primitive ? T : T extends Converts<infer To> ? [To] extends [Marked<To, Less[Depth]>] ? T : NotJson : { [Key in keyof T]: Marked<T[Key], Less[Depth]> };
+/** The type itself, where JSON changes nothing: then it keeps its name. */
+type Parsed<T> = IsAny<T> extends true ? T : [T] extends [Changed<T>] ? [Changed<T>] extends [T] ? T : Changed<T> : Changed<T>;
+type Changed<T, Depth extends keyof Less = 10> = Depth extends 0 ? T : unknown extends T ? T : T extends NoJson ? never : T extends Primitive ? T : T extends Converts<infer To> ? Changed<To, Less[Depth]> : T extends readonly unknown[] ? { [Key in keyof T]: Changed<NullForUndefined<T[Key]>, Less[Depth]> } : { [Key in keyof T]: Changed<T[Key], Less[Depth]> };
+/** What an array holds is never left out. */
+type NullForUndefined<T> = T extends undefined ? null : T;
+//#endregion
+//#region ts/job/types.d.ts
+/** Where a job stands. */
+type JobStatus = 'pending' | 'processing' | 'completed' | 'failed' | 'cancelled';
+/** The names of the jobs in a payload map. */
+type JobType<PayloadMap> = keyof PayloadMap & string;
+/** A job's id: a number, or the same in decimal digits, as ids arrive from URLs and JSON bodies. */
+type JobId = number | string;
 /** What `addJob` takes: of several types of job, each with the payload of its own. */
 type JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> = { [Each in T]: JobOptionsOf<PayloadMap, Each> }[T];
 /** What `addJob` takes of one type of job. */
@@ -287,13 +291,46 @@ interface JobRow<PayloadMap, T extends JobType<PayloadMap>> {
   /** Oldest first; the last 100 are kept. */
   error_history: JobErrorEntry[];
 }
-/** Which pending jobs to cancel; what is absent does not restrict. */
-interface CancelFilters<PayloadMap> {
-  job_type?: JobType<PayloadMap> | undefined;
-  priority?: number | undefined;
-  /** Exactly this time, to the millisecond. */
-  run_at?: Date | undefined;
+//#endregion
+//#region ts/processor/job-context.d.ts
+/** What a handler can ask of the job it runs: see `currentJob`. Its methods are bound: they work apart from it. */
+interface JobContext {
+  readonly id: number;
+  readonly job_type: string;
+  /** Which attempt this is, from 1. */
+  readonly attempts: number;
+  readonly max_attempts: number;
+  readonly priority: number;
+  readonly run_at: Date | null;
+  /**
+   * Aborts when the run should end. The reason is a `JobQueueError`: `TIMEOUT` when its time is up,
+   * `CANCELLED` when the job is to be cancelled, `DEADLINE` when the time of its route is up, `LEASE_LOST` when the
+   * run no longer owns the job.
+   */
+  readonly signal: AbortSignal;
+  /**
+   * Lets this run go on for `ms` milliseconds from now, 1 to 2,147,483,647, where its time is limited and
+   * would end sooner. Throws `INVALID_ARGUMENT`.
+   */
+  extendTimeout(ms: number): void;
+  /**
+   * Completes the job in the caller's transaction. If that commits, the job is completed, together with
+   * everything else that the transaction wrote. If it rolls back, the job goes on. The handler must await the commit or
+   * rollback before it ends. `db` must be the client of the transaction itself: on any other connection, the job is
+   * completed at once, and stays so if your transaction rolls back. Rejects with `LEASE_LOST` if this run no longer owns
+   * the job, and with `INVALID_ARGUMENT` for a pool or a root client, where it can tell.
+   */
+  completeIn(db: DatabaseClient): Promise<void>;
 }
+//#endregion
+//#region ts/processor/current-job.d.ts
+/**
+ * The job that the calling handler runs, as `headers()` and `cookies()` give a Next.js function its
+ * request. Throws `INVALID_ARGUMENT` outside a handler.
+ */
+declare function currentJob(): JobContext;
+//#endregion
+//#region ts/processor/types.d.ts
 /** Its argument is the payload, as JSON gives it back. */
 type JobHandler<PayloadMap, T extends keyof PayloadMap> = (payload: Stored<PayloadMap>[T]) => Promise<void>;
 type JobHandlers<PayloadMap> = { [T in keyof PayloadMap]: JobHandler<PayloadMap, T> };
@@ -365,34 +402,14 @@ interface Processor {
   /** Whether it works: true from its start until it is stopped, or until its batch has ended. */
   isRunning(): boolean;
 }
-/** What a handler can ask of the job it runs: see `currentJob`. Its methods are bound: they work apart from it. */
-interface JobContext {
-  readonly id: number;
-  readonly job_type: string;
-  /** Which attempt this is, from 1. */
-  readonly attempts: number;
-  readonly max_attempts: number;
-  readonly priority: number;
-  readonly run_at: Date | null;
-  /**
-   * Aborts when the run should end. The reason is a `JobQueueError`: `TIMEOUT` when its time is up,
-   * `CANCELLED` when the job is to be cancelled, `DEADLINE` when the time of its route is up, `LEASE_LOST` when the
-   * run no longer owns the job.
-   */
-  readonly signal: AbortSignal;
-  /**
-   * Lets this run go on for `ms` milliseconds from now, 1 to 2,147,483,647, where its time is limited and
-   * would end sooner. Throws `INVALID_ARGUMENT`.
-   */
-  extendTimeout(ms: number): void;
-  /**
-   * Completes the job in the caller's transaction. If that commits, the job is completed, together with
-   * everything else that the transaction wrote. If it rolls back, the job goes on. The handler must await the commit or
-   * rollback before it ends. `db` must be the client of the transaction itself: on any other connection, the job is
-   * completed at once, and stays so if your transaction rolls back. Rejects with `LEASE_LOST` if this run no longer owns
-   * the job, and with `INVALID_ARGUMENT` for a pool or a root client, where it can tell.
-   */
-  completeIn(db: DatabaseClient): Promise<void>;
+//#endregion
+//#region ts/queue/types.d.ts
+/** Which pending jobs to cancel; what is absent does not restrict. */
+interface CancelFilters<PayloadMap> {
+  job_type?: JobType<PayloadMap> | undefined;
+  priority?: number | undefined;
+  /** Exactly this time, to the millisecond. */
+  run_at?: Date | undefined;
 }
 /** Where a method runs its statement when it is not to be the queue's own pool. */
 interface DatabaseOptions {
@@ -402,8 +419,6 @@ interface DatabaseOptions {
    */
   db?: DatabaseClient | undefined;
 }
-/** A job's id: a number, or the same in decimal digits, as ids arrive from URLs and JSON bodies. */
-type JobId = number | string;
 /**
  * A job queue. Every method that talks to the database can be given a database client of the caller's
  * (see `DatabaseClient`) as its first argument; it then runs there, in the transaction if one is open.
@@ -497,14 +512,7 @@ interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   close(): Promise<void>;
 }
 //#endregion
-//#region ts/current-job.d.ts
-/**
- * The job that the calling handler runs, as `headers()` and `cookies()` give a Next.js function its
- * request. Throws `INVALID_ARGUMENT` outside a handler.
- */
-declare function currentJob(): JobContext;
-//#endregion
-//#region ts/queue.d.ts
+//#region ts/queue/init-job-queue.d.ts
 /**
  * Opens a job queue. Opens no connection: the first operation does, and rejects if it cannot.
  *
@@ -518,7 +526,7 @@ declare function currentJob(): JobContext;
  */
 declare function initJobQueue<PayloadMap = any>(config: JobQueueConfig): Promise<JobQueue<PayloadMap>>;
 //#endregion
-//#region ts/route-handler.d.ts
+//#region ts/route/types.d.ts
 /** What `createRouteHandler` takes, besides the options of a processor. */
 interface RouteHandlerOptions extends Omit<ProcessorOptions, 'pollInterval' | 'batchSize'> {
   /**
@@ -575,6 +583,8 @@ interface RouteResult {
 }
 /** A function for a route file to export. */
 type RouteHandler = (request: Request) => Promise<Response>;
+//#endregion
+//#region ts/route/route-handler.d.ts
 /**
  * Makes the handlers of a route that processes jobs until none is due or the time is nearly up, puts back
  * what is stuck, and deletes what is old. It stops claiming when jobs of a type usually take longer

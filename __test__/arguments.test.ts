@@ -2,12 +2,15 @@ import { createContext, runInContext } from 'node:vm';
 import fc from 'fast-check';
 import { Client, Pool } from 'pg';
 import { describe, expect, test, vi } from 'vitest';
-import { parseJob } from '../ts/arguments/job.js';
+import { suggest } from '../ts/checks/spelling.js';
+import { CLIENTS, recognise } from '../ts/clients/recognise.js';
+import { JobQueueError } from '../ts/errors/job-queue-error.js';
+import { parseJob } from '../ts/job/new-job.js';
 import {
   parseDrainTimeout,
   parseHandlers,
   parseProcessorOptions,
-} from '../ts/arguments/processor.js';
+} from '../ts/processor/arguments.js';
 import {
   parseDatabaseOptions,
   parseDays,
@@ -16,10 +19,7 @@ import {
   parseMinutes,
   parsePage,
   parseStatus,
-} from '../ts/arguments/queue.js';
-import { suggest } from '../ts/arguments/spelling.js';
-import { CLIENTS, recognise } from '../ts/clients/recognise.js';
-import { JobQueueError } from '../ts/errors.js';
+} from '../ts/queue/arguments.js';
 
 const INT4 = 'an integer between -2147483648 and 2147483647';
 const NAME = 'a string of 1 to 255 characters';

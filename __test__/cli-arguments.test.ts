@@ -16,7 +16,7 @@ import {
 import packageJson from '../package.json';
 import { readEnvFile } from '../ts/cli/env-file.js';
 import { main } from '../ts/cli/main.js';
-import { JobQueueError } from '../ts/errors.js';
+import { JobQueueError } from '../ts/errors/job-queue-error.js';
 
 /** The native side: what it is asked is looked at here, what it does is tested with a database. */
 const database = vi.hoisted(() => ({
@@ -26,7 +26,7 @@ const database = vi.hoisted(() => ({
   migrationSql: vi.fn(),
 }));
 
-vi.mock('../ts/native.js', () => ({
+vi.mock('../ts/addon/native.js', () => ({
   native: () => database,
   call: <T>(promise: Promise<T>) => promise,
 }));

@@ -6,8 +6,8 @@ import { rootCertificates } from 'node:tls';
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { resolveConfig, resolveConnectionString } from '../ts/config.js';
-import { JobQueueError } from '../ts/errors.js';
+import { resolveConfig, resolveConnectionString } from '../ts/config/config.js';
+import { JobQueueError } from '../ts/errors/job-queue-error.js';
 
 type Env = Record<string, string>;
 type Fields = Record<string, unknown>;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { JobQueueError } from '../ts/errors.js';
-import { FailedRuns } from '../ts/failed-runs.js';
-import { JobRun } from '../ts/job-run.js';
+import type { JobQueueError } from '../ts/errors/job-queue-error.js';
+import { FailedRuns } from '../ts/processor/failed-runs.js';
+import { JobRun } from '../ts/processor/job-run.js';
 
 /** A run that failed after it began to complete its job, and what is told of it. */
 async function runThatThrew({ engineRuns = true } = {}) {

@@ -2,7 +2,7 @@
  * The package where there is no Node.js: in an edge runtime or a browser. It has the same exports, so that
  * what imports it builds; what needs the addon says what is wrong when it is called.
  */
-import { JobQueueError } from './errors.js';
+import { JobQueueError } from './errors/job-queue-error.js';
 
 export { JobQueueError };
 

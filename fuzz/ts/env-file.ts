@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { UsageError } from '../../ts/cli/arguments.js';
 import { resolveTarget, VARIABLE } from '../../ts/cli/target.js';
-import { resolveConnectionString } from '../../ts/config.js';
+import { resolveConnectionString } from '../../ts/config/config.js';
 import { expectUntold } from '../secret.js';
 
 const envFile = join(mkdtempSync(join(tmpdir(), 'fuzz-')), 'env');

@@ -1,4 +1,4 @@
-import { JobQueueError } from '../errors.js';
+import { JobQueueError } from '../errors/job-queue-error.js';
 
 const SUPPORTED =
   'Linux (x64, arm64; glibc 2.28 or later, or musl), macOS (x64, arm64) and Windows (x64)';

@@ -1,8 +1,8 @@
 // What the user asked for on the command line. Decides nothing about databases and prints nothing.
 
 import { parseArgs } from 'node:util';
-import { resolveSchema } from '../config.js';
-import { JobQueueError } from '../errors.js';
+import { resolveSchema } from '../config/config.js';
+import { JobQueueError } from '../errors/job-queue-error.js';
 
 /** Which database to work on, as far as the command line says. */
 export interface Target {

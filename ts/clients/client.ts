@@ -1,4 +1,4 @@
-import { JobQueueError } from '../errors.js';
+import { JobQueueError } from '../errors/job-queue-error.js';
 
 /** What the queue needs of a database client of the caller's, whichever library it is of. */
 export interface Client {

@@ -1,8 +1,8 @@
 /** What a caller's client threw, in the words that the queue's own connections use. */
 
-import { describeError } from '../describe-error.js';
-import { JobQueueError } from '../errors.js';
-import { type NativeError, type NativeQueue, toJobQueueError } from '../native.js';
+import { type NativeError, type NativeQueue, toJobQueueError } from '../addon/native.js';
+import { describeError } from '../errors/describe-error.js';
+import { JobQueueError } from '../errors/job-queue-error.js';
 
 /**
  * What a cause keeps of an error besides its name and message. Libraries note on it what was sent,

@@ -1,10 +1,10 @@
 // Checks of single settings, and what their messages say: the option's name, its limit and the kind of
 // value that was given. Never the text itself, which may be a password that was put in the wrong place.
 
-import { kindOf, ownProperties, quoted } from '../arguments/check.js';
-import { suggest } from '../arguments/spelling.js';
-import { JobQueueError } from '../errors.js';
-import { isStorable } from '../text.js';
+import { isStorable } from '../basics/text.js';
+import { kindOf, ownProperties, quoted } from '../checks/check.js';
+import { suggest } from '../checks/spelling.js';
+import { JobQueueError } from '../errors/job-queue-error.js';
 
 /** A value as the user gave it, and what to call it in a message. */
 export interface Given {

@@ -1,8 +1,8 @@
 // Reads a connection string as node-postgres does, and refuses what node-postgres would misread or silently
 // drop where that could lead to another database, to less protection, or to a password in a log.
 
-import { kindOf, ownProperties } from '../arguments/check.js';
-import { suggest } from '../arguments/spelling.js';
+import { kindOf, ownProperties } from '../checks/check.js';
+import { suggest } from '../checks/spelling.js';
 import { invalidConfig } from './checks.js';
 
 /** What a connection string says. */

@@ -3,8 +3,7 @@
 
 import { userInfo } from 'node:os';
 import type { PoolConfig } from 'pg';
-import { kindOf } from '../arguments/check.js';
-import type { DatabaseConfig } from '../types.js';
+import { kindOf } from '../checks/check.js';
 import {
   checkedDigits,
   checkedInteger,
@@ -28,6 +27,7 @@ import {
   tlsOfParameters,
   toNodeTls,
 } from './tls.js';
+import type { DatabaseConfig } from './types.js';
 
 /** What the native side connects with. Every field is present, and `null` where there is nothing. */
 export interface ConnectionSettings {

@@ -2,7 +2,7 @@
 // server connection for each transaction, so that nothing may be kept in a session: see
 // `src/connect/settings.rs`.
 
-import { quoted } from '../arguments/check.js';
+import { quoted } from '../checks/check.js';
 import { invalidConfig, isAbsent } from './checks.js';
 
 export type Pooler = 'none' | 'transaction';

@@ -4,8 +4,8 @@
 import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
-import { kindOf, ownProperties } from '../arguments/check.js';
-import { crypto, tls as nodeTls } from '../lazy.js';
+import { crypto, tls as nodeTls } from '../basics/lazy.js';
+import { kindOf, ownProperties } from '../checks/check.js';
 import { type Given, givenOptions, invalidConfig, type Options } from './checks.js';
 
 /**

@@ -1,7 +1,7 @@
 /** Why `JSON.stringify` threw, which it says without a path, and in words that may hold user data. */
 
 import { types } from 'node:util';
-import { describeError } from '../describe-error.js';
+import { describeError } from '../errors/describe-error.js';
 import { keysOf, type Place, pathOf, ROOT } from './path.js';
 
 /** Says what keeps a payload from becoming JSON, given what `JSON.stringify` threw at it. */

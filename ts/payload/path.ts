@@ -1,6 +1,6 @@
 /** Where something stands inside a payload. The values themselves never become part of a path. */
 
-import { clip } from '../text.js';
+import { clip } from '../basics/text.js';
 
 /** A member of an array or object, linked to what holds it; the payload itself has no parent. */
 export interface Place {

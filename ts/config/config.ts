@@ -1,0 +1,104 @@
+// Turns the argument of `initJobQueue` into settings that are complete and checked.
+
+import { kindOf } from '../checks/check.js';
+import { JobQueueError } from '../errors/job-queue-error.js';
+import {
+  checkedBoolean,
+  checkedOptions,
+  checkedText,
+  givenOptions,
+  invalidConfig,
+  isAbsent,
+  type Options,
+  refuseUnknown,
+} from './checks.js';
+import {
+  type ConnectionSettings,
+  DATABASE_OPTIONS,
+  type ResolvedDatabase,
+  resolveDatabase,
+} from './database.js';
+import type { JobQueueConfig } from './types.js';
+
+export type { AskPassword, ConnectionSettings } from './database.js';
+
+/** A queue's configuration, resolved. */
+export interface ResolvedConfig extends ResolvedDatabase {
+  schema: string;
+  verbose: boolean;
+}
+
+const CONFIG_OPTIONS = Object.keys({
+  databaseConfig: true,
+  verbose: true,
+  schema: true,
+  pooler: true,
+} satisfies Record<keyof JobQueueConfig, true>);
+
+const MAX_SCHEMA_BYTES = 63;
+
+/** Resolves the argument of `initJobQueue`. Throws `INVALID_CONFIG`. */
+export function resolveConfig(
+  config: unknown,
+  env: NodeJS.ProcessEnv = process.env,
+): ResolvedConfig {
+  try {
+    return resolve(config, env);
+  } catch (error) {
+    if (!(error instanceof JobQueueError)) throw error;
+    throw invalidConfig(`initJobQueue: ${error.message}`);
+  }
+}
+
+function resolve(config: unknown, env: NodeJS.ProcessEnv): ResolvedConfig {
+  const options = checkedOptions(config, 'config');
+  refuseMisplaced(options);
+  refuseUnknown(options, 'config', CONFIG_OPTIONS);
+  if (options.databaseConfig === undefined || options.databaseConfig === null) {
+    throw invalidConfig('databaseConfig is missing: it says how to connect to Postgres');
+  }
+  const fields = checkedOptions(options.databaseConfig, 'databaseConfig');
+  refuseMissingVariable(fields);
+  return {
+    ...resolveDatabase(fields, 'databaseConfig.connectionString', env, options.pooler),
+    schema: resolveSchema(options.schema ?? 'public', 'schema'),
+    verbose: checkedBoolean({ value: options.verbose ?? false, name: 'verbose' }),
+  };
+}
+
+/** Resolves a connection string alone. Throws `INVALID_CONFIG`. */
+export function resolveConnectionString(
+  url: string,
+  env: NodeJS.ProcessEnv = process.env,
+  name = 'the connection string',
+): ConnectionSettings {
+  if (url.trim() === '') throw invalidConfig(`${name} is empty`);
+  return resolveDatabase({ connectionString: url }, name, env).settings;
+}
+
+/** Checks the name of a schema; `name` is what the message calls it. */
+export function resolveSchema(value: unknown, name: string): string {
+  const schema = checkedText({ value, name });
+  if (schema === '$user' || schema.startsWith('pg_')) {
+    throw invalidConfig(`${name} must not be $user or begin with pg_, which Postgres reserves`);
+  }
+  const bytes = Buffer.byteLength(schema);
+  if (bytes >= 1 && bytes <= MAX_SCHEMA_BYTES) return schema;
+  throw invalidConfig(`${name} must be 1 to ${MAX_SCHEMA_BYTES} bytes long, got ${bytes}`);
+}
+
+function refuseMisplaced(options: Options): void {
+  const misplaced = givenOptions(options).find((option) => DATABASE_OPTIONS.includes(option));
+  if (misplaced) throw invalidConfig(`config.${misplaced} belongs in databaseConfig`);
+}
+
+/** `connectionString: process.env.UNSET` must not become a connection to localhost. */
+function refuseMissingVariable(fields: Options): void {
+  if (!('connectionString' in fields) || fields.host) return;
+  const { connectionString } = fields;
+  const empty = typeof connectionString === 'string' && connectionString.trim() === '';
+  if (!isAbsent(connectionString) && !empty) return;
+  throw invalidConfig(
+    `databaseConfig.connectionString is ${empty ? 'empty' : kindOf(connectionString)}: is the environment variable that it is read from missing?`,
+  );
+}

@@ -1,0 +1,148 @@
+import { INT4_MAX, integer, refuse, refuseValue } from '../checks/check.js';
+import type { Client } from '../clients/client.js';
+import { CLIENTS, recognise } from '../clients/recognise.js';
+import { JobQueueError } from '../errors/job-queue-error.js';
+import type { JobContext } from './job-context.js';
+
+/** A claimed job, as the engine sends it. */
+export interface NativeJob {
+  id: number;
+  runNo: number;
+  jobType: string;
+  payload: unknown;
+  attempts: number;
+  maxAttempts: number;
+  priority: number;
+  runAt: number | null;
+}
+
+/** What a run can ask for while it goes on. */
+export interface RunControl {
+  extendTimeout(id: number, runNo: number, ms: number): void;
+  /** Completes the job on the client; resolves to whether the run owned it. */
+  completeIn(client: Client, id: number, runNo: number): Promise<boolean>;
+}
+
+/** What the end of a run is for the engine. */
+export interface EngineEnd {
+  /** It has ended, so that what its handler says later is not heard. */
+  over: boolean;
+  /** The job has failed by it. */
+  failed: boolean;
+}
+
+/**
+ * What is known of the transaction in which a handler completes its job: nothing, where there is none;
+ * that there may be one; or how it ended.
+ */
+export type Completion = 'none' | 'unknown' | 'committed' | 'not committed';
+
+/**
+ * One run of a job, as its handler sees it through `currentJob()`. Most handlers look at little of it,
+ * so what costs something is made when it is first asked for.
+ */
+export class JobRun implements JobContext {
+  readonly id: number;
+  readonly job_type: string;
+  readonly attempts: number;
+  readonly max_attempts: number;
+  readonly priority: number;
+  readonly run_at: Date | null;
+  readonly #runNo: number;
+  readonly #control: RunControl;
+  #controller: AbortController | undefined;
+  #reason: JobQueueError | undefined;
+  #over = false;
+  #failed = false;
+  #completion: Completion = 'none';
+
+  constructor(job: NativeJob, control: RunControl) {
+    this.id = job.id;
+    this.job_type = job.jobType;
+    this.attempts = job.attempts;
+    this.max_attempts = job.maxAttempts;
+    this.priority = job.priority;
+    this.run_at = job.runAt === null ? null : new Date(job.runAt);
+    this.#runNo = job.runNo;
+    this.#control = control;
+    Object.freeze(this);
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#reason !== undefined) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  // Methods are getters, so that they are bound where a handler takes them: `const { extendTimeout } = currentJob()`.
+
+  get extendTimeout(): JobContext['extendTimeout'] {
+    return (ms) => {
+      const time = integer('currentJob().extendTimeout', 'ms', ms, 1, INT4_MAX);
+      this.#control.extendTimeout(this.id, this.#runNo, time);
+    };
+  }
+
+  get completeIn(): JobContext['completeIn'] {
+    return async (db) => {
+      const client =
+        recognise(db) ?? refuseValue('currentJob().completeIn', 'the client', CLIENTS, db);
+      if (client.isPool) {
+        refuse(
+          'currentJob().completeIn',
+          'the client is no transaction, so that the job would be completed whether yours is committed or not: ' +
+            'give it the client on which you began the transaction, or the `tx` that your library gave you',
+        );
+      }
+      this.#completion = 'unknown';
+      if (await this.#control.completeIn(client, this.id, this.#runNo)) return;
+      throw new JobQueueError(
+        'LEASE_LOST',
+        `currentJob().completeIn: this run no longer owns job ${this.id}, which cannot be completed`,
+      );
+    };
+  }
+
+  /** Whether this is the run that the engine means. */
+  static is(run: JobRun, id: number, runNo: number): boolean {
+    return run.id === id && run.#runNo === runNo;
+  }
+
+  /** Tells the run that it should end. Only the first reason counts. */
+  static abort(run: JobRun, reason: JobQueueError, { over, failed }: EngineEnd): void {
+    run.#over ||= over;
+    run.#failed ||= failed && run.#reason === undefined;
+    run.#reason ??= reason;
+    run.#controller?.abort(reason);
+  }
+
+  /** Why the run was told to end, if it was. */
+  static reason(run: JobRun): JobQueueError | undefined {
+    return run.#reason;
+  }
+
+  /** Whether the run was told that its job is to be cancelled. */
+  static wasCancelled(run: JobRun): boolean {
+    return run.#reason?.code === 'CANCELLED';
+  }
+
+  static isOver(run: JobRun): boolean {
+    return run.#over;
+  }
+
+  /** Whether its job failed before its handler ended, because the time was up. */
+  static wasOutOfTime(run: JobRun): boolean {
+    return run.#failed;
+  }
+
+  static completion(run: JobRun): Completion {
+    return run.#completion;
+  }
+
+  /** Takes note of how the transaction ended. */
+  static completed(run: JobRun, committed: boolean): void {
+    run.#completion = committed ? 'committed' : 'not committed';
+  }
+}

@@ -1,0 +1,76 @@
+/** What `createRouteHandler` makes of its arguments. */
+
+import { boolean, number, options, refuse, refuseValue } from '../checks/check.js';
+import {
+  type ParsedProcessorOptions,
+  parseHandlers,
+  parseProcessorOptions,
+  refuseUnhandled,
+  SHARED_OPTIONS,
+} from '../processor/arguments.js';
+
+/** `RouteHandlerOptions`, complete. */
+export interface ParsedRouteOptions {
+  /** Milliseconds from the request to the deadline. */
+  time: number;
+  /** Milliseconds from the deadline to the end of the invocation. */
+  grace: number;
+  /** `undefined`: read `CRON_SECRET` at each request. */
+  secret: string | undefined;
+  reclaim: boolean;
+  daysToKeep: number | false;
+  processor: ParsedProcessorOptions;
+}
+
+const METHOD = 'createRouteHandler';
+const OPTIONS = ['maxDuration', 'grace', 'secret', 'reclaim', 'daysToKeep', ...SHARED_OPTIONS];
+const MAX_DURATION = 86_400;
+const MAX_GRACE = 10;
+const MAX_DAYS = 1_000_000;
+/** How often a route looks for jobs that were added elsewhere while some of its own run, in milliseconds. */
+const POLL_INTERVAL = 1_000;
+
+/** Checks the options of `createRouteHandler`. */
+export function parseRouteOptions(given: unknown): ParsedRouteOptions {
+  const {
+    maxDuration = 60,
+    grace,
+    secret,
+    reclaim = true,
+    daysToKeep = 30,
+    ...shared
+  } = options(METHOD, 'options', given, OPTIONS);
+  const seconds = number(METHOD, 'maxDuration', maxDuration, 1, MAX_DURATION);
+  const margin = grace ?? Math.min(seconds / 10, MAX_GRACE);
+  if (secret !== undefined && typeof secret !== 'string') {
+    // The value is not for a message.
+    refuse(METHOD, 'secret must be a string');
+  }
+  const graceSeconds = number(METHOD, 'grace', margin, 0, seconds);
+  return {
+    time: 1000 * (seconds - graceSeconds),
+    grace: 1000 * graceSeconds,
+    secret,
+    reclaim: boolean(METHOD, 'reclaim', reclaim),
+    daysToKeep:
+      daysToKeep === false ? false : number(METHOD, 'daysToKeep', daysToKeep, 0, MAX_DAYS),
+    processor: parseProcessorOptions({ ...shared, pollInterval: POLL_INTERVAL }, METHOD),
+  };
+}
+
+/** Checks the other arguments: the function that gives the queue, and the handlers. */
+export function checkRouteArguments(
+  getQueue: unknown,
+  handlers: unknown,
+  processor: ParsedProcessorOptions,
+): void {
+  if (typeof getQueue !== 'function') {
+    refuseValue(METHOD, 'getQueue', 'a function that gives the queue', getQueue);
+  }
+  refuseUnhandled(processor, parseHandlers(handlers, METHOD), METHOD);
+}
+
+/** Refuses what `getQueue` gave. */
+export function refuseQueue(): never {
+  refuse(METHOD, 'getQueue must give what initJobQueue resolves to');
+}
