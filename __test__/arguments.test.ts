@@ -19,6 +19,7 @@ import {
   parseMinutes,
   parsePage,
   parseStatus,
+  splitArguments,
 } from '../ts/queue/arguments.js';
 
 const INT4 = 'an integer between -2147483648 and 2147483647';
@@ -166,6 +167,33 @@ describe("the caller's own database client", () => {
     [null, 'addJob: options must be an object, got null'],
   ])('is refused as %o', (given, message) => {
     expect(refusal(() => parseDatabaseOptions('addJob', given))).toBe(message);
+  });
+});
+
+describe('the two forms of a method', () => {
+  const client = { query: async () => ({ rows: [] }) };
+  const split = (...args: unknown[]) => splitArguments('getAllJobs', args, 2);
+
+  test('are told apart by the first argument', () => {
+    expect(split()).toEqual({ client: null, rest: [] });
+    expect(split(10, 0)).toEqual({ client: null, rest: [10, 0] });
+    expect(split(client, 10, 0)).toMatchObject({ client: {}, rest: [10, 0] });
+  });
+
+  const excess = 'got 3 arguments, and takes 2 at the most, or one more if the first is a database';
+  test.each<[unknown[], string]>([
+    [[undefined, 10, 0], `${excess} client. The first is undefined, which is not ${CLIENTS}`],
+    [[{}, 10, 0], `${excess} client. The first is an object, which is not ${CLIENTS}`],
+    [[10, 0, 0], `${excess} client. The first is a number, which is not ${CLIENTS}`],
+    [[10, 0, client], 'a database client must be the first argument'],
+    [[client, 10, 0, 0], 'got 3 arguments after the database client, and takes 2 at the most'],
+    [[() => 1], `the first argument is a function, which is not ${CLIENTS}`],
+    [
+      [client, () => 1],
+      `the argument after the database client is a function, which is not ${CLIENTS}`,
+    ],
+  ])('do not have the arguments %o', (args, message) => {
+    expect(refusal(() => split(...args))).toBe(`getAllJobs: ${message}`);
   });
 });
 
@@ -342,8 +370,8 @@ describe('createProcessor', () => {
     [{ onError: 'log' }, 'onError must be a function, got a string'],
     [{ onError: null }, 'onError must be a function, got null'],
     [{ onJobFailed: 'log' }, 'onJobFailed must be a function, got a string'],
-    [{ verbose: null }, 'verbose must be a boolean, got null'],
-    [{ verbose: 1 }, 'verbose must be a boolean, got 1'],
+    [{ verbose: null }, 'verbose must be true or false, got null'],
+    [{ verbose: 1 }, 'verbose must be true or false, got 1'],
     [{ jobType: null }, `jobType must be ${NAME}, got null`],
     [{ jobType: [] }, 'jobType must have at least one type, got an empty array'],
     [{ jobType: ['a', 2] }, `jobType[1] must be ${NAME}, got 2`],

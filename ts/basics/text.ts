@@ -40,3 +40,10 @@ export function clip(text: string, max: number): string {
 export function hasAtMost(max: number, text: string): boolean {
   return text.length <= max || (text.length <= 2 * max && [...text].length <= max);
 }
+
+const LONGEST_NAME = 40;
+
+/** A name that the user chose, as it can stand in a message: short, and with nothing that a log could not show. */
+export function quoted(name: string): string {
+  return inLine(JSON.stringify(clip(name, LONGEST_NAME)));
+}

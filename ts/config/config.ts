@@ -1,17 +1,11 @@
-// Turns the argument of `initJobQueue` into settings that are complete and checked.
+/** Turns the argument of `initJobQueue` into settings that are complete and checked. */
 
-import { kindOf } from '../checks/check.js';
+import { boolean, text } from '../checks/checks.js';
+import { refuseConfig, setting } from '../checks/given.js';
+import { kindOf } from '../checks/kind.js';
+import { type Options, object, ownProperties, refuseUnknown } from '../checks/options.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
-import {
-  checkedBoolean,
-  checkedOptions,
-  checkedText,
-  givenOptions,
-  invalidConfig,
-  isAbsent,
-  type Options,
-  refuseUnknown,
-} from './checks.js';
+import { givenOptions, isAbsent } from './absent.js';
 import {
   type ConnectionSettings,
   DATABASE_OPTIONS,
@@ -46,23 +40,24 @@ export function resolveConfig(
     return resolve(config, env);
   } catch (error) {
     if (!(error instanceof JobQueueError)) throw error;
-    throw invalidConfig(`initJobQueue: ${error.message}`);
+    refuseConfig(`initJobQueue: ${error.message}`);
   }
 }
 
 function resolve(config: unknown, env: NodeJS.ProcessEnv): ResolvedConfig {
-  const options = checkedOptions(config, 'config');
+  const given = setting('config', config);
+  const options = ownProperties(object(given));
   refuseMisplaced(options);
-  refuseUnknown(options, 'config', CONFIG_OPTIONS);
+  refuseUnknown(given, givenOptions(options), CONFIG_OPTIONS);
   if (options.databaseConfig === undefined || options.databaseConfig === null) {
-    throw invalidConfig('databaseConfig is missing: it says how to connect to Postgres');
+    refuseConfig('databaseConfig is missing: it says how to connect to Postgres');
   }
-  const fields = checkedOptions(options.databaseConfig, 'databaseConfig');
+  const fields = ownProperties(object(setting('databaseConfig', options.databaseConfig)));
   refuseMissingVariable(fields);
   return {
     ...resolveDatabase(fields, 'databaseConfig.connectionString', env, options.pooler),
     schema: resolveSchema(options.schema ?? 'public', 'schema'),
-    verbose: checkedBoolean({ value: options.verbose ?? false, name: 'verbose' }),
+    verbose: boolean(setting('verbose', options.verbose ?? false)),
   };
 }
 
@@ -72,24 +67,24 @@ export function resolveConnectionString(
   env: NodeJS.ProcessEnv = process.env,
   name = 'the connection string',
 ): ConnectionSettings {
-  if (url.trim() === '') throw invalidConfig(`${name} is empty`);
+  if (url.trim() === '') refuseConfig(`${name} is empty`);
   return resolveDatabase({ connectionString: url }, name, env).settings;
 }
 
 /** Checks the name of a schema; `name` is what the message calls it. */
 export function resolveSchema(value: unknown, name: string): string {
-  const schema = checkedText({ value, name });
+  const schema = text(setting(name, value));
   if (schema === '$user' || schema.startsWith('pg_')) {
-    throw invalidConfig(`${name} must not be $user or begin with pg_, which Postgres reserves`);
+    refuseConfig(`${name} must not be $user or begin with pg_, which Postgres reserves`);
   }
   const bytes = Buffer.byteLength(schema);
   if (bytes >= 1 && bytes <= MAX_SCHEMA_BYTES) return schema;
-  throw invalidConfig(`${name} must be 1 to ${MAX_SCHEMA_BYTES} bytes long, got ${bytes}`);
+  refuseConfig(`${name} must be 1 to ${MAX_SCHEMA_BYTES} bytes long, got ${bytes}`);
 }
 
 function refuseMisplaced(options: Options): void {
   const misplaced = givenOptions(options).find((option) => DATABASE_OPTIONS.includes(option));
-  if (misplaced) throw invalidConfig(`config.${misplaced} belongs in databaseConfig`);
+  if (misplaced) refuseConfig(`config.${misplaced} belongs in databaseConfig`);
 }
 
 /** `connectionString: process.env.UNSET` must not become a connection to localhost. */
@@ -98,7 +93,7 @@ function refuseMissingVariable(fields: Options): void {
   const { connectionString } = fields;
   const empty = typeof connectionString === 'string' && connectionString.trim() === '';
   if (!isAbsent(connectionString) && !empty) return;
-  throw invalidConfig(
+  refuseConfig(
     `databaseConfig.connectionString is ${empty ? 'empty' : kindOf(connectionString)}: is the environment variable that it is read from missing?`,
   );
 }

@@ -1,9 +1,10 @@
 // Reads a connection string as node-postgres does, and refuses what node-postgres would misread or silently
 // drop where that could lead to another database, to less protection, or to a password in a log.
 
-import { kindOf, ownProperties } from '../checks/check.js';
+import { string } from '../checks/checks.js';
+import { refuseConfig, setting } from '../checks/given.js';
+import { ownProperties } from '../checks/options.js';
 import { suggest } from '../checks/spelling.js';
-import { invalidConfig } from './checks.js';
 
 /** What a connection string says. */
 export interface ConnectionString {
@@ -51,13 +52,10 @@ const NO_HOST = 'no-host.invalid';
 
 /** Reads a connection string; `name` is what messages call it. The string itself is in none of them. */
 export function parseConnectionString(value: unknown, name: string): ConnectionString {
-  if (typeof value !== 'string') {
-    throw invalidConfig(`${name} must be a string, got ${kindOf(value)}`);
-  }
-  const text = value.trim();
+  const text = string(setting(name, value)).trim();
   if (text.startsWith('/')) return readSocketPath(text);
   const url = parseUrl(text);
-  if (url === null) throw malformed(name);
+  if (url === null) refuseMalformed(name);
   refuseMisplacedPassword(url, name);
   const parsed = url.protocol === 'socket:' ? readSocketUrl(url, name) : readUrl(url, name);
   refuseIgnoredDatabase(parsed, name);
@@ -89,7 +87,7 @@ function readUrl(url: URL, name: string): ConnectionString {
   const hostname = url.hostname === NO_HOST ? '' : url.hostname;
   if (parameters.host && /^%2f/i.test(hostname)) {
     // node-postgres would take the directory for a part of the database's name.
-    throw invalidConfig(`${name} names a directory and a host: leave one of them out`);
+    refuseConfig(`${name} names a directory and a host: leave one of them out`);
   }
   const settings = {
     ...settingsOf(url, parameters, name),
@@ -117,7 +115,7 @@ function decode(text: string, decoder: (text: string) => string, name: string): 
   try {
     return decoder(text);
   } catch {
-    throw malformed(name);
+    refuseMalformed(name);
   }
 }
 
@@ -149,14 +147,14 @@ function encodeStray(text: string): string {
 function refuseMisplacedPassword(url: URL, name: string): void {
   const anonymous = url.username === '' && url.password === '';
   const behind = url.pathname + (url.searchParams.has('user') ? '' : url.search);
-  if (url.hash !== '' || (anonymous && behind.includes('@'))) throw malformed(name);
+  if (url.hash !== '' || (anonymous && behind.includes('@'))) refuseMalformed(name);
 }
 
 /** node-postgres takes the database from the path only. Ignoring the parameter would be another database. */
 function refuseIgnoredDatabase({ settings, parameters }: ConnectionString, name: string): void {
   for (const key of ['database', 'dbname', 'db']) {
     if (!parameters[key] || parameters[key] === settings.database) continue;
-    throw invalidConfig(
+    refuseConfig(
       `${name} names a database in its parameter ${key}, where node-postgres does not look: put it in the path, as in postgresql://host/database`,
     );
   }
@@ -167,14 +165,14 @@ function refuseUnknownTls({ parameters }: ConnectionString, name: string): void 
   for (const key of Object.keys(parameters)) {
     if (!/^(?:ssl|tls|uselibpq)/i.test(key) || TLS_PARAMETERS.includes(key)) continue;
     const shown = /^\w{1,40}$/.test(key) ? ` ${key}` : '';
-    throw invalidConfig(
+    refuseConfig(
       `${name} has a parameter${shown} that cannot be honoured${suggest(key, TLS_PARAMETERS)}`,
     );
   }
 }
 
-function malformed(name: string) {
-  return invalidConfig(
+function refuseMalformed(name: string): never {
+  refuseConfig(
     `${name} is not a valid connection string: write postgresql://user:password@host:port/database, ` +
       'with characters such as # % / ? @ in the user and the password percent-encoded',
   );

@@ -3,18 +3,10 @@
 
 import { userInfo } from 'node:os';
 import type { PoolConfig } from 'pg';
-import { kindOf } from '../checks/check.js';
-import {
-  checkedDigits,
-  checkedInteger,
-  checkedText,
-  type Given,
-  invalidConfig,
-  isAbsent,
-  MAX_INT32,
-  type Options,
-  refuseUnknown,
-} from './checks.js';
+import { digits, INT4_MAX, integer, text } from '../checks/checks.js';
+import { type Given, refuseConfig, refuseValue, setting } from '../checks/given.js';
+import { type Options, refuseUnknown } from '../checks/options.js';
+import { givenOptions, isAbsent } from './absent.js';
 import { type ConnectionString, parseConnectionString } from './connection-string.js';
 import { type Endpoint, passwordOfFile } from './password-file.js';
 import { type Pooler, resolvePooler } from './pooler.js';
@@ -138,13 +130,17 @@ export function resolveDatabase(
     ? null
     : parseConnectionString(fields.connectionString, stringName);
   const find = finder(fields, string, stringName, env);
-  refuseUnknown(fields, 'databaseConfig', DATABASE_OPTIONS, Object.keys(NOT_HONOURED));
+  refuseUnknown(
+    setting('databaseConfig', fields),
+    givenOptions(fields).filter((option) => !Object.hasOwn(NOT_HONOURED, option)),
+    DATABASE_OPTIONS,
+  );
   refuseNotHonoured(find);
 
   const endpoint = resolveEndpoint(find, env);
   const tls = resolveTls(fields, string, stringName, env);
   if (tls.mode !== 'disable' && endpoint.host.startsWith('/')) {
-    throw invalidConfig('TLS is asked for, but host is a Unix socket, where Postgres offers none');
+    refuseConfig('TLS is asked for, but host is a Unix socket, where Postgres offers none');
   }
   const password = resolvePassword(find, endpoint, env);
   const settings: ConnectionSettings = {
@@ -159,7 +155,7 @@ export function resolveDatabase(
     pooler: resolvePooler(pooler, { ...endpoint, parameters: string?.parameters ?? {} }),
   };
   if (settings.pooler === 'transaction' && settings.options !== null) {
-    throw invalidConfig(
+    refuseConfig(
       'options, lock_timeout and idle_in_transaction_session_timeout belong to a session, which a pooler ' +
         "in transaction mode does not keep: leave them out, or say pooler: 'none' if there is no such pooler",
     );
@@ -183,10 +179,10 @@ function finder(
   return (key, variable) => {
     const given =
       string && Object.hasOwn(string.settings, key)
-        ? { value: string.settings[key], name: `${key} in ${stringName}` }
-        : { value: fields[key], name: `databaseConfig.${key}` };
+        ? setting(`${key} in ${stringName}`, string.settings[key])
+        : setting(`databaseConfig.${key}`, fields[key]);
     if (!isAbsent(given.value)) return given;
-    return variable && env[variable] ? { value: env[variable], name: variable } : null;
+    return variable && env[variable] ? setting(variable, env[variable]) : null;
   };
 }
 
@@ -194,7 +190,7 @@ function refuseNotHonoured(find: Find): void {
   for (const [option, harmless] of Object.entries(NOT_HONOURED)) {
     const given = find(option, option === 'sslnegotiation' ? 'PGSSLNEGOTIATION' : undefined);
     if (given === null || harmless.includes(given.value)) continue;
-    throw invalidConfig(`${given.name} is an option of node-postgres that cannot be honoured here`);
+    refuseConfig(`${given.name} is an option of node-postgres that cannot be honoured here`);
   }
 }
 
@@ -202,14 +198,14 @@ function resolveEndpoint(find: Find, env: NodeJS.ProcessEnv): Endpoint {
   const host = find('host', 'PGHOST');
   const port = find('port', 'PGPORT');
   const given = find('user', 'PGUSER');
-  const user = given ? checkedText(given) : systemUser(env);
-  if (!user) throw invalidConfig('databaseConfig.user is missing, and the system user has no name');
+  const user = given ? text(given) : systemUser(env);
+  if (!user) refuseConfig('databaseConfig.user is missing, and the system user has no name');
   const database = find('database', 'PGDATABASE');
   return {
-    host: host ? withoutBrackets(checkedText(host)) : 'localhost',
-    port: port ? checkedDigits(port, 1, MAX_PORT) : 5432,
+    host: host ? withoutBrackets(text(host)) : 'localhost',
+    port: port ? digits(port, 1, MAX_PORT) : 5432,
     user,
-    database: database ? checkedText(database) : user,
+    database: database ? text(database) : user,
   };
 }
 
@@ -237,8 +233,8 @@ function resolvePassword(
   const given = find('password', 'PGPASSWORD');
   if (given === null) return passwordOfFile(endpoint, env);
   if (typeof given.value === 'function') return given.value as AskPassword;
-  if (typeof given.value === 'string') return checkedText(given);
-  throw invalidConfig(`${given.name} must be a string or a function, got ${kindOf(given.value)}`);
+  if (typeof given.value === 'string') return text(given);
+  refuseValue(given, 'a string or a function');
 }
 
 function resolveTls(
@@ -247,7 +243,7 @@ function resolveTls(
   stringName: string,
   env: NodeJS.ProcessEnv,
 ): Tls {
-  const field = { value: fields.ssl, name: 'databaseConfig.ssl' };
+  const field = setting('databaseConfig.ssl', fields.ssl);
   // Read even where the connection string wins, so that an option that cannot be honoured is still refused.
   const ofField = fields.ssl === undefined || fields.ssl === null ? null : tlsOfField(field);
   return (
@@ -258,7 +254,7 @@ function resolveTls(
 function resolveSession(find: Find) {
   const milliseconds = (key: string) => {
     const given = find(key);
-    return given ? checkedDigits(given, 0, MAX_INT32) : 0;
+    return given ? digits(given, 0, INT4_MAX) : 0;
   };
   const name = find('application_name', 'PGAPPNAME') ?? find('fallback_application_name');
   const options = find('options', 'PGOPTIONS');
@@ -266,8 +262,8 @@ function resolveSession(find: Find) {
     .map((limit) => ({ limit, ms: milliseconds(limit) }))
     .flatMap(({ limit, ms }) => (ms === 0 ? [] : [`-c ${limit}=${ms}`]));
   return {
-    applicationName: name ? checkedText(name) : null,
-    options: [...(options ? [checkedText(options)] : []), ...limits].join(' ') || null,
+    applicationName: name ? text(name) : null,
+    options: [...(options ? [text(options)] : []), ...limits].join(' ') || null,
     statementTimeoutMs: milliseconds('statement_timeout'),
     queryTimeoutMs: find('query_timeout') ? milliseconds('query_timeout') : DEFAULT_QUERY_TIMEOUT,
   };
@@ -275,16 +271,13 @@ function resolveSession(find: Find) {
 
 /** Of these, node-postgres's `Pool` takes none from the connection string or the environment. */
 function resolvePool(fields: Options) {
-  const integer = (key: string, min: number, max: number, otherwise: number) => {
-    const value = fields[key];
-    const given = { value: value ?? otherwise, name: `databaseConfig.${key}` };
-    return checkedInteger(given, min, max);
-  };
+  const found = (key: string, min: number, max: number, otherwise: number) =>
+    integer(setting(`databaseConfig.${key}`, fields[key] ?? otherwise), min, max);
   return {
-    connectTimeoutMs: integer('connectionTimeoutMillis', 0, MAX_INT32, 0),
-    max: integer('max', 1, MAX_CONNECTIONS, 10),
-    idleTimeoutMs: integer('idleTimeoutMillis', 0, MAX_INT32, 10_000),
-    maxLifetimeMs: 1000 * integer('maxLifetimeSeconds', 0, Math.floor(MAX_INT32 / 1000), 0),
+    connectTimeoutMs: found('connectionTimeoutMillis', 0, INT4_MAX, 0),
+    max: found('max', 1, MAX_CONNECTIONS, 10),
+    idleTimeoutMs: found('idleTimeoutMillis', 0, INT4_MAX, 10_000),
+    maxLifetimeMs: 1000 * found('maxLifetimeSeconds', 0, Math.floor(INT4_MAX / 1000), 0),
   };
 }
 

@@ -2,10 +2,17 @@
 // server connection for each transaction, so that nothing may be kept in a session: see
 // `src/connect/settings.rs`.
 
-import { quoted } from '../checks/check.js';
-import { invalidConfig, isAbsent } from './checks.js';
+import type { ConnectionSettings } from '../addon/native.js';
+import { oneOf } from '../checks/checks.js';
+import { setting } from '../checks/given.js';
+import { isAbsent } from './absent.js';
 
-export type Pooler = 'none' | 'transaction';
+export type Pooler = ConnectionSettings['pooler'];
+
+const POOLERS = Object.keys({
+  transaction: true,
+  none: true,
+} satisfies Record<Pooler, true>) as Pooler[];
 
 /** Where to look for a pooler that nobody has named. */
 export interface Address {
@@ -18,9 +25,7 @@ export interface Address {
 /** Checks the option `pooler`; without it, tells by the address whether there is one in transaction mode. */
 export function resolvePooler(given: unknown, address: Address): Pooler {
   if (isAbsent(given)) return isKnownPooler(address) ? 'transaction' : 'none';
-  if (given === 'transaction' || given === 'none') return given;
-  const got = typeof given === 'string' ? quoted(given) : typeof given;
-  throw invalidConfig(`pooler must be 'transaction' or 'none', got ${got}`);
+  return oneOf(setting('pooler', given), POOLERS, "'transaction' or 'none'");
 }
 
 function isKnownPooler({ host, port, parameters }: Address): boolean {

@@ -4,15 +4,19 @@
 import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
+import type { ConnectionSettings } from '../addon/native.js';
 import { crypto, tls as nodeTls } from '../basics/lazy.js';
-import { kindOf, ownProperties } from '../checks/check.js';
-import { type Given, givenOptions, invalidConfig, type Options } from './checks.js';
+import { boolean } from '../checks/checks.js';
+import { type Given, refuseConfig, refuseValue, setting } from '../checks/given.js';
+import { type Options, ownProperties } from '../checks/options.js';
+import { suggest } from '../checks/spelling.js';
+import { givenOptions } from './absent.js';
 
 /**
  * `encrypt` verifies nothing, `verify-ca` who signed the certificate, `verify-full` also that it was issued
  * to the host.
  */
-export type TlsMode = 'disable' | 'encrypt' | 'verify-ca' | 'verify-full';
+export type TlsMode = ConnectionSettings['tls'];
 
 /** PEM text, or `null` for none. */
 export interface Tls {
@@ -74,17 +78,18 @@ export function tlsOfField(given: Given): Tls {
   if (typeof value === 'boolean') return plain(value ? 'verify-full' : 'disable');
   if (typeof value === 'string' && Object.hasOwn(WORDS, value)) return tlsOfWord(value, name);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalidConfig(`${name} must be true, false or an object, got ${kindOf(value)}`);
+    refuseValue(given, 'true, false or an object');
   }
   const options = ownProperties(value);
   refuseOtherOptions(options, name);
   const pem = (key: Pem) => {
     const text = options[key];
-    return text === undefined || text === null
-      ? null
-      : pemText({ value: text, name: `${name}.${key}` });
+    return text === undefined || text === null ? null : pemText(setting(`${name}.${key}`, text));
   };
-  const mode = verifies(options.rejectUnauthorized, name) ? 'verify-full' : 'encrypt';
+  const verifies = boolean(
+    setting(`${name}.rejectUnauthorized`, options.rejectUnauthorized ?? true),
+  );
+  const mode = verifies ? 'verify-full' : 'encrypt';
   const tls = { mode, ca: pem('ca'), cert: pem('cert'), key: pem('key') } as const;
   return checked(tls, (key) => `${name}.${key}`);
 }
@@ -155,23 +160,23 @@ function tlsOfWord(word: string, name: string): Tls {
   return plain(choice(WORDS, word, name));
 }
 
+/** The mode that a word means. Of a misspelt one none is suggested: `verify` is as near to `no-verify` as to others. */
 function choice(modes: Readonly<Record<string, TlsMode>>, word: string, name: string): TlsMode {
   const mode = Object.hasOwn(modes, word) ? modes[word] : undefined;
-  if (mode) return mode;
-  throw invalidConfig(`${name} must be one of ${Object.keys(modes).join(', ')}`);
+  return mode ?? refuseValue(setting(name, word), `one of ${Object.keys(modes).join(', ')}`);
 }
 
 function modeOfParameters(parameters: Readonly<Record<string, string>>, name: string): TlsMode {
   const { sslmode = '', sslrootcert, uselibpqcompat = 'false' } = parameters;
   if (uselibpqcompat !== 'true' && uselibpqcompat !== 'false') {
-    throw invalidConfig(`uselibpqcompat in ${name} must be true or false`);
+    refuseValue(setting(`uselibpqcompat in ${name}`, uselibpqcompat), 'true or false');
   }
   if (sslmode === '') return 'verify-full';
   const label = `sslmode in ${name}`;
   if (uselibpqcompat === 'false') return choice(STRING_MODES, sslmode, label);
   if (sslmode === 'require' && sslrootcert) return 'verify-ca';
   if (sslmode === 'verify-ca' && !sslrootcert) {
-    throw invalidConfig(
+    refuseConfig(
       `${label} is verify-ca, which needs sslrootcert: a certificate for any host that a public authority signed would pass`,
     );
   }
@@ -184,26 +189,19 @@ function refuseOtherOptions(options: Options, name: string): void {
     const instead =
       option === 'checkServerIdentity'
         ? '; to leave out the check of the host, use uselibpqcompat=true&sslmode=verify-ca&sslrootcert=FILE in the connection string'
-        : `, only ${FIELD_OPTIONS.join(', ')}`;
-    throw invalidConfig(`${name}.${option} cannot be honoured${instead}`);
+        : `, only ${FIELD_OPTIONS.join(', ')}${suggest(option, FIELD_OPTIONS)}`;
+    refuseConfig(`${name}.${option} cannot be honoured${instead}`);
   }
 }
 
-function verifies(rejectUnauthorized: unknown, name: string): boolean {
-  if (rejectUnauthorized === undefined || rejectUnauthorized === null) return true;
-  if (typeof rejectUnauthorized === 'boolean') return rejectUnauthorized;
-  throw invalidConfig(
-    `${name}.rejectUnauthorized must be true or false, got ${kindOf(rejectUnauthorized)}`,
-  );
-}
-
-function pemText({ value, name }: Given): string {
+function pemText(given: Given): string {
+  const { value, name } = given;
   if (typeof value === 'string') return value;
   if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
   if (name.endsWith('.ca') && Array.isArray(value)) {
-    return value.map((item) => pemText({ value: item, name: `${name}[]` })).join('\n');
+    return value.map((item) => pemText(setting(`${name}[]`, item))).join('\n');
   }
-  throw invalidConfig(`${name} must be PEM text as a string or a Buffer, got ${kindOf(value)}`);
+  refuseValue(given, 'PEM text as a string or a Buffer');
 }
 
 function pemFile(path: string | undefined, name: string): string | null {
@@ -212,7 +210,7 @@ function pemFile(path: string | undefined, name: string): string | null {
     return readFileSync(path, 'utf8');
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? 'unreadable';
-    throw invalidConfig(`${name} names a file that cannot be read (${reason})`);
+    refuseConfig(`${name} names a file that cannot be read (${reason})`);
   }
 }
 
@@ -222,17 +220,17 @@ function checked(tls: Tls, label: (key: Pem) => string): Tls {
   if (tls.cert !== null) checkCertificates(tls.cert, label('cert'));
   const key = tls.key === null ? null : readKey(tls.key, label('key'));
   if (tls.cert === null && key === null) return tls;
-  if (tls.cert === null) throw invalidConfig(`${label('key')} needs ${label('cert')} beside it`);
-  if (key === null) throw invalidConfig(`${label('cert')} needs ${label('key')} beside it`);
+  if (tls.cert === null) refuseConfig(`${label('key')} needs ${label('cert')} beside it`);
+  if (key === null) refuseConfig(`${label('cert')} needs ${label('key')} beside it`);
   if (!new (crypto().X509Certificate)(tls.cert).checkPrivateKey(key)) {
-    throw invalidConfig(`${label('key')} is not the key of ${label('cert')}`);
+    refuseConfig(`${label('key')} is not the key of ${label('cert')}`);
   }
   return tls;
 }
 
 function checkCertificates(pem: string, name: string): void {
   if (areCertificates(pem)) return;
-  throw invalidConfig(
+  refuseConfig(
     `${name} must be PEM text: certificates that begin with -----BEGIN CERTIFICATE-----, with line breaks`,
   );
 }
@@ -252,14 +250,12 @@ function isCertificate(pem: string): boolean {
 
 function readKey(pem: string, name: string): KeyObject {
   if (/\bENCRYPTED\b/.test(pem)) {
-    throw invalidConfig(
-      `${name} is encrypted, and its passphrase cannot be given: decrypt it first`,
-    );
+    refuseConfig(`${name} is encrypted, and its passphrase cannot be given: decrypt it first`);
   }
   try {
     return crypto().createPrivateKey(pem);
   } catch {
-    throw invalidConfig(
+    refuseConfig(
       `${name} must be PEM text: a private key that begins with -----BEGIN PRIVATE KEY-----, with line breaks`,
     );
   }

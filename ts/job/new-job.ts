@@ -1,6 +1,8 @@
-/** The options of a job, each once. */
+/** A job to be added: its options, checked, and made into JSON text. */
 
-import { INT4_MAX, INT4_MIN, integer, name, options, time } from '../checks/check.js';
+import { INT4_MAX, INT4_MIN, integer, name, time } from '../checks/checks.js';
+import { argument, type Given } from '../checks/given.js';
+import { options } from '../checks/options.js';
 import { stringifyPayload } from '../payload/stringify.js';
 import type { JobOptionsOf } from './types.js';
 
@@ -13,36 +15,42 @@ export interface ParsedJob {
   json: string;
 }
 
-/** Checks an option, and gives its JSON; `undefined` is what it is where it is absent. */
-type Check = (method: string, option: string, value: unknown) => string;
-
-const DEFAULT_MAX_ATTEMPTS = 3;
-const DEFAULT_PRIORITY = 0;
+/** An option of a job. */
+interface Option {
+  /** What it is where it is `undefined`. */
+  otherwise: number | null | undefined;
+  /** Checks a value, and gives its JSON text. */
+  toJson(given: Given): string;
+}
 
 /** In the order in which they are checked: a payload is asked for its JSON once all else is right. */
-const CHECKS = {
-  job_type: (method, option, value) => JSON.stringify(name(method, option, value)),
-  max_attempts: (method, option, value = DEFAULT_MAX_ATTEMPTS) =>
-    String(integer(method, option, value, 1, INT4_MAX)),
-  priority: (method, option, value = DEFAULT_PRIORITY) =>
-    String(integer(method, option, value, INT4_MIN, INT4_MAX)),
-  run_at: (method, option, value = null) =>
-    value === null ? 'null' : String(time(method, option, value)),
-  timeout_ms: (method, option, value = null) =>
-    value === null ? 'null' : String(integer(method, option, value, 1, INT4_MAX)),
-  payload: (method, _, value) => stringifyPayload(value, method),
-} satisfies Record<keyof JobOptionsOf<{ type: unknown }, 'type'>, Check>;
+const OPTIONS: Record<keyof JobOptionsOf<{ type: unknown }, 'type'>, Option> = {
+  job_type: { otherwise: undefined, toJson: (given) => JSON.stringify(name(given)) },
+  max_attempts: { otherwise: 3, toJson: (given) => String(integer(given, 1, INT4_MAX)) },
+  priority: { otherwise: 0, toJson: (given) => String(integer(given, INT4_MIN, INT4_MAX)) },
+  run_at: { otherwise: null, toJson: orNull((given) => String(time(given))) },
+  timeout_ms: {
+    otherwise: null,
+    toJson: orNull((given) => String(integer(given, 1, INT4_MAX))),
+  },
+  payload: { otherwise: undefined, toJson: ({ value, method }) => stringifyPayload(value, method) },
+};
 
-const ENTRIES: [string, Check][] = Object.entries(CHECKS);
-const NAMES = Object.keys(CHECKS);
+const ENTRIES = Object.entries(OPTIONS);
+const NAMES = Object.keys(OPTIONS);
+
+function orNull(toJson: Option['toJson']): Option['toJson'] {
+  return (given) => (given.value === null ? 'null' : toJson(given));
+}
 
 /** Checks what `addJob` is given, and turns it into JSON text. */
 export function parseJob(method: string, job: unknown): ParsedJob {
-  const given = options(method, 'job', job, NAMES);
+  const given = options(argument(method, 'job', job), NAMES);
   let json = '';
   let payload = '';
-  for (const [option, check] of ENTRIES) {
-    const text = check(method, option, given[option]);
+  for (const [option, { otherwise, toJson }] of ENTRIES) {
+    const { [option]: value = otherwise } = given;
+    const text = toJson(argument(method, option, value));
     json += `${json === '' ? '{' : ','}"${option}":${text}`;
     if (option === 'payload') payload = text;
   }

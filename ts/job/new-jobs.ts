@@ -1,6 +1,7 @@
 /** Jobs that are added together: checked, and made into JSON text part by part. */
 
-import { isPlain, refuse, refuseValue } from '../checks/check.js';
+import { argument, refuseArgument, refuseValue } from '../checks/given.js';
+import { isPlain } from '../checks/kind.js';
 import { TotalSize } from '../payload/size.js';
 import { type ParsedJob, parseJob } from './new-job.js';
 
@@ -19,7 +20,7 @@ export interface ParsedJobs {
 
 /** Checks what `addJobs` is given. A fault is told with the place of its job: `jobs[3]`. */
 export function parseJobs(method: string, jobs: unknown): ParsedJobs {
-  if (!Array.isArray(jobs)) refuseValue(method, 'jobs', 'an array', jobs);
+  if (!Array.isArray(jobs)) refuseValue(argument(method, 'jobs', jobs), 'an array');
   // The caller, or a payload's `toJSON`, may change the list and what is in it before all parts are made.
   const given = Array.from(jobs, copied);
   return { count: given.length, parts: partsOf(method, given) };
@@ -36,7 +37,7 @@ function* partsOf(method: string, jobs: unknown[]): Generator<ParsedJob[]> {
   for (const [at, job] of jobs.entries()) {
     const parsed = parseJob(`${method}: jobs[${at}]`, job);
     if (total.add(parsed.payload)) {
-      refuse(
+      refuseArgument(
         method,
         `the payloads together must have at most ${MAX_TOTAL_BYTES} bytes of text, as Postgres writes them`,
       );

@@ -1,7 +1,7 @@
 /** From a payload to the JSON text that Postgres stores, or to an error that says where it fails. */
 
 import { isStorable } from '../basics/text.js';
-import { kindOf } from '../checks/check.js';
+import { kindOf } from '../checks/kind.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
 import { explainThrow } from './fault.js';
 import { type FilledPlace, pathOf, places } from './path.js';

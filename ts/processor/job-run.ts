@@ -1,4 +1,5 @@
-import { INT4_MAX, integer, refuse, refuseValue } from '../checks/check.js';
+import { INT4_MAX, integer } from '../checks/checks.js';
+import { argument, refuse, refuseValue } from '../checks/given.js';
 import type { Client } from '../clients/client.js';
 import { CLIENTS, recognise } from '../clients/recognise.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
@@ -80,18 +81,18 @@ export class JobRun implements JobContext {
 
   get extendTimeout(): JobContext['extendTimeout'] {
     return (ms) => {
-      const time = integer('currentJob().extendTimeout', 'ms', ms, 1, INT4_MAX);
+      const time = integer(argument('currentJob().extendTimeout', 'ms', ms), 1, INT4_MAX);
       this.#control.extendTimeout(this.id, this.#runNo, time);
     };
   }
 
   get completeIn(): JobContext['completeIn'] {
     return async (db) => {
-      const client =
-        recognise(db) ?? refuseValue('currentJob().completeIn', 'the client', CLIENTS, db);
+      const given = argument('currentJob().completeIn', 'the client', db);
+      const client = recognise(db) ?? refuseValue(given, CLIENTS);
       if (client.isPool) {
         refuse(
-          'currentJob().completeIn',
+          given,
           'the client is no transaction, so that the job would be completed whether yours is committed or not: ' +
             'give it the client on which you began the transaction, or the `tx` that your library gave you',
         );

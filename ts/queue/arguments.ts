@@ -1,24 +1,16 @@
 /**
- * What the queue's methods make of their arguments: complete values, with defaults, or an
- * `INVALID_ARGUMENT` that names the method and the field. Later code checks nothing again.
+ * What the queue's methods make of their arguments: complete values, with defaults, or an `INVALID_ARGUMENT` that
+ * names the method and the argument. Later code checks nothing again.
  */
 
-import {
-  INT4_MAX,
-  INT4_MIN,
-  integer,
-  kindOf,
-  name,
-  number,
-  options,
-  refuse,
-  refuseValue,
-  time,
-} from '../checks/check.js';
-import { suggest } from '../checks/spelling.js';
+import { INT4_MAX, INT4_MIN, integer, name, number, oneOf, time } from '../checks/checks.js';
+import { argument, refuseArgument, refuseValue } from '../checks/given.js';
+import { kindOf } from '../checks/kind.js';
+import { options } from '../checks/options.js';
 import type { Client } from '../clients/client.js';
 import { CLIENTS, recognise } from '../clients/recognise.js';
 import type { JobStatus } from '../job/types.js';
+import type { CancelFilters } from './types.js';
 
 /** Which jobs to cancel; `null` does not restrict. */
 export interface ParsedFilters {
@@ -34,14 +26,18 @@ export interface Page {
   offset: number;
 }
 
-const FILTERS = ['job_type', 'priority', 'run_at'];
-const STATUSES: readonly JobStatus[] = [
-  'pending',
-  'processing',
-  'completed',
-  'failed',
-  'cancelled',
-];
+const FILTERS = Object.keys({
+  job_type: true,
+  priority: true,
+  run_at: true,
+} satisfies Record<keyof CancelFilters<unknown>, true>);
+const STATUSES = Object.keys({
+  pending: true,
+  processing: true,
+  completed: true,
+  failed: true,
+  cancelled: true,
+} satisfies Record<JobStatus, true>) as JobStatus[];
 
 const DEFAULT_LIMIT = 100;
 const DEFAULT_MINUTES = 10;
@@ -50,30 +46,70 @@ const DEFAULT_DAYS = 30;
 const MAX_MINUTES = 1_000_000_000;
 const MAX_DAYS = 1_000_000;
 
+/** The arguments of a method: the database client that came first, if one did, and the rest. */
+export interface SplitArguments {
+  client: Client | null;
+  rest: readonly unknown[];
+}
+
+/**
+ * Tells the two forms of a method apart: `method(...rest)` and `method(client, ...rest)`. More arguments than the
+ * method takes are refused, since the first may be a client that is not known: taken for the short form,
+ * `getAllJobs(undefined, 10, 0)` would list from the tenth job on.
+ */
+export function splitArguments(
+  method: string,
+  args: readonly unknown[],
+  most: number,
+): SplitArguments {
+  const [first, ...others] = args;
+  const client = recognise(first);
+  const rest = client === null ? args : others;
+  if (typeof rest[0] === 'function') {
+    const which = client === null ? 'first argument' : 'argument after the database client';
+    refuseArgument(method, `the ${which} is a function, which is not ${CLIENTS}`);
+  }
+  if (rest.length <= most) return { client, rest };
+  if (client !== null) {
+    refuseArgument(
+      method,
+      `got ${rest.length} arguments after the database client, and takes ${most} at the most`,
+    );
+  }
+  if (recognise(rest.at(-1)) !== null) {
+    refuseArgument(method, 'a database client must be the first argument');
+  }
+  refuseArgument(
+    method,
+    `got ${args.length} arguments, and takes ${most} at the most, or one more if the first is a database client. ` +
+      `The first is ${kindOf(first)}, which is not ${CLIENTS}`,
+  );
+}
+
 /** Checks `{ db }`. `null` is refused: it is a transaction that was meant and is missing. */
 export function parseDatabaseOptions(method: string, given: unknown): Client | null {
   if (given === undefined) return null;
   if (recognise(given) !== null) {
-    refuse(method, 'a database client comes first, or is given as { db }');
+    refuseArgument(method, 'a database client must be the first argument, or be given as { db }');
   }
-  const { db } = options(method, 'options', given, ['db']);
+  const { db } = options(argument(method, 'options', given), ['db']);
   if (db === undefined) return null;
-  return recognise(db) ?? refuseValue(method, 'db', CLIENTS, db);
+  return recognise(db) ?? refuseValue(argument(method, 'db', db), CLIENTS);
 }
 
 /** Checks a job's id: a positive integer, or the digits of one as URLs and JSON bodies carry it. */
 export function parseJobId(method: string, value: unknown): number {
   const id = typeof value === 'string' && /^[1-9]\d{0,15}$/.test(value) ? Number(value) : value;
   if (typeof id === 'number' && Number.isSafeInteger(id) && id > 0) return id;
-  refuseValue(method, 'id', 'a positive integer, or a string of its decimal digits', value);
+  refuseValue(
+    argument(method, 'id', value),
+    'a positive integer, or a string of its decimal digits',
+  );
 }
 
 /** Checks a status. */
 export function parseStatus(method: string, value: unknown): JobStatus {
-  const status = STATUSES.find((each) => each === value);
-  if (status !== undefined) return status;
-  const meant = typeof value === 'string' ? suggest(value, STATUSES) : '';
-  refuse(method, `status must be one of ${STATUSES.join(', ')}, got ${kindOf(value)}${meant}`);
+  return oneOf(argument(method, 'status', value), STATUSES);
 }
 
 /** Checks which part of a listing is asked for. */
@@ -83,31 +119,34 @@ export function parsePage(
   offset: unknown = 0,
 ): Page {
   return {
-    limit: integer(method, 'limit', limit, 0, INT4_MAX),
-    offset: integer(method, 'offset', offset, 0, INT4_MAX),
+    limit: integer(argument(method, 'limit', limit), 0, INT4_MAX),
+    offset: integer(argument(method, 'offset', offset), 0, INT4_MAX),
   };
 }
 
 /**
- * Checks which jobs to cancel. An absent or `undefined` filter does not restrict. `null` and unknown
- * filters are refused: to ignore one would cancel more than was meant.
+ * Checks which jobs to cancel. A filter that is absent or `undefined` does not restrict. `null` and unknown filters
+ * are refused: to ignore one would cancel more than was meant.
  */
 export function parseFilters(method: string, filters: unknown = {}): ParsedFilters {
-  const { job_type, priority, run_at } = options(method, 'filters', filters, FILTERS, 'filter');
+  const given = options(argument(method, 'filters', filters), FILTERS, 'filter');
+  const { job_type, priority, run_at } = given;
   return {
-    jobType: job_type === undefined ? null : name(method, 'job_type', job_type),
+    jobType: job_type === undefined ? null : name(argument(method, 'job_type', job_type)),
     priority:
-      priority === undefined ? null : integer(method, 'priority', priority, INT4_MIN, INT4_MAX),
-    runAt: run_at === undefined ? null : time(method, 'run_at', run_at),
+      priority === undefined
+        ? null
+        : integer(argument(method, 'priority', priority), INT4_MIN, INT4_MAX),
+    runAt: run_at === undefined ? null : time(argument(method, 'run_at', run_at)),
   };
 }
 
 /** Checks after how many minutes a job counts as stuck. Fractions are allowed. */
 export function parseMinutes(method: string, value: unknown = DEFAULT_MINUTES): number {
-  return number(method, 'maxProcessingTimeMinutes', value, 0, MAX_MINUTES);
+  return number(argument(method, 'maxProcessingTimeMinutes', value), 0, MAX_MINUTES);
 }
 
 /** Checks for how many days finished jobs are kept. Fractions are allowed. */
 export function parseDays(method: string, value: unknown = DEFAULT_DAYS): number {
-  return number(method, 'daysToKeep', value, 0, MAX_DAYS);
+  return number(argument(method, 'daysToKeep', value), 0, MAX_DAYS);
 }

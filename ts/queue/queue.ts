@@ -5,9 +5,7 @@ import { bindMethods } from '../basics/bound.js';
 import { type Log, openLog } from '../basics/log.js';
 import { inLine } from '../basics/text.js';
 import { within } from '../basics/within.js';
-import { refuse } from '../checks/check.js';
 import type { Client } from '../clients/client.js';
-import { CLIENTS, recognise } from '../clients/recognise.js';
 import type { ResolvedConfig } from '../config/config.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
 import { parseJob } from '../job/new-job.js';
@@ -31,6 +29,7 @@ import {
   parseMinutes,
   parsePage,
   parseStatus,
+  splitArguments,
 } from './arguments.js';
 import { ClientDatabase, type Database, OwnDatabase, PATIENCE } from './database.js';
 import { forgetQueue, HotReloadedProcessor, isNextDevelopment } from './hot-reload.js';
@@ -262,12 +261,7 @@ export class PostgresJobQueue {
     most: number,
   ): { database: Database; rest: Arguments } {
     this.refuseIfClosed(method);
-    const client = recognise(args[0]);
-    const rest = client === null ? args : args.slice(1);
-    if (rest.length > most || typeof rest[0] === 'function') {
-      // Taken for the short form, `getAllJobs(undefined, 10, 0)` would list from the tenth job on.
-      refuse(method, `its arguments fit only if the first is ${CLIENTS}`);
-    }
+    const { client, rest } = splitArguments(method, args, most);
     return { database: this.on(client, this.database), rest };
   }
 

@@ -1,6 +1,8 @@
 /** What `createRouteHandler` makes of its arguments. */
 
-import { boolean, number, options, refuse, refuseValue } from '../checks/check.js';
+import { boolean, callable, number, string } from '../checks/checks.js';
+import { argument, refuseArgument } from '../checks/given.js';
+import { options } from '../checks/options.js';
 import {
   type ParsedProcessorOptions,
   parseHandlers,
@@ -39,21 +41,22 @@ export function parseRouteOptions(given: unknown): ParsedRouteOptions {
     reclaim = true,
     daysToKeep = 30,
     ...shared
-  } = options(METHOD, 'options', given, OPTIONS);
-  const seconds = number(METHOD, 'maxDuration', maxDuration, 1, MAX_DURATION);
+  } = options(argument(METHOD, 'options', given), OPTIONS);
+  const seconds = number(argument(METHOD, 'maxDuration', maxDuration), 1, MAX_DURATION);
   const margin = grace ?? Math.min(seconds / 10, MAX_GRACE);
-  if (secret !== undefined && typeof secret !== 'string') {
-    // The value is not for a message.
-    refuse(METHOD, 'secret must be a string');
-  }
-  const graceSeconds = number(METHOD, 'grace', margin, 0, seconds);
+  const graceSeconds = number(argument(METHOD, 'grace', margin), 0, seconds);
   return {
     time: 1000 * (seconds - graceSeconds),
     grace: 1000 * graceSeconds,
-    secret,
-    reclaim: boolean(METHOD, 'reclaim', reclaim),
+    secret:
+      secret === undefined
+        ? undefined
+        : string({ ...argument(METHOD, 'secret', secret), secret: true }),
+    reclaim: boolean(argument(METHOD, 'reclaim', reclaim)),
     daysToKeep:
-      daysToKeep === false ? false : number(METHOD, 'daysToKeep', daysToKeep, 0, MAX_DAYS),
+      daysToKeep === false
+        ? false
+        : number(argument(METHOD, 'daysToKeep', daysToKeep), 0, MAX_DAYS),
     processor: parseProcessorOptions({ ...shared, pollInterval: POLL_INTERVAL }, METHOD),
   };
 }
@@ -64,13 +67,11 @@ export function checkRouteArguments(
   handlers: unknown,
   processor: ParsedProcessorOptions,
 ): void {
-  if (typeof getQueue !== 'function') {
-    refuseValue(METHOD, 'getQueue', 'a function that gives the queue', getQueue);
-  }
+  callable(argument(METHOD, 'getQueue', getQueue), 'a function that gives the queue');
   refuseUnhandled(processor, parseHandlers(handlers, METHOD), METHOD);
 }
 
 /** Refuses what `getQueue` gave. */
 export function refuseQueue(): never {
-  refuse(METHOD, 'getQueue must give what initJobQueue resolves to');
+  refuseArgument(METHOD, 'getQueue must give what initJobQueue resolves to');
 }
