@@ -1,8 +1,8 @@
 // Runs one command of the CLI and says in a line or two how it went.
 
 import { version } from '../../package.json';
+import type { ConnectionSettings } from '../addon/native.js';
 import { call, native } from '../addon/native.js';
-import type { ConnectionSettings } from '../config/config.js';
 import {
   type Command,
   MissingCommandError,

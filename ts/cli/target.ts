@@ -1,6 +1,7 @@
 // Finds the database that a command is to work on.
 
-import { type ConnectionSettings, resolveConnectionString } from '../config/config.js';
+import type { ConnectionSettings } from '../addon/native.js';
+import { resolveConnectionString } from '../config/config.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
 import { type Target, UsageError } from './arguments.js';
 import { readEnvFile } from './env-file.js';

@@ -1,20 +1,15 @@
 /** Turns the argument of `initJobQueue` into settings that are complete and checked. */
 
+import type { ConnectionSettings } from '../addon/native.js';
 import { boolean, text } from '../checks/checks.js';
 import { refuseConfig, setting } from '../checks/given.js';
 import { kindOf } from '../checks/kind.js';
 import { type Options, object, ownProperties, refuseUnknown } from '../checks/options.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
 import { givenOptions, isAbsent } from './absent.js';
-import {
-  type ConnectionSettings,
-  DATABASE_OPTIONS,
-  type ResolvedDatabase,
-  resolveDatabase,
-} from './database.js';
+import { type ResolvedDatabase, resolveDatabase } from './database.js';
+import { DATABASE_OPTIONS } from './database-options.js';
 import type { JobQueueConfig } from './types.js';
-
-export type { AskPassword, ConnectionSettings } from './database.js';
 
 /** A queue's configuration, resolved. */
 export interface ResolvedConfig extends ResolvedDatabase {

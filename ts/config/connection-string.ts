@@ -5,6 +5,8 @@ import { string } from '../checks/checks.js';
 import { refuseConfig, setting } from '../checks/given.js';
 import { ownProperties } from '../checks/options.js';
 import { suggest } from '../checks/spelling.js';
+import { STRING_OPTIONS } from './database-options.js';
+import { REFUSED_IN_STRING } from './not-honoured.js';
 
 /** What a connection string says. */
 export interface ConnectionString {
@@ -21,21 +23,7 @@ export interface ConnectionString {
  * The parameters that are settings. All others have no effect, as in node-postgres: what poolers and other
  * libraries add (`pgbouncer`, `connection_limit`, `channel_binding`, `connect_timeout`, `schema`).
  */
-const SETTINGS = [
-  'user',
-  'password',
-  'host',
-  'port',
-  'application_name',
-  'fallback_application_name',
-  'options',
-  'statement_timeout',
-  'lock_timeout',
-  'idle_in_transaction_session_timeout',
-  'query_timeout',
-  'replication',
-  'sslnegotiation',
-];
+const SETTINGS: readonly string[] = [...STRING_OPTIONS, ...REFUSED_IN_STRING];
 
 const TLS_PARAMETERS = [
   'ssl',
