@@ -17,7 +17,7 @@ export function fuzz(text: string): void {
   writeFileSync(envFile, text);
   let ours: unknown;
   try {
-    ours = resolveTarget(target, { USER: 'os-user' });
+    ours = resolveTarget(target, { USER: 'os-user' }).settings;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     expectUntold(error.message);
