@@ -114,6 +114,13 @@ describe('addJob', () => {
     expect(refusal(() => job(fields as object))).toContain(message);
   });
 
+  test('refuses an instance of a class that is no job', () => {
+    expect(refusal(() => parseJob('addJob', new URL('http://localhost')))).toBe(
+      'addJob: job must be an object with options (job_type, max_attempts, priority, run_at, timeout_ms, payload), ' +
+        'got an instance of a class that has none of them',
+    );
+  });
+
   test.each<Refusals[number]>([
     [undefined, 'addJob: job must be an object, got undefined'],
     [null, 'addJob: job must be an object, got null'],
@@ -180,18 +187,15 @@ describe('the two forms of a method', () => {
     expect(split(client, 10, 0)).toMatchObject({ client: {}, rest: [10, 0] });
   });
 
-  const excess = 'got 3 arguments, and takes 2 at the most, or one more if the first is a database';
+  const excess = (got: number) =>
+    `takes at most 2 arguments, or 3 if the first is a database client, got ${got}.`;
   test.each<[unknown[], string]>([
-    [[undefined, 10, 0], `${excess} client. The first is undefined, which is not ${CLIENTS}`],
-    [[{}, 10, 0], `${excess} client. The first is an object, which is not ${CLIENTS}`],
-    [[10, 0, 0], `${excess} client. The first is a number, which is not ${CLIENTS}`],
+    [[undefined, 10, 0], `${excess(3)} The first is undefined, which is not ${CLIENTS}`],
+    [[{}, 10, 0], `${excess(3)} The first is an object, which is not ${CLIENTS}`],
+    [[10, 0, 0, 0], `${excess(4)} The first is a number, which is not ${CLIENTS}`],
     [[10, 0, client], 'a database client must be the first argument'],
-    [[client, 10, 0, 0], 'got 3 arguments after the database client, and takes 2 at the most'],
+    [[client, 10, 0, 0], 'takes at most 2 arguments after the database client, got 3'],
     [[() => 1], `the first argument is a function, which is not ${CLIENTS}`],
-    [
-      [client, () => 1],
-      `the argument after the database client is a function, which is not ${CLIENTS}`,
-    ],
   ])('do not have the arguments %o', (args, message) => {
     expect(refusal(() => split(...args))).toBe(`getAllJobs: ${message}`);
   });

@@ -1,4 +1,4 @@
-/** The package as bundlers get it: the same, but for the way to the addon. */
+/** The package as bundlers get it. Only the way to the addon is another. */
 import { version } from '../package.json';
 import { loadAddonWith } from './addon/native.js';
 import { openAddon } from './addon/open.js';

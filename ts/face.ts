@@ -1,4 +1,4 @@
-// What the package exports, whichever way its addon is reached.
+// The exports of the package. Each entry adds its own way to the addon.
 
 export type { DatabaseClient } from './clients/recognise.js';
 export type { DatabaseConfig, JobQueueConfig, SslConfig } from './config/types.js';

@@ -1,3 +1,5 @@
+/** The native addon: how it is reached, and how its errors become this package's own. */
+
 import type * as Binding from '../binding.js';
 import { JobQueueError, type JobQueueErrorCode } from '../errors/job-queue-error.js';
 
@@ -16,7 +18,7 @@ export function loadAddonWith(loader: () => unknown): void {
   load = loader as () => Native;
 }
 
-/** The addon, loaded at the first use: who only imports types or a config helper never pays for it. */
+/** The addon, loaded at the first use: importing types or a config helper does not load it. */
 export function native(): Native {
   loaded ??= load();
   return loaded;
@@ -38,8 +40,8 @@ export function toJobQueueError(error: NativeError, cause?: unknown): JobQueueEr
 }
 
 /**
- * Awaits a call into the addon. What it rejects with is made anew here: a native error belongs to the
- * main realm, where Jest's `instanceof` does not find it, and has no stack of the caller.
+ * Awaits a call into the addon. Its error is made anew here: a native error belongs to the main realm, where Jest's
+ * `instanceof` does not find it, and its stack does not lead to the caller.
  */
 export async function call<T>(promise: Promise<T>): Promise<T> {
   try {
@@ -52,7 +54,7 @@ export async function call<T>(promise: Promise<T>): Promise<T> {
 /** Awaits an answer of the addon in a way of its own. */
 export type Ask = <T>(answer: Promise<T>) => Promise<T>;
 
-/** As `call`, for what returns at once. */
+/** The same for a call that returns at once. */
 export function callSync<T>(run: () => T): T {
   try {
     return run();
@@ -61,7 +63,7 @@ export function callSync<T>(run: () => T): T {
   }
 }
 
-/** Makes a `JobQueueError` of what the addon rejects with, and leaves all else as it is. */
+/** Makes a `JobQueueError` of an error of the addon, and leaves other errors as they are. */
 export function fromNative(error: unknown): unknown {
   const message = (error as { message?: unknown } | null)?.message;
   if (typeof message !== 'string' || !message.startsWith('{')) return error;

@@ -1,4 +1,4 @@
-/** `lazy.ts` for the entry that is an ES module, where there is no `require`, in whatever format it is bundled. */
+/** `lazy.ts` for the entry that is an ES module, in which there is no `require`. */
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
@@ -9,7 +9,7 @@ export const crypto = (): typeof import('node:crypto') => ofNode('node:crypto');
 
 export const tls = (): typeof import('node:tls') => ofNode('node:tls');
 
-/** Looked for where the addon is: in the `node_modules` above the working directory. */
+/** node-postgres, from the `node_modules` above the working directory: there the addon is looked for too. */
 export function pg(): typeof import('pg') | { missing: unknown } {
   try {
     return createRequire(join(process.cwd(), 'index.js'))('pg');

@@ -1,14 +1,16 @@
 /**
- * What takes long to load, or need not be there, loaded when it is needed. `require` is written out, so that whoever
- * bundles CommonJS follows it; ES modules get `lazy-esm.ts` in place of this file.
+ * Modules that take long to load, or need not be installed, loaded when they are needed. `require` is written out, so
+ * that bundlers of CommonJS follow it. ES modules get `lazy-esm.ts` in place of this file.
  */
 
-/** It takes longer than the rest of the package together. */
+/** It takes longer to load than the rest of the package together. */
 export const crypto = (): typeof import('node:crypto') => require('node:crypto');
 
 export const tls = (): typeof import('node:tls') => require('node:tls');
 
-/** node-postgres, or why it is not there. Outside of a `try`, bundlers fail on what is not installed. */
+/**
+ * node-postgres, or the error that says why it is missing. Outside of a `try`, bundlers fail if it is not installed.
+ */
 export function pg(): typeof import('pg') | { missing: unknown } {
   try {
     return require('pg');

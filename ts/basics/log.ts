@@ -1,7 +1,7 @@
-/** Says what happens: ids, types, counts and durations. Never a payload, nor anything secret. */
+/** Writes a line of the log: ids, types, counts and durations, never a payload or a secret. */
 export type Log = (line: string) => void;
 
-/** Nothing, if nothing is to be said: `log?.(...)` then does not even make the line. */
+/** Gives `undefined` unless the user wants a log: `log?.(...)` then does not even make the line. */
 export function openLog(verbose: boolean): Log | undefined {
   if (!verbose) return undefined;
   // The console is looked up at each line, so that one that is replaced later is used.

@@ -1,4 +1,4 @@
-/** What Postgres can store as text, and how to make any text so. */
+/** Text that Postgres can store, and text that can stand in a message or a log. */
 
 /** With the flag `u`, a pair is one character, and not in this range. */
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
@@ -15,7 +15,7 @@ export function wellFormed(text: string): string {
   return text.replaceAll('\0', REPLACEMENT).replace(LONE_SURROGATES, REPLACEMENT);
 }
 
-/** Control characters, line ends of Unicode, and what turns the direction of what follows. */
+/** Control characters, line ends of Unicode, and characters that turn the direction of the text behind them. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
 const UNPRINTABLE = /[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 

@@ -1,7 +1,7 @@
 /**
- * The timers of Node.js as they were when this module was loaded. What tests replace by fake ones, in the global
- * scope or in `node:timers` itself, stands still until the test moves it; a named import would be looked up there
- * at each use.
+ * The timers of Node.js as they were when this module was loaded. Tests replace them by fake ones, in the global
+ * scope or in `node:timers` itself, and those stand still until the test moves them. A named import would be looked
+ * up there at each use.
  */
 import timers from 'node:timers';
 

@@ -69,7 +69,7 @@ export function number(given: Given, min: number, max: number): number {
   refuseNumber(given, `a number between ${min} and ${max}`);
 }
 
-/** A number that is out of its range is no secret, whatever it was given for. */
+/** Shows the number: where a number is asked for, it is no secret. */
 function refuseNumber(given: Given, rule: string): never {
   refuseValue(given, rule, numberOrKind(given.value));
 }

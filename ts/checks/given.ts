@@ -1,15 +1,16 @@
 /**
- * A value as the user gave it, and the error that a fault in it leads to. Arguments and settings are checked by the
- * same checks, and refused in the same words; what differs between them is here.
+ * A value as the user gave it, and the error that a fault in it leads to. Arguments and settings go through the same
+ * checks, and are refused in the same words. This file has the differences: the code, the method, and whether a message
+ * may show the value.
  */
 
 import { JobQueueError } from '../errors/job-queue-error.js';
 import { kindOf } from './kind.js';
 
-/** A value, what messages call it, and the error that it leads to if it is refused. */
+/** A value, its name in messages, and the error that it leads to if it is refused. */
 export interface Given {
   readonly value: unknown;
-  /** `priority`, `databaseConfig.port`. */
+  /** For example `priority`, `databaseConfig.port`. */
   readonly name: string;
   readonly code: 'INVALID_ARGUMENT' | 'INVALID_CONFIG';
   /** The method that messages begin with; `''` for a setting, since `resolveConfig` adds the method. */

@@ -1,4 +1,4 @@
-/** What kind of value something is, in the words of messages. */
+/** The kinds of values, in the words of messages. */
 
 import { types } from 'node:util';
 
@@ -16,7 +16,7 @@ export function isDate(value: unknown): value is Date {
   return types.isDate(value);
 }
 
-/** Epoch milliseconds, read from the `Date` itself, whatever a subclass makes of `getTime`. */
+/** Epoch milliseconds, read from the `Date` itself: a subclass may have another `getTime`. */
 export function timeOf(date: Date): number {
   return Date.prototype.getTime.call(date);
 }

@@ -19,15 +19,19 @@ export function object(given: Given): Options {
 
 /**
  * Checks the options of a method: an object that has these and no others. Only its own properties count, not what
- * some library has set on `Object.prototype`. An instance of a class that has none of them is refused: it is something
- * else that got here, such as a database client. (An object of the configuration may be such an instance: the
- * environment then says everything.)
+ * some library has set on `Object.prototype`. An instance of a class that has none of them is refused: it is
+ * something else that got here, a database client perhaps. The configuration may be an instance of a class, and have
+ * no options of its own: the environment then has all of them.
  */
 export function options(given: Given, known: readonly string[], what = 'option'): Options {
   const members = object(given);
   refuseUnknown(given, Object.keys(members), known, what);
   if (!isPlain(members) && !known.some((key) => Object.hasOwn(members, key))) {
-    refuse(given, `${given.name} is an object of a class and has no ${what}: ${known.join(', ')}`);
+    refuseValue(
+      given,
+      `an object with ${what}s (${known.join(', ')})`,
+      'an instance of a class that has none of them',
+    );
   }
   const inherits = known.some((key) => key in members && !Object.hasOwn(members, key));
   return inherits ? ownProperties(members) : members;

@@ -1,4 +1,4 @@
-// Runs one command of the CLI and says in a line or two how it went.
+/** Runs one command of the CLI, and says in a line or two how it went. */
 
 import { version } from '../../package.json';
 import type { ConnectionSettings } from '../addon/native.js';
@@ -12,7 +12,7 @@ import {
 } from './arguments.js';
 import { FALLBACK, resolveTarget, VARIABLE } from './target.js';
 
-/** Where the program writes. */
+/** The outputs of the program. */
 export interface Output {
   stdout(text: string): void;
   stderr(text: string): void;
@@ -80,7 +80,7 @@ export async function main(
   }
 }
 
-/** Says so if the database is that of a variable which was not made for this program. */
+/** Finds the database. Says so if it comes from a variable that was not made for this program. */
 function settingsOf(target: Target, env: NodeJS.ProcessEnv, output: Output): ConnectionSettings {
   const { settings, source } = resolveTarget(target, env);
   if (source === FALLBACK) {
@@ -170,7 +170,7 @@ async function down(settings: ConnectionSettings, schema: string, count: number)
   ]);
 }
 
-/** What the native side answers, which is JSON. */
+/** Awaits an answer of the addon, which is JSON. */
 async function asked<T>(answer: Promise<string>): Promise<T> {
   return JSON.parse(await call(answer));
 }
@@ -183,7 +183,7 @@ function lines(texts: string[]): string {
   return texts.map((text) => `${text}\n`).join('');
 }
 
-/** One line, and no connection string, whatever a driver or the system put into its message. */
+/** The message of an error in one line, without the connection strings that a driver or the system put into it. */
 function messageOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   return message.replace(/\b(?!https?:)(\w+:\/\/)\S+/g, '$1...').replace(/\s*\n\s*/g, ' ');

@@ -11,7 +11,7 @@ import { type ResolvedDatabase, resolveDatabase } from './database.js';
 import { DATABASE_OPTIONS } from './database-options.js';
 import type { JobQueueConfig } from './types.js';
 
-/** A queue's configuration, resolved. */
+/** The configuration of a queue, resolved. */
 export interface ResolvedConfig extends ResolvedDatabase {
   schema: string;
   verbose: boolean;
@@ -66,7 +66,7 @@ export function resolveConnectionString(
   return resolveDatabase({ connectionString: url }, name, env).settings;
 }
 
-/** Checks the name of a schema; `name` is what the message calls it. */
+/** Checks the name of a schema. Messages call it `name`. */
 export function resolveSchema(value: unknown, name: string): string {
   const schema = text(setting(name, value));
   if (schema === '$user' || schema.startsWith('pg_')) {

@@ -1,5 +1,7 @@
-// Reads a connection string as node-postgres does, and refuses what node-postgres would misread or silently
-// drop where that could lead to another database, to less protection, or to a password in a log.
+/**
+ * Reads a connection string as node-postgres does. Refuses what node-postgres would misread or silently drop, if that
+ * could lead to another database, to less protection, or to a password in a log.
+ */
 
 import { string } from '../checks/checks.js';
 import { refuseConfig, setting } from '../checks/given.js';
@@ -8,20 +10,20 @@ import { suggest } from '../checks/spelling.js';
 import { STRING_OPTIONS } from './database-options.js';
 import { REFUSED_IN_STRING } from './not-honoured.js';
 
-/** What a connection string says. */
+/** The contents of a connection string. */
 export interface ConnectionString {
   /**
-   * Settings by the names that the fields of `databaseConfig` have. One that is present wins over its field
-   * even if it is empty: `postgresql://localhost/app` with a field `user` does not connect as that user.
+   * Settings, under the names of the fields of `databaseConfig`. A setting that is present wins over its field even
+   * if it is empty: `postgresql://localhost/app` with a field `user` does not connect as that user.
    */
   readonly settings: Readonly<Record<string, string>>;
-  /** All parameters behind the question mark, for what only TLS knows. */
+  /** All parameters behind the question mark: TLS and the pooler have some of their own. */
   readonly parameters: Readonly<Record<string, string>>;
 }
 
 /**
- * The parameters that are settings. All others have no effect, as in node-postgres: what poolers and other
- * libraries add (`pgbouncer`, `connection_limit`, `channel_binding`, `connect_timeout`, `schema`).
+ * The parameters that are settings. All others have no effect, as in node-postgres: poolers and other libraries add
+ * `pgbouncer`, `connection_limit`, `channel_binding`, `connect_timeout`, `schema`.
  */
 const SETTINGS: readonly string[] = [...STRING_OPTIONS, ...REFUSED_IN_STRING];
 
@@ -35,10 +37,10 @@ const TLS_PARAMETERS = [
   'uselibpqcompat',
 ];
 
-/** Stands in where there is a user but no host: a URL cannot be written so, a connection string can. */
+/** Stands in for a host that is missing beside a user: a connection string may leave it out, a URL may not. */
 const NO_HOST = 'no-host.invalid';
 
-/** Reads a connection string; `name` is what messages call it. The string itself is in none of them. */
+/** Reads a connection string. Messages call it `name`, and never hold the string itself. */
 export function parseConnectionString(value: unknown, name: string): ConnectionString {
   const text = string(setting(name, value)).trim();
   if (text.startsWith('/')) return readSocketPath(text);
@@ -63,7 +65,7 @@ function readSocketUrl(url: URL, name: string): ConnectionString {
   const settings = {
     ...settingsOf(url, parameters, name),
     host: decode(url.pathname, decodeURI, name),
-    // Of two, node-postgres takes the first, here alone.
+    // If there are two, node-postgres takes the first, here and nowhere else.
     database: url.searchParams.get('db') ?? '',
   };
   return { settings, parameters };
@@ -119,9 +121,9 @@ function parseUrl(text: string): URL | null {
 }
 
 /**
- * Encodes spaces and percent signs that encode nothing. As in node-postgres, one of them is taken as a sign
- * that the whole string is not encoded, and of what looks encoded, only digits (`%20`) are then believed.
- * One at the very end is not seen, and cannot be decoded.
+ * Encodes spaces, and percent signs that encode nothing. node-postgres takes one of them as a sign that the whole
+ * string is not encoded, and then believes only encodings of two digits (`%20`). It does not see a percent sign at
+ * the very end, and such a string cannot be decoded.
  */
 function encodeStray(text: string): string {
   if (!/ |%(?:[^0-9a-f]|[0-9a-f][^0-9a-f])/i.test(text)) return text;

@@ -12,10 +12,10 @@ import { type Given, refuseConfig, setting } from '../checks/given.js';
 import type { Options } from '../checks/options.js';
 import type { DatabaseConfig } from './types.js';
 
-/** Finds the value of an option, by the precedence of node-postgres; `null` if nobody gave it. */
+/** Finds the value of an option, by the precedence of node-postgres; `null` if there is none. */
 export type Find = (option: string, variable?: string | null) => Given | null;
 
-/** What the settings are read from. */
+/** The sources of the settings. */
 export interface Sources {
   /** The fields of `databaseConfig`. */
   fields: Options;
@@ -26,17 +26,17 @@ export interface Sources {
 
 /** An option that becomes one setting of the connection. */
 interface Row<Setting extends keyof ConnectionSettings> {
-  /** What the addon calls it. */
+  /** Its name for the addon. */
   setting: Setting;
-  /** Whether a connection string may hold it. What is node-postgres's `Pool`'s own, it reads from the field alone. */
+  /** Whether a connection string may hold it. node-postgres's `Pool` reads its own options from the fields alone. */
   inString: boolean;
   /** The environment variable that may hold it. */
   variable: string | null;
   /** Checks a value, and gives the setting. */
   check(given: Given): ConnectionSettings[Setting];
-  /** The setting where there is no value; `above` are the settings of the rows above. */
+  /** Gives the setting if there is no value; `above` holds the settings of the rows above. */
   otherwise(sources: Sources, above: Partial<ConnectionSettings>): ConnectionSettings[Setting];
-  /** The value of node-postgres's option of the same name. */
+  /** Gives the value of node-postgres's option of the same name. */
   toPool(value: ConnectionSettings[Setting]): unknown;
 }
 
@@ -55,7 +55,7 @@ const OTHERS = {
 const MAX_PORT = 65_535;
 const MAX_CONNECTIONS = 10_000;
 const MAX_SECONDS = Math.floor(INT4_MAX / 1000);
-/** Longer than any statement here takes, and not as long as a network stack waits for a peer that is gone. */
+/** Longer than any statement here takes, and shorter than a network stack waits for a peer that is gone. */
 const DEFAULT_QUERY_TIMEOUT = 300_000;
 
 const milliseconds = (given: Given) => digits(given, 0, INT4_MAX);
@@ -203,7 +203,7 @@ export function readSettings(sources: Sources): OptionSettings {
   return settings as OptionSettings;
 }
 
-/** Here, `''` and `false` are values, and are refused: no environment variable becomes such an option by itself. */
+/** An option that is read from the field alone. `''` and `false` are refused here; elsewhere they count as absent. */
 function field({ fields }: Sources, option: string): Given | null {
   const value = fields[option] ?? null;
   return value === null ? null : setting(`databaseConfig.${option}`, value);

@@ -33,7 +33,7 @@ import type { DatabaseConfig } from './types.js';
 /** Gives the password for one new connection. */
 export type AskPassword = () => string | Promise<string>;
 
-/** What `databaseConfig` resolves to. */
+/** `databaseConfig`, resolved. */
 export interface ResolvedDatabase {
   settings: ConnectionSettings;
   /** The user's function, if the password is one. */
@@ -87,7 +87,7 @@ export function resolveDatabase(
   return {
     settings,
     askPassword: typeof password === 'function' ? password : null,
-    // Fields only, so that nothing is left to be found or read differently by node-postgres.
+    // Fields only, so that node-postgres has nothing left to look for or to read differently.
     poolConfig: {
       ...toPoolOptions(settings),
       password: password ?? undefined,
@@ -127,7 +127,7 @@ function resolveTls(
   env: NodeJS.ProcessEnv,
 ): Tls {
   const field = setting('databaseConfig.ssl', fields.ssl);
-  // Read even where the connection string wins, so that an option that cannot be honoured is still refused.
+  // Read even if the connection string wins, so that an option that cannot be honoured is still refused.
   const ofField = fields.ssl === undefined || fields.ssl === null ? null : tlsOfField(field);
   return (
     (string && tlsOfParameters(string.parameters, stringName)) ?? ofField ?? tlsOfEnvironment(env)

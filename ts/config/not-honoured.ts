@@ -3,7 +3,7 @@
 import { refuseConfig } from '../checks/given.js';
 import type { Find } from './database-options.js';
 
-/** Each with the values that, beside `false` and the like, ask for nothing but what happens anyway. */
+/** Each option, with the values that ask only for what happens anyway. `false` and other absent values do too. */
 const NOT_HONOURED: Readonly<Record<string, readonly unknown[]>> = {
   Client: [],
   Promise: [],
@@ -35,7 +35,7 @@ export function isNotHonoured(option: string): boolean {
   return Object.hasOwn(NOT_HONOURED, option);
 }
 
-/** Refuses the first that asks for something. */
+/** Refuses the first of these options that asks for something. */
 export function refuseNotHonoured(find: Find): void {
   for (const [option, harmless] of Object.entries(NOT_HONOURED)) {
     const given = find(option, option === 'sslnegotiation' ? 'PGSSLNEGOTIATION' : null);

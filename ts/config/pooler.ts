@@ -1,6 +1,7 @@
-// What stands between this process and Postgres. A pooler in transaction mode gives a client another
-// server connection for each transaction, so that nothing may be kept in a session: see
-// `src/connect/settings.rs`.
+/**
+ * Whether a pooler stands between this process and Postgres. A pooler in transaction mode gives a client another server
+ * connection for each transaction, so nothing may be kept in a session: see `src/connect/settings.rs`.
+ */
 
 import type { ConnectionSettings } from '../addon/native.js';
 import { oneOf } from '../checks/checks.js';
@@ -14,7 +15,7 @@ const POOLERS = Object.keys({
   none: true,
 } satisfies Record<Pooler, true>) as Pooler[];
 
-/** Where to look for a pooler that nobody has named. */
+/** The address by which a pooler is recognised if the configuration does not name one. */
 export interface Address {
   host: string;
   port: number;
@@ -22,7 +23,7 @@ export interface Address {
   parameters: Readonly<Record<string, string>>;
 }
 
-/** Checks the option `pooler`; without it, tells by the address whether there is one in transaction mode. */
+/** Checks the option `pooler`. If it is absent, the address tells whether there is a pooler in transaction mode. */
 export function resolvePooler(given: unknown, address: Address): Pooler {
   if (isAbsent(given)) return isKnownPooler(address) ? 'transaction' : 'none';
   return oneOf(setting('pooler', given), POOLERS, "'transaction' or 'none'");

@@ -1,5 +1,7 @@
-// Decides how much of TLS a connection gets, with node-postgres's meaning of every option. Where that meaning
-// is in doubt the answer is an error, never a connection that is protected less than was asked for.
+/**
+ * Decides which TLS a connection gets, with node-postgres's meaning of every option. If the meaning is in doubt, the
+ * answer is an error, and never a connection that is protected less than the user asked for.
+ */
 
 import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -13,8 +15,8 @@ import { suggest } from '../checks/spelling.js';
 import { givenOptions } from './absent.js';
 
 /**
- * `encrypt` verifies nothing, `verify-ca` who signed the certificate, `verify-full` also that it was issued
- * to the host.
+ * `encrypt` verifies nothing. `verify-ca` verifies that an authority signed the certificate, `verify-full` also that it
+ * was issued to the host.
  */
 export type TlsMode = ConnectionSettings['tls'];
 
@@ -30,7 +32,7 @@ function plain(mode: TlsMode): Tls {
   return { mode, ca: null, cert: null, key: null };
 }
 
-/** What `ssl`, given as one word, means. */
+/** The meaning of `ssl`, given as one word. */
 const WORDS: Readonly<Record<string, TlsMode>> = {
   true: 'verify-full',
   1: 'verify-full',
@@ -39,7 +41,7 @@ const WORDS: Readonly<Record<string, TlsMode>> = {
   0: 'disable',
 };
 
-/** What `PGSSLMODE` means. node-postgres knows no TLS that is tried and given up, which is libpq's `allow`. */
+/** The meaning of `PGSSLMODE`. node-postgres cannot try TLS and give it up, as libpq does for `allow`. */
 const ENVIRONMENT_MODES: Readonly<Record<string, TlsMode>> = {
   disable: 'disable',
   allow: 'disable',
@@ -50,13 +52,13 @@ const ENVIRONMENT_MODES: Readonly<Record<string, TlsMode>> = {
   'no-verify': 'encrypt',
 };
 
-/** What `sslmode` in a connection string means: any but two is verified TLS. */
+/** The meaning of `sslmode` in a connection string: all but two are verified TLS. */
 const STRING_MODES: Readonly<Record<string, TlsMode>> = {
   ...ENVIRONMENT_MODES,
   allow: 'verify-full',
 };
 
-/** The same with `uselibpqcompat=true`. As in node-postgres, what libpq does not know is verified. */
+/** The same with `uselibpqcompat=true`. As in node-postgres, a word that libpq does not know is verified TLS. */
 const LIBPQ_MODES: Readonly<Record<string, TlsMode>> = {
   ...STRING_MODES,
   prefer: 'encrypt',
@@ -67,7 +69,7 @@ const LIBPQ_MODES: Readonly<Record<string, TlsMode>> = {
 
 const FIELD_OPTIONS = ['rejectUnauthorized', 'ca', 'cert', 'key'];
 
-/** What a connection string calls the same. */
+/** The names of these options in a connection string. */
 const PARAMETERS = { ca: 'sslrootcert', cert: 'sslcert', key: 'sslkey' } as const;
 
 type Pem = keyof typeof PARAMETERS;
@@ -91,7 +93,7 @@ export function tlsOfField(given: Given): Tls {
   );
   const mode = verifies ? 'verify-full' : 'encrypt';
   const tls = { mode, ca: pem('ca'), cert: pem('cert'), key: pem('key') } as const;
-  return checked(tls, (key) => `${name}.${key}`);
+  return checkPair(tls, (key) => `${name}.${key}`);
 }
 
 /** The parameters of the connection string called `name`; `null` if they say nothing of TLS. */
@@ -112,28 +114,28 @@ export function tlsOfParameters(
     cert: pemFile(sslcert, label('cert')),
     key: pemFile(sslkey, label('key')),
   };
-  return checked(tls, label);
+  return checkPair(tls, label);
 }
 
-/** The environment, where neither the connection string nor the fields say anything. */
+/** The environment. It counts if neither the connection string nor the fields say anything of TLS. */
 export function tlsOfEnvironment(env: NodeJS.ProcessEnv): Tls {
   const mode = env.PGSSLMODE;
   return plain(mode ? choice(ENVIRONMENT_MODES, mode, 'PGSSLMODE') : 'disable');
 }
 
 /**
- * All certificate authorities that a verified connection accepts: those that were named or, if none was,
- * those of Node.js, which are the public ones and those of `NODE_EXTRA_CA_CERTS`.
+ * All certificate authorities that a verified connection accepts: those that the user named or else those of Node.js,
+ * which are the public ones and those of `NODE_EXTRA_CA_CERTS`.
  */
 export function authorities(tls: Tls, env: NodeJS.ProcessEnv): string | null {
   if (tls.ca !== null || tls.mode !== 'verify-full') return tls.ca;
-  // Loaded here: who needs no TLS should not wait for it.
+  // Loaded here, so that a connection without TLS does not wait for it.
   const { rootCertificates } = nodeTls();
   const extra = extraAuthorities(env.NODE_EXTRA_CA_CERTS);
   return [...rootCertificates, ...(extra === null ? [] : [extra])].join('\n');
 }
 
-/** Node.js passes over a file that it cannot use; so does this. */
+/** Passes over a file that it cannot use, as Node.js does. */
 function extraAuthorities(file: string | undefined): string | null {
   if (!file) return null;
   try {
@@ -160,7 +162,10 @@ function tlsOfWord(word: string, name: string): Tls {
   return plain(choice(WORDS, word, name));
 }
 
-/** The mode that a word means. Of a misspelt one none is suggested: `verify` is as near to `no-verify` as to others. */
+/**
+ * The mode that a word stands for. For a misspelt word, no other is suggested: `verify` would lead to `no-verify`,
+ * which protects less.
+ */
 function choice(modes: Readonly<Record<string, TlsMode>>, word: string, name: string): TlsMode {
   const mode = Object.hasOwn(modes, word) ? modes[word] : undefined;
   return mode ?? refuseValue(setting(name, word), `one of ${Object.keys(modes).join(', ')}`);
@@ -214,8 +219,8 @@ function pemFile(path: string | undefined, name: string): string | null {
   }
 }
 
-/** Found out now rather than in a handshake, whose errors name neither the option nor the file. */
-function checked(tls: Tls, label: (key: Pem) => string): Tls {
+/** Checks that the texts belong together. The errors of a handshake would name neither the option nor the file. */
+function checkPair(tls: Tls, label: (key: Pem) => string): Tls {
   if (tls.ca !== null) checkCertificates(tls.ca, label('ca'));
   if (tls.cert !== null) checkCertificates(tls.cert, label('cert'));
   const key = tls.key === null ? null : readKey(tls.key, label('key'));

@@ -1,9 +1,9 @@
-/** What is written down of whatever a handler throws. Nothing here may throw, whatever it is given. */
+/** Describes what a handler threw, which may be anything. Nothing here may throw. */
 
 import { types } from 'node:util';
 import { clip, inLine, wellFormed } from '../basics/text.js';
 
-/** What `error_history` keeps of a thrown value. All of it is bounded, and Postgres can store it. */
+/** The parts of a thrown value that `error_history` keeps. They are bounded, and Postgres can store them. */
 export interface DescribedError {
   /** The error's own message; `String(thrown)` where it is no `Error`. */
   message: string;
@@ -49,7 +49,7 @@ function isError(value: unknown): value is object {
   return types.isNativeError(value) || attempt(() => value instanceof Error) === true;
 }
 
-/** `error.message` as it is, unless it is empty: then what says more. */
+/** `error.message`. If that is empty, the class and the errors inside say more. */
 function messageOf(error: object): string {
   const message = property(error, 'message');
   if (typeof message === 'string' && message !== '') return message;
@@ -67,7 +67,7 @@ function nameOf(error: object): string {
   return typeof className === 'string' && className !== '' ? className : 'Error';
 }
 
-/** The error's stack, followed by what it was made of and what caused it. */
+/** The error's stack, followed by the errors that it contains and those that caused it. */
 function fullStack(error: object): string {
   const inner = innerErrors(error).map((each) => `Contains: ${brief(each)}`);
   const causes = causesOf(error).map((cause) => `Caused by: ${ownStack(cause) || brief(cause)}`);
@@ -90,7 +90,7 @@ function causesOf(error: object): unknown[] {
   return causes;
 }
 
-/** What an `AggregateError` holds. Other classes keep other things in `errors`, user data among them. */
+/** The errors that an `AggregateError` holds. Other classes keep other things in `errors`, user data among them. */
 function innerErrors(error: object): unknown[] {
   const errors = property(error, 'errors');
   const length = property(errors, 'length');
@@ -111,7 +111,7 @@ function brief(thrown: unknown): string {
   );
 }
 
-/** `String(value)`; for objects that refuse even that, what kind of object it is. */
+/** `String(value)`. For an object that refuses even that, the kind of object. */
 function textOf(value: unknown): string {
   return (
     attempt(() => String(value)) ??
@@ -126,7 +126,7 @@ function property(value: unknown, key: string | number): unknown {
   return attempt(() => Reflect.get(value, key));
 }
 
-/** What the function gives, or `undefined` if it throws: any touch of a foreign object may. */
+/** The result of the function, or `undefined` if it throws: any touch of a foreign object may throw. */
 function attempt<T>(touch: () => T): T | undefined {
   try {
     return touch();

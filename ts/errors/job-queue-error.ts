@@ -1,4 +1,4 @@
-/** What went wrong, as a stable string to compare with. */
+/** The code of an error: a string to compare with, which does not change between releases. */
 export type JobQueueErrorCode =
   | 'INVALID_CONFIG'
   | 'INVALID_ARGUMENT'
@@ -17,19 +17,18 @@ export type JobQueueErrorCode =
 const brand = Symbol.for('pg-bg-job-queue.JobQueueError');
 
 /**
- * The one class of every error that this package rejects with or throws.
+ * The class of every error that this package throws or rejects with. An error never holds a payload, a password or a
+ * connection string.
  *
- * Never holds a payload, a password or a connection string.
- *
- * `instanceof` holds across copies of this package: a bundler may put several into one process.
+ * `instanceof` works across copies of this package: a bundler may put several into one process.
  */
 export class JobQueueError extends Error {
   override readonly name = 'JobQueueError';
 
-  /** What went wrong, to compare with. The message may change between releases, the code does not. */
+  /** The code to compare with. The message may change between releases, the code does not. */
   readonly code: JobQueueErrorCode;
 
-  /** Postgres's five-character `SQLSTATE`, where the server refused a statement. */
+  /** Postgres's five-character `SQLSTATE`, if the server refused a statement. */
   declare readonly sqlState?: string;
 
   constructor(
@@ -46,7 +45,7 @@ export class JobQueueError extends Error {
 
 Object.defineProperty(JobQueueError, Symbol.hasInstance, {
   value(this: unknown, value: unknown): boolean {
-    // Of a subclass, only its own instances are instances.
+    // The brand is that of this class. A subclass has only its own instances.
     const branded = this === JobQueueError && typeof value === 'object' && value && brand in value;
     return Boolean(branded) || Function.prototype[Symbol.hasInstance].call(this, value);
   },

@@ -17,13 +17,16 @@ export interface ParsedJob {
 
 /** An option of a job. */
 interface Option {
-  /** What it is where it is `undefined`. */
+  /** Its value if it is absent or `undefined`. */
   otherwise: number | null | undefined;
   /** Checks a value, and gives its JSON text. */
   toJson(given: Given): string;
 }
 
-/** In the order in which they are checked: a payload is asked for its JSON once all else is right. */
+/**
+ * The options of a job, in the order in which they are checked. The payload comes last: its `toJSON` is called once all
+ * else is right.
+ */
 const OPTIONS: Record<keyof JobOptionsOf<{ type: unknown }, 'type'>, Option> = {
   job_type: { otherwise: undefined, toJson: (given) => JSON.stringify(name(given)) },
   max_attempts: { otherwise: 3, toJson: (given) => String(integer(given, 1, INT4_MAX)) },
@@ -43,7 +46,7 @@ function orNull(toJson: Option['toJson']): Option['toJson'] {
   return (given) => (given.value === null ? 'null' : toJson(given));
 }
 
-/** Checks what `addJob` is given, and turns it into JSON text. */
+/** Checks the argument of `addJob`, and turns it into JSON text. */
 export function parseJob(method: string, job: unknown): ParsedJob {
   const given = options(argument(method, 'job', job), NAMES);
   let json = '';

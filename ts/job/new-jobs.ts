@@ -14,14 +14,14 @@ const PART_LENGTH = 2 ** 20;
 /** Jobs to be added together. */
 export interface ParsedJobs {
   count: number;
-  /** Each job is checked when its part is asked for: the parts before may be on their way by then. */
+  /** A job is checked when its part is asked for. The parts before it may be on their way by then. */
   parts: Iterable<ParsedJob[]>;
 }
 
-/** Checks what `addJobs` is given. A fault is told with the place of its job: `jobs[3]`. */
+/** Checks the argument of `addJobs`. The message of a fault names its job: `jobs[3]`. */
 export function parseJobs(method: string, jobs: unknown): ParsedJobs {
   if (!Array.isArray(jobs)) refuseValue(argument(method, 'jobs', jobs), 'an array');
-  // The caller, or a payload's `toJSON`, may change the list and what is in it before all parts are made.
+  // The caller, or a payload's `toJSON`, may change the list and its jobs before all parts are made.
   const given = Array.from(jobs, copied);
   return { count: given.length, parts: partsOf(method, given) };
 }

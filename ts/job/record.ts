@@ -1,8 +1,10 @@
+/** A job as the database describes it, made into a record. */
+
 import type { JobRow } from './types.js';
 
 type Row = JobRow<Record<string, unknown>, string>;
 
-/** A record as the database describes it: times are milliseconds since the Unix epoch. */
+/** A record as the database describes it: its times are milliseconds since the Unix epoch. */
 type RawRecord = {
   [Column in keyof Row]: Row[Column] extends Date
     ? RawTime
@@ -11,20 +13,20 @@ type RawRecord = {
       : Row[Column];
 };
 
-/** Postgres's infinities are no JSON numbers. */
+/** JSON has no numbers for Postgres's infinities. */
 type RawTime = number | 'Infinity' | '-Infinity';
 
 /** The furthest that a `Date` reaches, either way (ECMA-262, "Time Values and Time Range"). */
 const MAX_TIME = 8.64e15;
 
-/** The furthest that there is, where a `Date` does not reach: Postgres's times go beyond it. */
+/** Makes a `Date` of a time. Postgres's times go further than a `Date`: those become the last that a `Date` has. */
 export function toDate(time: RawTime): Date {
   return new Date(Math.min(Math.max(Number(time), -MAX_TIME), MAX_TIME));
 }
 
 const toDateOrNull = (time: RawTime | null): Date | null => (time === null ? null : toDate(time));
 
-/** Reads a record, whichever connection it came over. */
+/** Reads a record. */
 export function readRecord(json: string): Row {
   const raw = JSON.parse(json) as RawRecord;
   return {
@@ -35,7 +37,7 @@ export function readRecord(json: string): Row {
     next_attempt_at: toDateOrNull(raw.next_attempt_at),
     run_at: toDateOrNull(raw.run_at),
     cancel_requested_at: toDateOrNull(raw.cancel_requested_at),
-    // A hand may have written any JSON here.
+    // An update by hand may have written any JSON here.
     error_history: Array.isArray(raw.error_history) ? raw.error_history : [],
   };
 }

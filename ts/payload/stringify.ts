@@ -1,4 +1,4 @@
-/** From a payload to the JSON text that Postgres stores, or to an error that says where it fails. */
+/** Turns a payload into the JSON text that Postgres stores, or into an error with the path of the fault. */
 
 import { isStorable } from '../basics/text.js';
 import { kindOf } from '../checks/kind.js';

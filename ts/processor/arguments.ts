@@ -1,9 +1,9 @@
-/** What `createProcessor` and the processor's methods make of their arguments: complete values, with defaults. */
+/** The arguments of `createProcessor` and of the processor's methods, checked and completed. */
 
 import { crypto } from '../basics/lazy.js';
 import { quoted } from '../basics/text.js';
 import { boolean, callable, INT4_MAX, integer, name } from '../checks/checks.js';
-import { argument, refuse, refuseArgument } from '../checks/given.js';
+import { argument, refuseArgument, refuseValue } from '../checks/given.js';
 import { isPlain } from '../checks/kind.js';
 import { object, options } from '../checks/options.js';
 import { suggest } from '../checks/spelling.js';
@@ -34,7 +34,7 @@ export interface ParsedProcessorOptions {
   cancelGrace: number;
 }
 
-/** A handler as the processor calls it, whatever the type of its payload. */
+/** A handler as the processor calls it, without the type of its payload. */
 export type AnyHandler = (payload: unknown) => unknown;
 
 const METHOD = 'createProcessor';
@@ -121,10 +121,7 @@ export function parseHandlers(handlers: unknown, method = METHOD): Map<string, A
   }
   // A `Map`, or an object whose methods are its class's: without a handler, every job would fail.
   if (byType.size === 0 && !isPlain(members)) {
-    refuse(
-      given,
-      'handlers must have functions of its own by job type, got an instance of a class',
-    );
+    refuseValue(given, 'an object with functions of its own by job type', 'an instance of a class');
   }
   return byType;
 }

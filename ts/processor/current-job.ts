@@ -1,10 +1,12 @@
+/** How a handler finds the job that it runs. */
+
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { JobQueueError } from '../errors/job-queue-error.js';
 import type { JobContext } from './job-context.js';
 
 /**
- * Shared by every copy of this module in the process: a bundler or a test runner may load several,
- * and a handler that imports one may be run by the processor of another.
+ * All copies of this module in the process share it: a bundler or a test runner may load several, and a processor of
+ * one copy may run a handler that imports another.
  */
 const key = Symbol.for('pg-bg-job-queue.currentJob');
 const shared = globalThis as { [key]?: AsyncLocalStorage<JobContext> };
@@ -13,8 +15,8 @@ shared[key] ??= new AsyncLocalStorage<JobContext>();
 export const jobStorage: AsyncLocalStorage<JobContext> = shared[key];
 
 /**
- * The job that the calling handler runs, as `headers()` and `cookies()` give a Next.js function its
- * request. Throws `INVALID_ARGUMENT` outside a handler.
+ * Gives a handler the job that it runs, as `headers()` and `cookies()` give a Next.js function its request. Works in
+ * everything that the handler awaits. Throws `INVALID_ARGUMENT` outside a handler.
  */
 export function currentJob(): JobContext {
   const job = jobStorage.getStore();

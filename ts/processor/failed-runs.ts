@@ -1,6 +1,6 @@
 /**
- * Tells of runs that failed. Of one whose handler completed its job in a transaction, only the engine learns
- * whether it failed: it asks the database how the transaction ended. What was thrown is kept until then.
+ * Tells of runs that failed. If a handler completed its job in a transaction, only the engine learns whether the run
+ * failed: it asks the database how the transaction ended. The error that was thrown is kept until then.
  */
 
 import { setImmediate } from '../basics/timers.js';
@@ -9,22 +9,22 @@ import { JobRun } from './job-run.js';
 import { causedByUser } from './report.js';
 
 export interface FailureListener {
-  /** The job of a run has failed, for the reason that it gives. */
+  /** The job of a run has failed, with this error. */
   failed(error: unknown, run: JobRun): void;
-  /** Something failed that fails no job. */
+  /** An error that fails no job. */
   report(error: JobQueueError): void;
 }
 
 export class FailedRuns {
   private engineRuns = false;
-  /** Why runs failed of which it is not known yet whether their job is completed. */
+  /** The errors of runs of which it is not known yet whether their job is completed. */
   private readonly unsure = new Map<JobRun, unknown>();
 
   constructor(private readonly listener: FailureListener) {}
 
   /** A handler threw. */
   threw(run: JobRun, thrown: unknown): void {
-    // Its end was told when its time was up.
+    // The failure was told when the time of the run was up.
     if (!JobRun.wasOutOfTime(run)) this.ended(run, thrown);
   }
 
@@ -57,11 +57,11 @@ export class FailedRuns {
     this.engineRuns = true;
   }
 
-  /** Of what is not known by now, nothing more will be said. */
+  /** The engine will say nothing more about runs whose end is not known yet. */
   engineEnded(): void {
     this.engineRuns = false;
     const left = [...this.unsure];
-    // What the engine said last may arrive in the same turn of the event loop, behind its end.
+    // The last messages of the engine may arrive in this turn of the event loop, after its end.
     setImmediate(() => {
       for (const [run, error] of left) if (this.unsure.delete(run)) this.conclude(run, error);
     });

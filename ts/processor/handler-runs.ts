@@ -1,7 +1,6 @@
 /**
- * Runs the handlers of one processor. Nothing that a handler does or throws leaves this file as an
- * exception; each run ends in exactly one outcome, and all outcomes of a turn of the event loop go to
- * the engine together.
+ * Runs the handlers of one processor. No exception of a handler leaves this file. Each run ends in exactly one outcome,
+ * and all outcomes of a turn of the event loop go to the engine together.
  */
 
 import { AsyncResource } from 'node:async_hooks';
@@ -26,9 +25,9 @@ interface Outcome {
 }
 
 export class HandlerRuns {
-  /** Those whose handlers have not ended. */
+  /** The runs whose handlers have not ended. */
   private readonly runs = new Set<JobRun>();
-  /** Of these, those that nobody waits for: they wait for the end of the processor, or their time is up. */
+  /** The runs among them that are not waited for: they wait for the end of the processor, or their time is up. */
   private readonly leftBehind = new Set<JobRun>();
   private onOthersEnded: (() => void)[] = [];
   private outcomes: Outcome[] = [];
@@ -46,7 +45,7 @@ export class HandlerRuns {
 
   begin(jobs: NativeJob[]): void {
     const runs = jobs.map((job) => new JobRun(job, this.control));
-    // All of them run before the first handler is called: it may ask for the end of the others at once.
+    // All of them count as running before the first handler is called: it may ask for their end at once.
     for (const run of runs) if (this.handlers.has(run.job_type)) this.runs.add(run);
     for (const [at, job] of jobs.entries()) this.run(job, runs[at] as JobRun);
   }
@@ -78,7 +77,7 @@ export class HandlerRuns {
     this.failures.engineEnded();
   }
 
-  /** Whether the caller is one of these runs; it waits for the others then, and they do not wait for it. */
+  /** Whether the caller is one of these runs. If so, it waits for the others, and nothing waits for it. */
   leaveCallerBehind(): boolean {
     const caller = jobStorage.getStore() as JobRun | undefined;
     if (caller === undefined || !this.runs.has(caller)) return false;
@@ -86,7 +85,7 @@ export class HandlerRuns {
     return true;
   }
 
-  /** Resolves when none is left but those that nobody waits for. */
+  /** Resolves when only runs are left that are not waited for. */
   async othersEnded(): Promise<void> {
     while (this.runs.size > this.leftBehind.size) {
       await new Promise<void>((resolve) => {
@@ -156,7 +155,7 @@ export class HandlerRuns {
     if (this.outcomes.push(outcome) === 1) setImmediate(() => this.flush());
   }
 
-  /** Tells the engine now what has ended in this turn. */
+  /** Tells the engine now which runs have ended in this turn of the event loop. */
   flush(): void {
     const outcomes = this.outcomes;
     if (outcomes.length === 0) return;
@@ -165,7 +164,7 @@ export class HandlerRuns {
   }
 }
 
-/** Of most there is nothing more to say, and they are many. */
+/** Most outcomes have an id and a run alone, and there are many of them. */
 function outcomeToJson({ id, runNo, ...more }: Outcome): string {
   return Object.keys(more).length === 0
     ? `{"id":${id},"runNo":${runNo}}`
@@ -178,13 +177,13 @@ function howItEnded(run: JobRun, outcome: Outcome): string {
   return outcome.error === undefined ? 'completed' : 'failed';
 }
 
-/** In an asynchronous scope of its own: what a handler sets by `enterWith` is not the next one's. */
+/** Calls a handler in an asynchronous scope of its own, so that its `enterWith` does not reach the next handler. */
 function callInScope(handler: AnyHandler, payload: unknown): Promise<void> {
   const scope = new AsyncResource('pg-bg-job-queue.job');
   return scope.runInAsyncScope(callHandler, undefined, handler, payload);
 }
 
-/** An async function turns whatever a handler does, a throw included, into one promise. */
+/** Calls a handler. An async function makes one promise of its result, also if it throws at once. */
 async function callHandler(handler: AnyHandler, payload: unknown): Promise<void> {
   await handler(payload);
 }

@@ -1,3 +1,5 @@
+/** One run of a job, as its handler sees it and as the processor keeps it. */
+
 import { INT4_MAX, integer } from '../checks/checks.js';
 import { argument, refuse, refuseValue } from '../checks/given.js';
 import type { Client } from '../clients/client.js';
@@ -17,30 +19,27 @@ export interface NativeJob {
   runAt: number | null;
 }
 
-/** What a run can ask for while it goes on. */
+/** The requests that a run can make of the engine. */
 export interface RunControl {
   extendTimeout(id: number, runNo: number, ms: number): void;
   /** Completes the job on the client; resolves to whether the run owned it. */
   completeIn(client: Client, id: number, runNo: number): Promise<boolean>;
 }
 
-/** What the end of a run is for the engine. */
+/** The end of a run, as the engine sees it. */
 export interface EngineEnd {
-  /** It has ended, so that what its handler says later is not heard. */
+  /** The run has ended for the engine, which ignores how its handler ends later. */
   over: boolean;
-  /** The job has failed by it. */
+  /** The job has failed because of it. */
   failed: boolean;
 }
 
-/**
- * What is known of the transaction in which a handler completes its job: nothing, where there is none;
- * that there may be one; or how it ended.
- */
+/** The transaction in which a handler completes its job: there is none, its end is not known yet, or how it ended. */
 export type Completion = 'none' | 'unknown' | 'committed' | 'not committed';
 
 /**
- * One run of a job, as its handler sees it through `currentJob()`. Most handlers look at little of it,
- * so what costs something is made when it is first asked for.
+ * One run of a job, as its handler sees it through `currentJob()`. Most handlers use little of it, so its expensive
+ * parts are made when they are first asked for.
  */
 export class JobRun implements JobContext {
   readonly id: number;
@@ -77,7 +76,7 @@ export class JobRun implements JobContext {
     return this.#controller.signal;
   }
 
-  // Methods are getters, so that they are bound where a handler takes them: `const { extendTimeout } = currentJob()`.
+  // Methods are getters, so that they are bound when a handler takes them: `const { extendTimeout } = currentJob()`.
 
   get extendTimeout(): JobContext['extendTimeout'] {
     return (ms) => {
@@ -93,15 +92,15 @@ export class JobRun implements JobContext {
       if (client.isPool) {
         refuse(
           given,
-          'the client is no transaction, so that the job would be completed whether yours is committed or not: ' +
-            'give it the client on which you began the transaction, or the `tx` that your library gave you',
+          'the client is no transaction: the job would be completed even if your transaction rolls back. ' +
+            'Pass the client on which you began the transaction, or the `tx` that your library gave you',
         );
       }
       this.#completion = 'unknown';
       if (await this.#control.completeIn(client, this.id, this.#runNo)) return;
       throw new JobQueueError(
         'LEASE_LOST',
-        `currentJob().completeIn: this run no longer owns job ${this.id}, which cannot be completed`,
+        `currentJob().completeIn: this run no longer owns job ${this.id} and cannot complete it`,
       );
     };
   }
@@ -133,7 +132,7 @@ export class JobRun implements JobContext {
     return run.#over;
   }
 
-  /** Whether its job failed before its handler ended, because the time was up. */
+  /** Whether the job failed before its handler ended, because its time was up. */
   static wasOutOfTime(run: JobRun): boolean {
     return run.#failed;
   }

@@ -1,3 +1,7 @@
+/**
+ * A processor: the engine in Rust decides which jobs run, this file runs them and keeps the process alive meanwhile.
+ */
+
 import { AsyncLocalStorage } from 'node:async_hooks';
 import {
   call,
@@ -18,14 +22,14 @@ import type { NativeJob } from './job-run.js';
 import { tell } from './report.js';
 import type { Processor } from './types.js';
 
-/** What the engine says: see `src/node/processor.rs`. */
+/** A message of the engine: see `src/node/processor.rs`. */
 type Message =
   | { kind: 'run'; jobs: NativeJob[] }
   | { kind: 'abort'; id: number; runNo: number; error: NativeError; failed: boolean }
   | { kind: 'settledByHandler'; id: number; runNo: number; committed: boolean }
   | { kind: 'error'; error: NativeError };
 
-/** What an engine has done: see `src/processor/tally.rs`. */
+/** The work that an engine has done: see `src/processor/tally.rs`. */
 export interface Tally {
   started: number;
   completed: number;
@@ -38,12 +42,12 @@ export interface Tally {
 
 type InContext = <T>(run: () => T) => T;
 
-/** What a processor needs of the queue that makes it. */
+/** The parts of a queue that its processors need. */
 export interface ProcessorHome {
   readonly queue: NativeQueue;
   /** The processors whose engine runs. */
   readonly running: Set<JobProcessor>;
-  /** For processors that do not say. */
+  /** For processors without the option. */
   readonly verbose: boolean;
   /** Completes the job of a run on a caller's client; resolves to whether the run owned it. */
   completeIn(client: Client, id: number, runNo: number, remove: boolean): Promise<boolean>;
@@ -52,7 +56,6 @@ export interface ProcessorHome {
 
 const outsideOfRequests: InContext = AsyncLocalStorage.snapshot();
 
-/** The engine in Rust decides what runs; this runs it, and keeps the process alive meanwhile. */
 export class JobProcessor implements Processor {
   private readonly processor: NativeProcessor;
   private readonly runs: HandlerRuns;
@@ -118,7 +121,10 @@ export class JobProcessor implements Processor {
     return ran;
   }
 
-  /** Runs what is due until nothing is, or until so many milliseconds are over. */
+  /**
+   * Runs jobs until none is due, or until `timeMs` milliseconds are over. Then writes what became of them, for
+   * `lastWordsMs` milliseconds at the most.
+   */
   async runUntilEmpty(timeMs: number, lastWordsMs: number): Promise<Tally> {
     this.home.refuseIfClosed('start');
     this.refuseIfBusy('start');
@@ -135,13 +141,13 @@ export class JobProcessor implements Processor {
     if (this.mode === 'background') return;
     if (this.mode === 'batch') this.refuseIfBusy('startInBackground');
     if (this.engine !== null) {
-      // Stopped, but not yet at its end.
+      // It was stopped, and has not ended yet.
       this.startAgain = true;
       return;
     }
     this.inContext = outsideOfRequests;
     const ended = this.keep('background', call(this.processor.runInBackground()));
-    // What it ended with was reported when it happened.
+    // The error that it ends with was reported when it happened.
     ended.catch(() => {});
     this.log?.(`${this.workerName} runs in the background`);
   }
@@ -164,20 +170,20 @@ export class JobProcessor implements Processor {
   }
 
   /**
-   * A handler that waits for the end of its own processor would wait for itself. Where the caller is one of
-   * the runs, it is handed back as soon as the others have ended.
+   * A handler that waits for the end of its own processor would wait for itself. If the caller is one of the runs, its
+   * job is handed back as soon as the others have ended.
    */
   async handBackCaller(): Promise<void> {
     const { engine } = this;
     if (engine === null || !this.runs.leaveCallerBehind()) return;
     await this.runs.othersEnded();
-    // Another engine may have begun meanwhile, which nobody has stopped.
+    // Another engine may have begun meanwhile, and that one was not stopped.
     if (this.engine === engine) await this.drain(0);
   }
 
-  /** Hands back what has not ended after so many milliseconds. */
+  /** Hands back the jobs that have not ended after `timeoutMs` milliseconds. */
   private drain(timeoutMs: number): Promise<void> {
-    // What has ended just now is not handed back.
+    // A job that has ended just now is not handed back.
     this.runs.flush();
     return call(this.processor.drain(timeoutMs));
   }
@@ -224,8 +230,8 @@ export class JobProcessor implements Processor {
         break;
       case 'abort': {
         const reason = toJobQueueError(message.error);
-        // A lease that is lost is the end of a run only where it was given back, and not if nobody has taken
-        // the job when its handler ends.
+        // A lost lease ends a run only if the lease was given back. If no other worker has taken the job when its
+        // handler ends, the outcome still counts.
         const over = reason.code !== 'LEASE_LOST' || this.mode === 'stopping';
         this.runs.abort(message.id, message.runNo, reason, { over, failed: message.failed });
         break;
@@ -245,9 +251,9 @@ export class JobProcessor implements Processor {
 }
 
 /**
- * What the engine calls. It is kept for as long as the native processor lives, and so must not keep what
- * that belongs to, also not by a scope that it shares with other functions. While an engine runs, the
- * promise of its end keeps the processor alive.
+ * Makes the function that the engine calls with its messages. The native processor keeps this function alive, so the
+ * function must not keep the native processor alive, not even by a scope that it shares with other functions. While an
+ * engine runs, the promise of its end keeps the processor alive.
  */
 function hearing(processor: WeakRef<JobProcessor>): (message: string) => void {
   return (message) => processor.deref()?.hear(JSON.parse(message) as Message);

@@ -1,6 +1,6 @@
 /**
- * Many jobs in one call cross to Rust in parts, so that the first are on their way to Postgres while the
- * next are still being made.
+ * The many jobs of one `addJobs` cross to Rust in parts, so that the first are on their way to Postgres while the
+ * next are still being turned into JSON.
  */
 
 import { type Ask, callSync, type NativeQueue } from '../addon/native.js';
@@ -9,10 +9,10 @@ import type { ParsedJob } from '../job/new-job.js';
 import type { ParsedJobs } from '../job/new-jobs.js';
 import { jobsToJson } from './operation.js';
 
-/** For so many milliseconds the event loop is held at a time. */
+/** The event loop is held for this many milliseconds at a time. */
 const TURN = 20;
 
-/** Makes the parts, and lets the event loop go on to other things now and then. */
+/** Takes part after part, and lets the event loop go on in between. */
 export async function eachPart(
   parts: Iterable<ParsedJob[]>,
   take: (part: ParsedJob[]) => void,
@@ -26,7 +26,7 @@ export async function eachPart(
   }
 }
 
-/** More jobs than these are worth a transaction of several steps. */
+/** More jobs than this are worth a transaction of several steps. */
 export const MAX_INSERT = 1_000;
 
 /** Adds all jobs or none, and resolves to their ids. */

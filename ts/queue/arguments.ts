@@ -1,6 +1,6 @@
 /**
- * What the queue's methods make of their arguments: complete values, with defaults, or an `INVALID_ARGUMENT` that
- * names the method and the argument. Later code checks nothing again.
+ * The arguments of the queue's methods, checked and completed. A fault is an `INVALID_ARGUMENT` that names the method
+ * and the argument. Later code checks nothing again.
  */
 
 import { INT4_MAX, INT4_MIN, integer, name, number, oneOf, time } from '../checks/checks.js';
@@ -20,7 +20,7 @@ export interface ParsedFilters {
   runAt: number | null;
 }
 
-/** A part of a listing. */
+/** The part of a listing that a method gives. */
 export interface Page {
   limit: number;
   offset: number;
@@ -42,19 +42,19 @@ const STATUSES = Object.keys({
 const DEFAULT_LIMIT = 100;
 const DEFAULT_MINUTES = 10;
 const DEFAULT_DAYS = 30;
-// Far beyond any use, and not so far that subtracting them from now leaves Postgres's calendar.
+// Longer than any use, and short enough that now minus them is in Postgres's calendar.
 const MAX_MINUTES = 1_000_000_000;
 const MAX_DAYS = 1_000_000;
 
-/** The arguments of a method: the database client that came first, if one did, and the rest. */
+/** The arguments of a method: the database client, if the first is one, and the rest. */
 export interface SplitArguments {
   client: Client | null;
   rest: readonly unknown[];
 }
 
 /**
- * Tells the two forms of a method apart: `method(...rest)` and `method(client, ...rest)`. More arguments than the
- * method takes are refused, since the first may be a client that is not known: taken for the short form,
+ * Tells the two forms of a method apart: `method(...rest)` and `method(client, ...rest)`. If there are too many
+ * arguments, the first may be a client that is not supported, or is missing: taken for the short form,
  * `getAllJobs(undefined, 10, 0)` would list from the tenth job on.
  */
 export function splitArguments(
@@ -65,15 +65,14 @@ export function splitArguments(
   const [first, ...others] = args;
   const client = recognise(first);
   const rest = client === null ? args : others;
-  if (typeof rest[0] === 'function') {
-    const which = client === null ? 'first argument' : 'argument after the database client';
-    refuseArgument(method, `the ${which} is a function, which is not ${CLIENTS}`);
+  if (client === null && typeof first === 'function') {
+    refuseArgument(method, `the first argument is a function, which is not ${CLIENTS}`);
   }
   if (rest.length <= most) return { client, rest };
   if (client !== null) {
     refuseArgument(
       method,
-      `got ${rest.length} arguments after the database client, and takes ${most} at the most`,
+      `takes at most ${most} arguments after the database client, got ${rest.length}`,
     );
   }
   if (recognise(rest.at(-1)) !== null) {
@@ -81,12 +80,12 @@ export function splitArguments(
   }
   refuseArgument(
     method,
-    `got ${args.length} arguments, and takes ${most} at the most, or one more if the first is a database client. ` +
+    `takes at most ${most} arguments, or ${most + 1} if the first is a database client, got ${args.length}. ` +
       `The first is ${kindOf(first)}, which is not ${CLIENTS}`,
   );
 }
 
-/** Checks `{ db }`. `null` is refused: it is a transaction that was meant and is missing. */
+/** Checks `{ db }`. `null` is refused: the caller meant a transaction that is missing. */
 export function parseDatabaseOptions(method: string, given: unknown): Client | null {
   if (given === undefined) return null;
   if (recognise(given) !== null) {
@@ -112,7 +111,7 @@ export function parseStatus(method: string, value: unknown): JobStatus {
   return oneOf(argument(method, 'status', value), STATUSES);
 }
 
-/** Checks which part of a listing is asked for. */
+/** Checks the part of a listing. */
 export function parsePage(
   method: string,
   limit: unknown = DEFAULT_LIMIT,
@@ -146,7 +145,7 @@ export function parseMinutes(method: string, value: unknown = DEFAULT_MINUTES): 
   return number(argument(method, 'maxProcessingTimeMinutes', value), 0, MAX_MINUTES);
 }
 
-/** Checks for how many days finished jobs are kept. Fractions are allowed. */
+/** Checks for how many days completed jobs are kept. Fractions are allowed. */
 export function parseDays(method: string, value: unknown = DEFAULT_DAYS): number {
   return number(argument(method, 'daysToKeep', value), 0, MAX_DAYS);
 }

@@ -1,8 +1,7 @@
 /**
- * Where an operation runs: on the queue's own connections, or on a client of the caller's. The
- * statement is the same, made in Rust; to a client it is given with text alone, and it answers one text
- * column, `result`, so that the answer is the same too, whatever the client does to dates, bigints and
- * JSON.
+ * The two databases that an operation can run on: the queue's own connections, and a client of the caller's. The
+ * statement is the same, made in Rust. A client gets it with text values alone, and it answers one text column,
+ * `result`: so the answer is the same too, however the client converts dates, bigints and JSON.
  */
 
 import { type Ask, call, callSync, type NativeError, type NativeQueue } from '../addon/native.js';
@@ -27,10 +26,10 @@ export interface Database {
   addJobs(jobs: ParsedJobs): Promise<number[]>;
 }
 
-/** How long `close` waits for calls under way, and then for connections to close: milliseconds. */
+/** How many milliseconds `close` waits for the calls under way, and again for the connections to close. */
 export const PATIENCE = 5_000;
 
-/** As the addon would say it, so that each call makes an error of its own of it. */
+/** An error as the addon describes it, so that each call makes an error of its own of it. */
 const CLOSED = toJson({
   code: 'CLOSED',
   message:
@@ -42,7 +41,7 @@ const CLOSED = toJson({
 export class OwnDatabase implements Database {
   private underWay = 0;
   private onIdle: (() => void) | null = null;
-  /** Ends the wait for each answer that is awaited. */
+  /** Ends the wait for each answer that has not come yet. */
   private readonly rejects = new Set<(reason: Error) => void>();
   private readonly enqueuer: Enqueuer;
 
@@ -50,7 +49,7 @@ export class OwnDatabase implements Database {
     this.enqueuer = new Enqueuer(queue, this.untilClosed);
   }
 
-  /** The answer is waited for `limitMs` at the most, where that is given, and else for the `query_timeout`. */
+  /** Waits for the answer for `limitMs` milliseconds, or for the `query_timeout` if that is `null`. */
   run(operation: Operation, limitMs: number | null = null): Promise<string[]> {
     return this.watch(this.ask(this.queue.run(toMessage(operation), limitMs)));
   }
@@ -63,7 +62,7 @@ export class OwnDatabase implements Database {
     if (given.count > MAX_INSERT) return await this.watch(addMany(this.queue, given, this.ask));
     const jobs = await allOf(given);
     const [job] = jobs;
-    // Of one job, all or none is the same.
+    // One job is always all or none.
     if (job !== undefined && jobs.length === 1) return [await this.addJob(job)];
     return (await this.run({ verb: 'enqueue', jobs })).map(Number);
   }
@@ -80,8 +79,8 @@ export class OwnDatabase implements Database {
   private async watch<T>(answer: Promise<T>): Promise<T> {
     this.underWay++;
     try {
-      // Awaited here alone: V8 follows a promise that two wait for to none of them, and the error's
-      // stack would not lead to the caller.
+      // Nothing else may await this promise: V8 follows a promise with two awaits to neither of them, and the
+      // error's stack would not lead to the caller.
       return await answer;
     } finally {
       this.underWay--;
@@ -90,8 +89,8 @@ export class OwnDatabase implements Database {
   }
 
   /**
-   * Closes the connections when what was asked before has been answered. What waits for long, for a lock
-   * perhaps, or for a server that is gone, is left alone with its error.
+   * Closes the connections when the calls under way have been answered. Calls that take longer, because they wait for a
+   * lock or for a server that is gone, reject.
    */
   async close(): Promise<void> {
     await within(PATIENCE, this.idle());
@@ -141,7 +140,9 @@ export class ClientDatabase implements Database {
   }
 }
 
-/** As `connect/refusal.rs` tells it, where no statement fails: a trigger has returned null, or a rule did something else. */
+/**
+ * The error of `src/connect/refusal.rs` for an insert without a row: a trigger returned null, or a rule replaced it.
+ */
 function keptOut(): JobQueueError {
   const message =
     'a trigger or a rule of the database keeps the job from being added, without an error';

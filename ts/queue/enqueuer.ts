@@ -1,7 +1,6 @@
 /**
- * Jobs that are added one by one in the same turn of the event loop cross to Rust together: a call for
- * each costs more than to insert it, where there are many. Nothing waits for that: they cross before
- * the loop goes on to anything else.
+ * Jobs that are added one by one in the same turn of the event loop cross to Rust together: if there are many, a call
+ * for each costs more than its insert. No job waits for that, since they cross before the event loop goes on.
  */
 
 import {
@@ -15,11 +14,11 @@ import { nextTick } from '../basics/timers.js';
 import type { ParsedJob } from '../job/new-job.js';
 import { jobsToJson } from './operation.js';
 
-/** What crosses together goes in one insert: these are the limits of `src/store/enqueuer.rs`. */
+/** Jobs that cross together are inserted together: these are the limits of `src/store/enqueuer.rs`. */
 const MAX_JOBS = 5_000;
 const MAX_LENGTH = 8 * 1024 * 1024;
 
-/** A job's id, or why it was not added: an error as the addon describes it, or whatever was thrown. */
+/** A job's id, or why it was not added: an error that the addon describes, or one that was thrown. */
 type Answer =
   | { kind: 'added'; id: string }
   | { kind: 'refused'; error: NativeError }
@@ -45,7 +44,7 @@ export class Enqueuer {
       if (this.gathered.length === 1) nextTick(() => this.send());
     });
     if (answer.kind === 'added') return Number(answer.id);
-    // Made here, where its stack leads to the caller.
+    // The error is made here, where its stack leads to the caller.
     throw answer.kind === 'refused' ? toJobQueueError(answer.error) : fromNative(answer.thrown);
   }
 
@@ -76,7 +75,7 @@ export class Enqueuer {
   }
 }
 
-/** Splits what has gathered by the limits; a job that is over them goes alone. */
+/** Splits the jobs that have gathered, by the limits. A job that is larger than they allow goes alone. */
 function groupsOf(gathered: Gathered[]): Gathered[][] {
   const groups: Gathered[][] = [];
   let group: Gathered[] = [];

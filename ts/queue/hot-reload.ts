@@ -1,8 +1,8 @@
 /**
- * `next dev` evaluates a module anew at every edit of what it imports, and the app's own variable that held
- * the queue is gone. Each time it would leave behind a pool of connections, and workers that run the code
- * of before the edit. So there, and only there, what is opened with the same configuration is the same
- * queue, and a background worker takes the place of its former self.
+ * Hot reloading. `next dev` evaluates a module anew at every edit of a file that it imports, and the app's variable
+ * that held the queue is gone. Each edit would leave behind a pool of connections, and workers that run the code from
+ * before the edit. So in `next dev`, and only there, the same configuration gives the same queue, and a background
+ * worker replaces its predecessor.
  */
 
 import { type Plain, toJson } from '../basics/json.js';
@@ -10,18 +10,18 @@ import type { ResolvedConfig } from '../config/config.js';
 import type { ParsedProcessorOptions } from '../processor/arguments.js';
 import { JobProcessor } from '../processor/processor.js';
 
-/** Shared by all copies of this module, of which there is one in each of Next.js's layers. */
+/** All copies of this module share it: there is one in each of Next.js's layers. */
 const key = Symbol.for('pg-bg-job-queue.developmentQueues');
 const shared = globalThis as { [key]?: Map<string, unknown> };
 
-/** Next.js makes this class a global, for what it bundles and for what it leaves to Node.js. */
+/** Next.js makes `AsyncLocalStorage` a global, for bundled modules and for those that it leaves to Node.js. */
 export function isNextDevelopment(): boolean {
   return process.env.NODE_ENV === 'development' && 'AsyncLocalStorage' in globalThis;
 }
 
 /** The open queue of this configuration, or a new one. */
 export function sharedQueue<Queue>(config: ResolvedConfig, open: () => Queue): Queue {
-  // Two functions cannot be compared: the edit may have changed what they give.
+  // Functions for a password cannot be compared: the edit may have changed the password that they give.
   if (!isNextDevelopment() || config.askPassword !== null) return open();
   shared[key] ??= new Map();
   const { settings, schema, verbose } = config;
@@ -31,17 +31,17 @@ export function sharedQueue<Queue>(config: ResolvedConfig, open: () => Queue): Q
   return queue as Queue;
 }
 
-/** To be said of a queue that closes, so that the next one is new. */
+/** Forgets a queue that closes, so that the next one is new. */
 export function forgetQueue(queue: unknown): void {
   for (const [configuration, other] of shared[key] ?? []) {
     if (other === queue) shared[key]?.delete(configuration);
   }
 }
 
-/** Those that run in the background, by what they do. */
+/** The processors that run in the background, by queue and by task. */
 const backgroundProcessors = new WeakMap<object, Map<string, JobProcessor>>();
 
-/** One that stops its predecessor: on the same queue, for the same job types, with the same options. */
+/** A processor that stops its predecessor: one on the same queue, for the same job types, with the same options. */
 export class HotReloadedProcessor extends JobProcessor {
   private readonly registry: Map<string, JobProcessor>;
   private readonly task: string;
@@ -62,7 +62,7 @@ export class HotReloadedProcessor extends JobProcessor {
   }
 }
 
-/** Without the name, which is a random one unless given, and the functions, which are new in each edit. */
+/** The options without the name, which is random by default, and the functions, which are new after each edit. */
 function comparable({
   workerId,
   onError,

@@ -1,3 +1,5 @@
+/** The function that opens a queue. */
+
 import { resolveConfig } from '../config/config.js';
 import type { JobQueueConfig } from '../config/types.js';
 import { sharedQueue } from './hot-reload.js';
@@ -5,13 +7,13 @@ import { PostgresJobQueue } from './queue.js';
 import type { JobQueue } from './types.js';
 
 /**
- * Opens a job queue. Opens no connection: the first operation does, and rejects if it cannot.
+ * Opens a job queue. The first operation opens a connection, and rejects if it cannot.
  *
  * `PayloadMap` maps job types to the types of their payloads:
  * `initJobQueue<{ send_email: { to: string } }>({ databaseConfig: { connectionString } })`.
  *
- * In `next dev`, where an edit evaluates the app's modules anew, the same configuration gives the same queue
- * for as long as it is open.
+ * In `next dev`, an edit evaluates the app's modules anew. There, the same configuration gives the same queue for as
+ * long as the queue is open.
  *
  * Rejects with `INVALID_CONFIG`.
  */

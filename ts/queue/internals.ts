@@ -1,4 +1,4 @@
-/** What `createRouteHandler` needs of a queue and an app does not. */
+/** The parts of a queue that `createRouteHandler` needs and an app does not. */
 
 import type { JobQueueError } from '../errors/job-queue-error.js';
 import type { ParsedProcessorOptions } from '../processor/arguments.js';
@@ -27,7 +27,7 @@ export interface QueueInternals {
   backlog(types: string[], limitMs: number): Promise<Backlog>;
 }
 
-/** What is left to do. */
+/** The jobs that are left to do. */
 export interface Backlog {
   /** How many jobs are due. */
   due: number;

@@ -1,8 +1,10 @@
+/** The pool of `getPool()`. */
+
 import type { Pool, PoolConfig } from 'pg';
 import { pg } from '../basics/lazy.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
 
-/** Makes a node-postgres pool. The package is the user's: this one works without it. */
+/** Creates a node-postgres pool. That package is the user's: this one works without it. */
 export function createPool(config: PoolConfig): Pool {
   const library = pg();
   if ('missing' in library) {
@@ -13,7 +15,7 @@ export function createPool(config: PoolConfig): Pool {
     );
   }
   const pool = new library.Pool(config);
-  // A connection that is lost while idle is replaced; without a listener it would end the process.
+  // A connection that is lost while idle is replaced. Without a listener, its error would end the process.
   pool.on('error', () => {});
   return pool;
 }

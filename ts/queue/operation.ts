@@ -1,22 +1,26 @@
+/** The operations of a queue, as they cross to Rust. */
+
 import { toJson } from '../basics/json.js';
 import type { ParsedJob } from '../job/new-job.js';
 import type { ParsedFilters } from './arguments.js';
 
-/** Where a page of the clean-up ended. The next page begins behind it. */
+/** The place at which a page of the clean-up ended. The next page begins after it. */
 export type CleanupPosition = {
   createdAt: string;
   id: number;
 };
 
-/** What one page of the clean-up deleted; `last` is `null` after the last page. */
+/** A page of the clean-up. */
 export interface CleanupPage {
+  /** How many jobs were deleted. */
   deleted: number;
+  /** `null` after the last page. */
   last: CleanupPosition | null;
 }
 
 /**
- * What the queue can ask of the table, complete and checked: the same verbs, in the same order, as
- * `Operation` in `src/store/operation.rs`. It crosses to Rust as JSON; its statement is defined there.
+ * An operation on the table, complete and checked: the same verbs, in the same order, as `Operation` in
+ * `src/store/operation.rs`, where its statement is defined.
  */
 export type Operation =
   | { verb: 'enqueue'; jobs: ParsedJob[] }
@@ -31,13 +35,13 @@ export type Operation =
   | { verb: 'reclaim'; maxProcessingMinutes: number }
   | { verb: 'cleanup'; daysToKeep: number; after: CleanupPosition | null };
 
-/** The operation as it crosses: `{ "<verb>": { ... } }`. A payload is JSON text, and is set in as such. */
+/** The operation as it crosses: `{ "<verb>": { ... } }`. Payloads are JSON text already, and stay as they are. */
 export function toMessage(operation: Operation): string {
   if (operation.verb === 'enqueue') return `{"enqueue":{"jobs":${jobsToJson(operation.jobs)}}}`;
   const { verb, ...request } = operation;
   return toJson({ [verb]: request });
 }
 
-/** Jobs as they cross, for the operation or without one. */
+/** Jobs as they cross, inside an operation or alone. */
 export const jobsToJson = (jobs: readonly ParsedJob[]): string =>
   `[${jobs.map(({ json }) => json).join()}]`;

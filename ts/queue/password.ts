@@ -9,8 +9,8 @@ export interface OwnQueue {
 }
 
 /**
- * What the native queue calls with the number of a question when it needs a password. The native queue keeps this
- * function alive, so the function must not keep the native queue alive: see `hearing` in `processor/processor.ts`.
+ * Makes the function that the native queue calls, with the number of its question, when it needs a password. The native
+ * queue keeps this function alive, so the function must not keep the native queue alive.
  */
 export function answering(ask: AskPassword, own: OwnQueue): (question: number) => void {
   const answer = async (question: number) => {
@@ -20,7 +20,7 @@ export function answering(ask: AskPassword, own: OwnQueue): (question: number) =
   return (question) => void answer(question);
 }
 
-/** What the user's function gives, or `null` if it throws or gives something that is no string. */
+/** Calls the user's function. Gives `null` if it throws, or gives something that is no string. */
 async function askedPassword(ask: AskPassword): Promise<string | null> {
   try {
     const password: unknown = await ask();

@@ -1,4 +1,4 @@
-/** The queue that `initJobQueue` opens. */
+/** The queue that `initJobQueue` opens: its methods. */
 
 import { callSync, type NativeQueue, native } from '../addon/native.js';
 import { bindMethods } from '../basics/bound.js';
@@ -45,19 +45,19 @@ type Arguments = readonly unknown[];
 const DRAIN_TIMEOUT = 30_000;
 
 /**
- * The methods check their arguments and say what they want done; the statements are Rust's, and what
- * the types promise of a payload is the caller's business.
+ * The methods check their arguments and run operations, whose statements are made in Rust. They know nothing of the
+ * types of payloads, which are the caller's.
  */
 export class PostgresJobQueue {
   private readonly queue: NativeQueue;
   private readonly database: OwnDatabase;
   private readonly log: Log | undefined;
-  /** Those whose engine runs. */
+  /** The processors whose engine runs. */
   private readonly processors = new Set<JobProcessor>();
   private pool: ReturnType<typeof createPool> | null = null;
   private closing: Promise<void> | null = null;
 
-  /** Not to be seen by who prints the queue: the password is in it. */
+  /** Private to JavaScript too, so that printing the queue does not print the password. */
   readonly #config: ResolvedConfig;
 
   constructor(config: ResolvedConfig) {
@@ -231,7 +231,7 @@ export class PostgresJobQueue {
 
   close(): Promise<void> {
     this.closing ??= this.shutDown();
-    // One of several handlers that wait for the same end: it must not be waited for either.
+    // The caller may be the second handler that waits for the end. It must not be waited for either.
     for (const processor of this.processors) void processor.handBackCaller();
     return this.closing;
   }
@@ -248,13 +248,13 @@ export class PostgresJobQueue {
     this.log?.('closed');
   }
 
-  /** Waits for the clients that the user has taken from the pool and not given back. */
+  /** Ends the pool. Waits for the clients that the user has taken from it and not given back. */
   private async endPool(): Promise<void> {
-    // The user may have ended it already, which a second time is an error.
+    // The user may have ended it already, and to end it twice is an error.
     if (!this.pool?.ending) await this.pool?.end();
   }
 
-  /** Tells the two forms of a method apart: `method(...rest)` and `method(client, ...rest)`. */
+  /** Gives the database that a method runs on, and its arguments without the client. */
   private split(
     method: string,
     args: Arguments,

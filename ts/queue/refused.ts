@@ -1,17 +1,14 @@
-/** Operations over many jobs, of which Postgres has refused some. */
+/** Tells of jobs that Postgres has refused to let be changed, in an operation over many jobs. */
 
 import { JobQueueError } from '../errors/job-queue-error.js';
 
-/** What Rust answers besides: see `src/store/bulk.rs`. */
+/** The second result of an operation over many jobs: see `src/store/bulk.rs`. */
 interface Refused {
   refused: number;
   sqlState: string | null;
 }
 
-/**
- * Tells of the jobs that could not be changed, if the second result of an operation says that there are some.
- * `what` is what they should have become.
- */
+/** Calls `tell` if the result says that some jobs could not be changed. `what` says what they should have become. */
 export function tellRefused(
   what: string,
   result: string | undefined,

@@ -12,33 +12,38 @@ import type {
 } from '../job/types.js';
 import type { JobHandlers, Processor, ProcessorOptions } from '../processor/types.js';
 
-/** Which pending jobs to cancel; what is absent does not restrict. */
+/** Which pending jobs to cancel. A filter that is absent does not restrict. */
 export interface CancelFilters<PayloadMap> {
+  /** Jobs of this type. */
   job_type?: JobType<PayloadMap> | undefined;
+  /** Jobs of this priority: -2,147,483,648 to 2,147,483,647. */
   priority?: number | undefined;
-  /** Exactly this time, to the millisecond. */
+  /** Jobs with exactly this `run_at`, to the millisecond. */
   run_at?: Date | undefined;
 }
 
-/** Where a method runs its statement when it is not to be the queue's own pool. */
+/** The database client on which a method runs its statement, if not on a connection of the queue. */
 export interface DatabaseOptions {
   /**
-   * The caller's own database client: the method's statement commits and rolls back with the transaction that is
-   * open on it. A client outside of your transaction is not noticed: there, the statement takes effect at once.
+   * Your own database client. The statement commits or rolls back with the transaction that is open on it. The queue
+   * cannot notice a client outside of your transaction: there, the statement takes effect at once.
    */
   db?: DatabaseClient | undefined;
 }
 
 /**
- * A job queue. Every method that talks to the database can be given a database client of the caller's
- * (see `DatabaseClient`) as its first argument; it then runs there, in the transaction if one is open.
- * Everything rejects with a `JobQueueError`. Methods are bound: they work apart from the queue.
+ * A job queue. Every method that talks to the database also takes your own database client as its first argument (see
+ * `DatabaseClient`), and then runs on it, in the transaction if one is open.
+ *
+ * Methods are bound and can be passed on. They reject with a `JobQueueError`: `INVALID_ARGUMENT` for an argument that
+ * is not as described, `NOT_MIGRATED` if the tables are missing, `CONNECTION_FAILED` and `DATABASE_ERROR` if the
+ * database cannot be reached or refuses the statement, and `CLOSED` after `close()`.
  */
 // biome-ignore lint/suspicious/noExplicitAny: without a payload map, every job type takes any payload
 export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   /**
-   * Adds a job and resolves to its id, once the row is committed (with `db`: once it is inserted). Of several types of
-   * job, each goes with its own payload alone.
+   * Adds a job. Resolves to its id when the row is committed; with `db`, when it is inserted. Rejects with
+   * `INVALID_PAYLOAD` if Postgres could not store the payload.
    */
   addJob<T extends JobType<PayloadMap>>(
     job: JobOptions<PayloadMap, T>,
@@ -50,22 +55,21 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   ): Promise<number>;
 
   /**
-   * Adds jobs, all or none, and resolves to their ids in the order of `jobs`. Everything that `addJob`
-   * says of a job holds for each; their payloads together, as Postgres writes them, may have 256 MiB. Many jobs
-   * are made in parts, between which the event loop goes on: leave what is inside of their payloads as it is until
-   * this has resolved.
+   * Adds all of the jobs, or none. Resolves to their ids, in the order of `jobs`. Each job is checked as `addJob`
+   * checks it; together, their payloads may have 256 MiB as Postgres writes them. Many jobs are turned into JSON in
+   * parts, and the event loop goes on in between: do not change anything inside the payloads until the promise has
+   * settled.
    */
   addJobs(jobs: readonly AnyJobOptions<PayloadMap>[], options?: DatabaseOptions): Promise<number[]>;
   addJobs(db: DatabaseClient, jobs: readonly AnyJobOptions<PayloadMap>[]): Promise<number[]>;
 
   /**
-   * The job, or `null` if there is none of that id.
+   * Resolves to the job, or to `null` if no job has that id.
    *
-   * A table can hold a payload that Postgres cannot write: one that was inserted by hand and is far longer as text than
-   * in the table, or one that is damaged. The record of such a job has the payload `null`, whatever its type
-   * says, so that the job can be found; if that is not enough, its `error_history` is empty and its
-   * `pending_reason` is `null` too. On a client of the caller's, where an error ends the transaction, the
-   * call rejects with the error of Postgres.
+   * A table can hold a payload that Postgres cannot write as text: a damaged one, or one that was inserted by hand
+   * and is far longer as text than in the table. The record then has the payload `null`, whatever its type says. If
+   * Postgres still cannot write the row, its `error_history` is empty and its `pending_reason` is `null` too. On your
+   * own client, where an error ends the transaction, the call rejects with the error of Postgres instead.
    */
   getJob<T extends JobType<PayloadMap> = JobType<PayloadMap>>(
     id: JobId,
@@ -76,8 +80,8 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   ): Promise<JobRecord<PayloadMap, T> | null>;
 
   /**
-   * Jobs of one status, newest first. `limit` 0 to 2,147,483,647, default 100; `offset` default 0. One that
-   * cannot be read whole is given as `getJob` gives it, and keeps no other from being read.
+   * Resolves to jobs of one status, newest first. `limit`: 0 to 2,147,483,647, default 100. `offset`: 0 to
+   * 2,147,483,647, default 0. A job that cannot be read whole comes as `getJob` gives it, and the others come whole.
    */
   getJobsByStatus<T extends JobType<PayloadMap> = JobType<PayloadMap>>(
     status: JobStatus,
@@ -92,8 +96,8 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   ): Promise<JobRecord<PayloadMap, T>[]>;
 
   /**
-   * All jobs, newest first. `limit` 0 to 2,147,483,647, default 100; `offset` default 0. One that cannot be
-   * read whole is given as `getJob` gives it, and keeps no other from being read.
+   * Resolves to jobs of every status, newest first. `limit`: 0 to 2,147,483,647, default 100. `offset`: 0 to
+   * 2,147,483,647, default 0. A job that cannot be read whole comes as `getJob` gives it, and the others come whole.
    */
   getAllJobs<T extends JobType<PayloadMap> = JobType<PayloadMap>>(
     limit?: number,
@@ -107,57 +111,67 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
 
   /**
    * Makes the job pending and due now, whatever its status: a completed or cancelled job runs again. A job without
-   * attempts left is granted one more. Does nothing if there is no job of that id. Rejects with `JOB_RUNNING` if a
-   * worker holds the job under a live lease.
+   * attempts left gets one more. Does nothing if no job has that id. Rejects with `JOB_RUNNING` if a worker holds the
+   * job under a live lease.
    */
   retryJob(id: JobId): Promise<void>;
   retryJob(db: DatabaseClient, id: JobId): Promise<void>;
 
   /**
-   * Cancels a job that is pending, or failed with attempts left. Of one that runs, the handler's signal
-   * aborts with `CANCELLED`: at once if it runs in this process, within a second if its processor has a
-   * session connection to listen on (`max` of 2 or more, no pooler), and else when its lease is next
-   * extended. The job becomes cancelled when its handler ends or throws, or after `cancelGrace`. If the handler had
-   * completed before it was told, the job is completed. Does nothing to a job that is completed, cancelled or given up,
-   * or if there is no job of that id.
+   * Cancels a job that is pending, or that has failed and is tried again. Does nothing if the job is completed,
+   * cancelled, or failed for good, or if no job has that id.
+   *
+   * If the job is running, the handler's signal aborts with `CANCELLED`: at once if it runs in this process, within a
+   * second if its processor listens for notifications (it does if `max` is 2 or more and there is no pooler), and
+   * otherwise when its lease is next extended. The job is cancelled when its handler ends or throws, or after
+   * `cancelGrace`. If the handler completes before its signal aborts, the job is completed.
    */
   cancelJob(id: JobId): Promise<void>;
   cancelJob(db: DatabaseClient, id: JobId): Promise<void>;
 
   /**
-   * Cancels the pending jobs that match every filter given, and without a filter all pending jobs; resolves to how many.
-   * Running jobs, and failed ones that wait for a retry, are not included.
+   * Cancels the pending jobs that match every filter, or all pending jobs if there is no filter. Resolves to the number
+   * of jobs that it cancelled. Does not cancel running jobs, nor failed jobs that wait for a retry.
    */
   cancelAllUpcomingJobs(filters?: CancelFilters<PayloadMap>): Promise<number>;
   cancelAllUpcomingJobs(db: DatabaseClient, filters?: CancelFilters<PayloadMap>): Promise<number>;
 
   /**
-   * Puts back jobs that were locked longer ago than this and are not under a live lease; resolves to
-   * how many. A job without attempts left becomes `failed`. Only needed for jobs that something other
-   * than this package's processors marked as running: the jobs of lost processors come back by themselves.
-   * Default 10 minutes; fractions are allowed.
+   * Puts back running jobs that were locked more than this many minutes ago and are not under a live lease. Resolves to
+   * the number of jobs that it put back. A job without attempts left becomes `failed`. 0 to 1,000,000,000 minutes,
+   * fractions are allowed; default 10.
+   *
+   * You need it only for jobs that something other than this package's processors has marked as running. The jobs of
+   * lost processors come back by themselves.
    */
   reclaimStuckJobs(maxProcessingTimeMinutes?: number): Promise<number>;
   reclaimStuckJobs(db: DatabaseClient, maxProcessingTimeMinutes?: number): Promise<number>;
 
   /**
-   * Deletes completed jobs that were last updated longer ago than this; resolves to how many. Failed and cancelled jobs
-   * stay. Default 30 days; fractions and 0 are allowed.
+   * Deletes completed jobs that were last updated more than this many days ago. Resolves to the number of jobs that it
+   * deleted. Failed and cancelled jobs stay. 0 to 1,000,000 days, fractions are allowed; default 30.
    */
   cleanupOldJobs(daysToKeep?: number): Promise<number>;
   cleanupOldJobs(db: DatabaseClient, daysToKeep?: number): Promise<number>;
 
-  /** A processor that runs this queue's jobs with `handlers`. Opens no connection. */
+  /**
+   * Creates a processor that runs this queue's jobs with `handlers`. Opens no connection. Throws `INVALID_ARGUMENT`.
+   */
   createProcessor(handlers: JobHandlers<PayloadMap>, options?: ProcessorOptions): Processor;
 
-  /** A node-postgres `Pool` on the same settings, made on the first call. Needs the package `pg`. */
+  /**
+   * A node-postgres `Pool` with the queue's settings, created at the first call. Throws `INVALID_CONFIG` if the package
+   * `pg` is not installed.
+   */
   getPool(): Pool;
 
   /**
-   * Stops this queue's processors, waits up to 30 s for what runs to settle, hands back what still runs, and
-   * closes the connections. A handler that calls it is not waited for: its own job is handed back when the
-   * others have ended. Calls that Postgres has not answered 5 s after that reject with `CLOSED`, or
-   * `CONNECTION_FAILED`; later calls of other methods reject with `CLOSED`.
+   * Stops this queue's processors, waits up to 30 seconds until the jobs that run have ended, hands back those that
+   * still run, and closes the connections. A handler may call it: its own job is handed back when the others have
+   * ended.
+   *
+   * Calls that Postgres has not answered 5 seconds after that reject with `CLOSED` or `CONNECTION_FAILED`. Later calls
+   * of other methods reject with `CLOSED`.
    */
   close(): Promise<void>;
 }

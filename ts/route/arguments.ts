@@ -1,4 +1,4 @@
-/** What `createRouteHandler` makes of its arguments. */
+/** The arguments of `createRouteHandler`, checked and completed. */
 
 import { boolean, callable, number, string } from '../checks/checks.js';
 import { argument, refuseArgument } from '../checks/given.js';
@@ -10,6 +10,9 @@ import {
   refuseUnhandled,
   SHARED_OPTIONS,
 } from '../processor/arguments.js';
+import type { ProcessorOptions } from '../processor/types.js';
+import { parseDays } from '../queue/arguments.js';
+import type { RouteHandlerOptions } from './types.js';
 
 /** `RouteHandlerOptions`, complete. */
 export interface ParsedRouteOptions {
@@ -25,10 +28,16 @@ export interface ParsedRouteOptions {
 }
 
 const METHOD = 'createRouteHandler';
-const OPTIONS = ['maxDuration', 'grace', 'secret', 'reclaim', 'daysToKeep', ...SHARED_OPTIONS];
+const OWN_OPTIONS = Object.keys({
+  maxDuration: true,
+  grace: true,
+  secret: true,
+  reclaim: true,
+  daysToKeep: true,
+} satisfies Record<Exclude<keyof RouteHandlerOptions, keyof ProcessorOptions>, true>);
+const OPTIONS = [...OWN_OPTIONS, ...SHARED_OPTIONS];
 const MAX_DURATION = 86_400;
 const MAX_GRACE = 10;
-const MAX_DAYS = 1_000_000;
 /** How often a route looks for jobs that were added elsewhere while some of its own run, in milliseconds. */
 const POLL_INTERVAL = 1_000;
 
@@ -39,7 +48,7 @@ export function parseRouteOptions(given: unknown): ParsedRouteOptions {
     grace,
     secret,
     reclaim = true,
-    daysToKeep = 30,
+    daysToKeep,
     ...shared
   } = options(argument(METHOD, 'options', given), OPTIONS);
   const seconds = number(argument(METHOD, 'maxDuration', maxDuration), 1, MAX_DURATION);
@@ -53,10 +62,7 @@ export function parseRouteOptions(given: unknown): ParsedRouteOptions {
         ? undefined
         : string({ ...argument(METHOD, 'secret', secret), secret: true }),
     reclaim: boolean(argument(METHOD, 'reclaim', reclaim)),
-    daysToKeep:
-      daysToKeep === false
-        ? false
-        : number(argument(METHOD, 'daysToKeep', daysToKeep), 0, MAX_DAYS),
+    daysToKeep: daysToKeep === false ? false : parseDays(METHOD, daysToKeep),
     processor: parseProcessorOptions({ ...shared, pollInterval: POLL_INTERVAL }, METHOD),
   };
 }
@@ -73,5 +79,5 @@ export function checkRouteArguments(
 
 /** Refuses what `getQueue` gave. */
 export function refuseQueue(): never {
-  refuseArgument(METHOD, 'getQueue must give what initJobQueue resolves to');
+  refuseArgument(METHOD, 'getQueue must give a queue that initJobQueue has opened');
 }

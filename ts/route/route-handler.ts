@@ -1,6 +1,6 @@
 /**
- * One route that does everything: for a platform's cron to call, in an app that has no process that
- * stays. It speaks the web's `Request` and `Response`, as Next.js, Hono, Bun, Deno and others do.
+ * A route that does everything, for an app in which no process stays: the platform's cron calls it. It speaks the web's
+ * `Request` and `Response`, as Next.js, Hono, Bun, Deno and others do.
  */
 
 import { now, setImmediate } from '../basics/timers.js';
@@ -15,17 +15,17 @@ import { type Work, work } from './route-run.js';
 import { isAuthorized } from './secret.js';
 import type { RouteHandler, RouteHandlerOptions, RouteResult } from './types.js';
 
-/** So much of the grace may pass before the answer; the rest is for the answer itself. */
+/** The part of the grace that the route waits for the database. The rest is for sending the answer. */
 const PATIENT_PART = 0.9;
-/** So many milliseconds in any case: even with no grace, what is handed back has to be written. */
+/** The shortest wait, in milliseconds: even with no grace, the jobs that are handed back have to be written. */
 const LEAST_PATIENCE = 250;
 
 /**
- * Makes the handlers of a route that processes jobs until none is due or the time is nearly up, puts back
- * what is stuck, and deletes what is old. It stops claiming when jobs of a type usually take longer
- * than is left. At the deadline, the signals of what runs abort with `DEADLINE`, and those jobs are
- * pending again, behind what is due; the attempt counts if the run had at least half of the invocation.
- * Nothing in a request changes how much is run.
+ * Creates the handlers of a route that runs jobs until none is due or the time is nearly up, puts back stuck jobs, and
+ * deletes old ones. It stops claiming jobs of a type if they usually take longer than the time that is left. At the
+ * deadline, the signals of the jobs that run abort with `DEADLINE`, and these jobs are pending again, behind the jobs
+ * that are due; the attempt counts if the run had at least half of the invocation. Nothing in a request changes which
+ * jobs run.
  *
  * ```ts
  * // app/api/cron/jobs/route.ts
@@ -33,10 +33,9 @@ const LEAST_PATIENCE = 250;
  * export const { GET, POST } = createRouteHandler(getJobQueue, jobHandlers, { maxDuration });
  * ```
  *
- * Answers 200 with a `RouteResult`, 401 without the secret, and 500 with `{ error, message }` if jobs
- * cannot be run: because the database cannot be reached, or (`DEADLINE`) does not answer within the
- * `grace`. What else could not be done, or not in time, is `null` in the result. Both are told to `onError`.
- * Throws `INVALID_ARGUMENT`.
+ * Answers 200 with a `RouteResult`, 401 without the secret, and 500 with `{ error, message }` if jobs cannot run:
+ * because the database cannot be reached, or does not answer within the `grace` (`DEADLINE`). Other steps that fail,
+ * or take too long, leave `null` in the result. `onError` gets the errors of both. Throws `INVALID_ARGUMENT`.
  */
 export function createRouteHandler<PayloadMap>(
   getQueue: () => JobQueue<PayloadMap> | Promise<JobQueue<PayloadMap>>,
@@ -75,7 +74,7 @@ export function createRouteHandler<PayloadMap>(
         thrown instanceof JobQueueError
           ? thrown
           : causedByUser('INVALID_ARGUMENT', 'getQueue failed', thrown);
-      // What an engine ends with it has reported, and that may arrive in the same turn of the event loop.
+      // An engine reports the error that it ends with. The report may arrive later in this turn of the event loop.
       await new Promise((resolve) => setImmediate(resolve));
       if (!told.has(error.message)) onError(error);
       return Response.json({ error: error.code, message: error.message }, { status: 500 });

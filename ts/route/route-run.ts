@@ -1,6 +1,6 @@
 /**
- * One invocation of the route. Each of its steps has a limit, so that it answers in time whatever the
- * database does; and a step that only keeps the table in order takes the answer from no job that was run.
+ * One invocation of the route. Each step has a limit of time, so that the route answers in time even if the database
+ * does not. If a step that only keeps the table in order fails, the answer still says what became of the jobs.
  */
 
 import { now } from '../basics/timers.js';
@@ -11,22 +11,22 @@ import type { Tally } from '../processor/processor.js';
 import type { Backlog, QueueInternals } from '../queue/internals.js';
 import type { CleanupPage, CleanupPosition } from '../queue/operation.js';
 
-/** What is to be done, and until when, by `now`. */
+/** The work of an invocation. Its times are those of `now`. */
 export interface Invocation {
   queue: QueueInternals;
   handlers: unknown;
   options: ParsedProcessorOptions;
   reclaim: boolean;
   daysToKeep: number | false;
-  /** Then nothing more is begun, and what still runs is handed back. */
+  /** From then on, no step begins, and the jobs that still run are handed back. */
   deadline: number;
-  /** Then nothing more is waited for. */
+  /** From then on, the route waits for nothing. */
   answerBy: number;
-  /** Told of each step that could not be taken. */
+  /** Called for each step that failed. */
   onError(error: JobQueueError): void;
 }
 
-/** What was done. A step that could not be taken, or not in time, gives `null`. */
+/** The results of an invocation. A step that failed or took too long has `null`. */
 export interface Work {
   tally: Tally;
   reclaimed: number | null;
@@ -34,19 +34,19 @@ export interface Work {
   backlog: Backlog | null;
 }
 
-/** Milliseconds that the jobs wait at the most for what is stuck to be reclaimed. */
+/** The jobs wait for this many milliseconds at the most until stuck jobs are reclaimed. */
 const MAX_RECLAIM = 10_000;
 
-/** The part of the time behind the deadline in which what was handed back is written. */
+/** The part of the time after the deadline in which the jobs that are handed back are written. */
 const LAST_WORDS = 0.6;
 
-/** The wait for an answer is so many milliseconds longer in Rust, so that it is this side that ends it. */
+/** Rust waits this many milliseconds longer for an answer, so that TypeScript is the one to end the wait. */
 const MARGIN = 500;
 
-/** With these, no job can be run either. */
+/** If a step fails with one of these, no job can run either. */
 const HOPELESS: readonly JobQueueErrorCode[] = ['CONNECTION_FAILED', 'NOT_MIGRATED', 'CLOSED'];
 
-/** Rejects if the jobs could not be run. */
+/** Does the work of an invocation. Rejects if the jobs could not run. */
 export async function work(invocation: Invocation): Promise<Work> {
   const { queue, handlers, options, deadline, answerBy } = invocation;
   const reclaimed = invocation.reclaim ? await reclaim(invocation) : 0;
@@ -64,7 +64,7 @@ export async function work(invocation: Invocation): Promise<Work> {
   return { tally, reclaimed, deleted, backlog };
 }
 
-/** Puts back what is stuck. Rejects if the jobs cannot be run either. */
+/** Puts back stuck jobs. Rejects if no job can run either. */
 async function reclaim(invocation: Invocation): Promise<number | null> {
   const { queue, deadline, answerBy } = invocation;
   const attempt = () => {
@@ -82,14 +82,14 @@ async function reclaim(invocation: Invocation): Promise<number | null> {
   return orNull(invocation, answer, HOPELESS);
 }
 
-/** Deletes while there is something old enough among the oldest, and time. */
+/** Deletes old jobs, page by page, until there are no more or the time is up. */
 async function cleanUp(invocation: Invocation): Promise<number | null> {
   const { queue, daysToKeep, deadline, answerBy } = invocation;
   if (daysToKeep === false) return 0;
   let total: number | null = null;
   let after: CleanupPosition | null = null;
   do {
-    // Where the jobs took all the time until the deadline, half of what is left until the answer.
+    // If the jobs took all the time until the deadline, half of the time that is left until the answer.
     const limit = Math.max(timeUntil(deadline), timeUntil(answerBy) / 2);
     const page: CleanupPage | null = await orNull(
       invocation,
@@ -108,7 +108,7 @@ function timeUntil(moment: number): number {
   return Math.max(0, Math.floor(moment - now()));
 }
 
-/** Takes a step, and rejects with `DEADLINE` when it takes longer than so many milliseconds. */
+/** Takes a step. Rejects with `DEADLINE` if it takes longer than `limit` milliseconds. */
 async function limited<T>(
   what: string,
   limit: number,
@@ -125,7 +125,7 @@ async function limited<T>(
   );
 }
 
-/** What a step gives, or `null` if it fails, but for the codes that are to be thrown. */
+/** Gives the result of a step, or `null` if it fails. Rejects if it fails with one of the codes in `thrown`. */
 async function orNull<T>(
   { onError }: Invocation,
   step: Promise<T>,
