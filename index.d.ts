@@ -2,7 +2,7 @@
 import { Pool } from "pg";
 
 //#region ts/clients/client.d.ts
-/** Statements take text alone, which every client sends alike. */
+/** Statements take text alone, which every client sends in the same way. */
 type Value = string | null;
 //#endregion
 //#region ts/clients/drizzle.d.ts
@@ -32,8 +32,8 @@ interface KyselyClient {
 //#endregion
 //#region ts/clients/node-postgres.d.ts
 /**
- * A `Pool`, `PoolClient` or `Client` of node-postgres or of Neon's serverless driver, or what is
- * queried like one.
+ * A `Pool`, `PoolClient` or `Client` of node-postgres or of Neon's serverless driver, or an object with the same
+ * `query`.
  */
 interface NodePostgresClient {
   query(text: string, values: Value[]): Promise<{
@@ -56,27 +56,118 @@ interface PrismaClient {
 //#endregion
 //#region ts/clients/recognise.d.ts
 /**
- * A database client of the caller's own: a `Pool`, `PoolClient` or `Client` of node-postgres; the
- * client or transaction of Prisma, Drizzle, Kysely, Knex or postgres.js; a `DataSource`, `EntityManager`,
- * `QueryRunner` or `Repository` of TypeORM; or anything else with `query(text, values)` that resolves to `{ rows }`.
+ * Your own database client: a `Pool`, `PoolClient` or `Client` of node-postgres; the client or transaction of Prisma,
+ * Drizzle, Kysely, Knex or postgres.js; a `DataSource`, `EntityManager`, `QueryRunner` or `Repository` of TypeORM; or
+ * an object with `query(text, values)` that resolves to `{ rows }`.
  */
 type DatabaseClient = NodePostgresClient | PrismaClient | DrizzleClient | KyselyClient | KnexClient | PostgresJsClient;
 //#endregion
-//#region ts/errors.d.ts
-/** What went wrong, as a stable string to compare with. */
+//#region ts/config/types.d.ts
+/**
+ * How to reach Postgres: node-postgres's `PoolConfig`, with node-postgres's meaning and precedence. An option in
+ * milliseconds may be 0 to 2,147,483,647.
+ */
+interface DatabaseConfig {
+  /**
+   * `postgresql://user:password@host:port/database?sslmode=...`. The string wins over the fields below. Parameters
+   * that this package does not know have no effect, as in node-postgres: `?schema=jobs` does not choose the schema.
+   *
+   * A key that is present but `undefined` or empty, with no `host` beside it, is refused: an environment variable is
+   * probably missing.
+   */
+  connectionString?: string | undefined;
+  /** A host name, an address, or the directory of a Unix socket. Default: `PGHOST`, then `localhost`. */
+  host?: string | undefined;
+  /** 1 to 65,535. Default: `PGPORT`, then 5432. */
+  port?: number | undefined;
+  /** Default: `PGDATABASE`, then the user's name. */
+  database?: string | undefined;
+  /** Default: `PGUSER`, then the name of the operating system's user. */
+  user?: string | undefined;
+  /**
+   * The password, or a function that is called for the password of each new connection. Default: `PGPASSWORD`, then
+   * the password file.
+   */
+  password?: string | (() => string | Promise<string>) | undefined;
+  /**
+   * `true`: TLS, everything verified. `{ rejectUnauthorized: false }`: TLS, nothing verified.
+   * `false` or absent: no TLS unless `sslmode` in the connection string, or `PGSSLMODE`, asks for it.
+   */
+  ssl?: boolean | SslConfig | undefined;
+  /** The most connections that this queue opens: 1 to 10,000. Default 10. */
+  max?: number | undefined;
+  /**
+   * An idle connection is closed after this many milliseconds; 0 = never. Default 10,000. The server's
+   * `idle_session_timeout` does not apply.
+   */
+  idleTimeoutMillis?: number | undefined;
+  /** The longest wait for a connection, in milliseconds; 0 = no limit but the operating system's. Default 0. */
+  connectionTimeoutMillis?: number | undefined;
+  /** A connection is replaced when it is this many seconds old: 0 to 2,147,483; 0 = never. Default 0. */
+  maxLifetimeSeconds?: number | undefined;
+  /** Postgres's `statement_timeout` in milliseconds; 0 or `false` = the server's setting. Default 0. */
+  statement_timeout?: number | false | undefined;
+  /**
+   * The longest wait for an answer of Postgres, in milliseconds; 0 = no limit. Default 300,000. A call that waits
+   * longer rejects with `CONNECTION_FAILED`, and its message says that the statement may have been executed.
+   */
+  query_timeout?: number | undefined;
+  /** Postgres's `lock_timeout` in milliseconds; 0 = the server's setting. Default 0. */
+  lock_timeout?: number | undefined;
+  /** Postgres's `idle_in_transaction_session_timeout` in milliseconds; 0 = the server's setting. Default 0. */
+  idle_in_transaction_session_timeout?: number | undefined;
+  /** Command-line options for the server, for example `-c geqo=off`. Default: `PGOPTIONS`. */
+  options?: string | undefined;
+  /** Shown in `pg_stat_activity`. Default: `PGAPPNAME`, then `fallback_application_name`, then `pg-bg-job-queue`. */
+  application_name?: string | undefined;
+  /** Shown in `pg_stat_activity` if neither `application_name` nor `PGAPPNAME` is given. */
+  fallback_application_name?: string | undefined;
+}
+/** TLS with your own certificate authority or a client certificate, as PEM text. */
+interface SslConfig {
+  /** `false` encrypts without verifying the server. Default `true`. */
+  rejectUnauthorized?: boolean | undefined;
+  /** The certificate authorities, one of which must have signed the server's certificate. */
+  ca?: string | Buffer | (string | Buffer)[] | undefined;
+  /** The client's certificate; needs `key`. */
+  cert?: string | Buffer | undefined;
+  /** The client's private key; needs `cert`. */
+  key?: string | Buffer | undefined;
+}
+/** The argument of `initJobQueue`. */
+interface JobQueueConfig {
+  /** How to reach Postgres. `{}` takes everything from the environment. */
+  databaseConfig: DatabaseConfig;
+  /**
+   * Log to the console: ids, types, counts and durations, and why a job failed, but never a payload.
+   * Processors and route handlers do as the queue does unless they say otherwise. Default `false`.
+   */
+  verbose?: boolean | undefined;
+  /** The Postgres schema that holds the tables, 1 to 63 bytes: the one of the CLI's `--schema`. Default `public`. */
+  schema?: string | undefined;
+  /**
+   * `'transaction'` if a pooler in transaction mode stands before Postgres (PgBouncer, Supavisor): it gives a client
+   * another server connection for each transaction. `'none'` everywhere else.
+   * Default: `'transaction'` for the poolers of Supabase and Neon and if the connection string says
+   * `pgbouncer=true`, otherwise `'none'`.
+   */
+  pooler?: 'transaction' | 'none' | undefined;
+}
+//#endregion
+//#region ts/errors/job-queue-error.d.ts
+/** The code of an error: a string to compare with, which does not change between releases. */
 type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE' | 'CLOSED' | 'ADDON_UNAVAILABLE' | 'DATABASE_ERROR';
 /**
- * The one class of every error that this package rejects with or throws.
+ * The class of every error that this package throws or rejects with. An error never holds a payload, a password or a
+ * connection string.
  *
- * Never holds a payload, a password or a connection string.
- *
- * `instanceof` holds across copies of this package: a bundler may put several into one process.
+ * `instanceof` works across copies of this package: a bundler may put several into one process.
  */
 declare class JobQueueError extends Error {
   readonly name = "JobQueueError";
-  /** What went wrong, to compare with. The message may change between releases, the code does not. */
+  /** The code to compare with. The message may change between releases, the code does not. */
   readonly code: JobQueueErrorCode;
-  /** Postgres's five-character `SQLSTATE`, where the server refused a statement. */
+  /** Postgres's five-character `SQLSTATE`, if the server refused a statement. */
   readonly sqlState?: string;
   constructor(code: JobQueueErrorCode, message: string, details?: {
     sqlState?: string | undefined;
@@ -85,22 +176,22 @@ declare class JobQueueError extends Error {
 }
 //#endregion
 //#region ts/payload/types.d.ts
-/** What JSON makes of the types of payloads. Each map is taken whole, so that it is known also where the job type is not. */
-/** As they may be added: what JSON has not is marked where it stands. */
+/** Types of payloads, before and after JSON. Each map is taken whole, so that it works without knowing the job type. */
+/** Payloads as they may be added. A type that JSON does not have is marked where it stands. */
 type Storable<PayloadMap> = { [T in keyof PayloadMap]: Checked<PayloadMap[T]> };
-/** As handlers and records get them: `JSON.parse(JSON.stringify(payload))`. */
+/** Payloads as handlers and records get them: `JSON.parse(JSON.stringify(payload))`. */
 type Stored<PayloadMap> = { [T in keyof PayloadMap]: Parsed<PayloadMap[T]> };
-/** Shown by the compiler where a payload has what JSON has not. */
+/** The compiler shows this if a payload holds something that JSON does not have. */
 interface NotJson {
   'A payload may hold what JSON has: no function, method, bigint, symbol, Map or Set': never;
 }
 type NoJson = bigint | symbol | ((...args: never) => unknown) | (abstract new (...args: never) => unknown);
 type Primitive = string | number | boolean | null | undefined;
-/** A `Date` is one. */
+/** An object with `toJSON`, for example a `Date`. */
 type Converts<To> = {
   toJSON(...args: never): To;
 };
-/** So deep it is looked into a payload, whose type may be without end. */
+/** How deep a payload's type is followed: it may have no end. */
 interface Less {
   10: 9;
   9: 8;
@@ -118,143 +209,71 @@ type IsAny<T> = 0 extends 1 & T ? true : false;
 /** The type itself, unless something in it is marked. */
 type Checked<T> = IsAny<T> extends true ? T : [T] extends [Marked<T>] ? T : Marked<T>;
 type Marked<T, Depth extends keyof Less = 10> = Depth extends 0 ? T : unknown extends T ? T : T extends NoJson ? NotJson : T extends Primitive ? T : T extends Converts<infer To> ? [To] extends [Marked<To, Less[Depth]>] ? T : NotJson : { [Key in keyof T]: Marked<T[Key], Less[Depth]> };
-/** The type itself, where JSON changes nothing: then it keeps its name. */
+/** The type itself if JSON changes nothing, so that it keeps its name. */
 type Parsed<T> = IsAny<T> extends true ? T : [T] extends [Changed<T>] ? [Changed<T>] extends [T] ? T : Changed<T> : Changed<T>;
 type Changed<T, Depth extends keyof Less = 10> = Depth extends 0 ? T : unknown extends T ? T : T extends NoJson ? never : T extends Primitive ? T : T extends Converts<infer To> ? Changed<To, Less[Depth]> : T extends readonly unknown[] ? { [Key in keyof T]: Changed<NullForUndefined<T[Key]>, Less[Depth]> } : { [Key in keyof T]: Changed<T[Key], Less[Depth]> };
-/** What an array holds is never left out. */
+/** `undefined` becomes `null` in an array, and is left out of an object. */
 type NullForUndefined<T> = T extends undefined ? null : T;
 //#endregion
-//#region ts/types.d.ts
-/** Where a job stands. */
+//#region ts/job/types.d.ts
+/** The status of a job. */
 type JobStatus = 'pending' | 'processing' | 'completed' | 'failed' | 'cancelled';
 /** The names of the jobs in a payload map. */
 type JobType<PayloadMap> = keyof PayloadMap & string;
-/** How to reach Postgres: node-postgres's `PoolConfig`, with node-postgres's meaning and precedence. */
-interface DatabaseConfig {
-  /**
-   * `postgresql://user:password@host:port/database?sslmode=...`. It wins over the fields below.
-   * A key that is present but `undefined` or empty, with no `host` beside it, is refused as a missing
-   * environment variable. Parameters that the package does not know have no effect, as in node-postgres: `?schema=jobs`
-   * does not choose the schema.
-   */
-  connectionString?: string | undefined;
-  /** Host name, address, or the directory of a Unix socket. Default: `PGHOST`, then `localhost`. */
-  host?: string | undefined;
-  /** Default: `PGPORT`, then 5432. */
-  port?: number | undefined;
-  /** Default: `PGDATABASE`, then the user's name. */
-  database?: string | undefined;
-  /** Default: `PGUSER`, then the name of the operating system's user. */
-  user?: string | undefined;
-  /** The password, or a function that is asked for it at each new connection. Default: `PGPASSWORD`. */
-  password?: string | (() => string | Promise<string>) | undefined;
-  /**
-   * `true`: TLS, everything verified. `{ rejectUnauthorized: false }`: TLS, nothing verified.
-   * `false` or absent: no TLS unless `sslmode` in the connection string, or `PGSSLMODE`, says so.
-   */
-  ssl?: boolean | SslConfig | undefined;
-  /** The most connections that this queue opens. Default 10. */
-  max?: number | undefined;
-  /**
-   * An idle connection is closed after this many milliseconds; 0 = never. Default 10,000. It holds in place of the
-   * server's `idle_session_timeout`.
-   */
-  idleTimeoutMillis?: number | undefined;
-  /** The longest wait for a connection, in milliseconds; 0 = no limit but the operating system's. Default 0. */
-  connectionTimeoutMillis?: number | undefined;
-  /** A connection is replaced when it is this many seconds old; 0 = never. Default 0. */
-  maxLifetimeSeconds?: number | undefined;
-  /** Postgres's `statement_timeout` in milliseconds; 0 or `false` = the server's setting. */
-  statement_timeout?: number | false | undefined;
-  /**
-   * The longest wait for an answer of Postgres, in milliseconds; 0 = no limit. A call that waits longer rejects, and
-   * says that its statement may have been executed. Default 300,000.
-   */
-  query_timeout?: number | undefined;
-  /** Postgres's `lock_timeout` in milliseconds. */
-  lock_timeout?: number | undefined;
-  /** Postgres's `idle_in_transaction_session_timeout` in milliseconds. */
-  idle_in_transaction_session_timeout?: number | undefined;
-  /** Command-line options for the server, such as `-c geqo=off`. Default: `PGOPTIONS`. */
-  options?: string | undefined;
-  /** Shown in `pg_stat_activity`. Default: `PGAPPNAME`, then `fallback_application_name`, then `pg-bg-job-queue`. */
-  application_name?: string | undefined;
-  fallback_application_name?: string | undefined;
-}
-/** TLS with a certificate authority or a client certificate of one's own, as PEM text. */
-interface SslConfig {
-  /** `false` encrypts without verifying who answers. Default `true`. */
-  rejectUnauthorized?: boolean | undefined;
-  /** The certificate authority, or several, that must have signed the server's certificate. */
-  ca?: string | Buffer | (string | Buffer)[] | undefined;
-  /** The client's certificate; needs `key`. */
-  cert?: string | Buffer | undefined;
-  /** The client's private key; needs `cert`. */
-  key?: string | Buffer | undefined;
-}
-interface JobQueueConfig {
-  databaseConfig: DatabaseConfig;
-  /**
-   * Log what happens to the console: ids, types, counts and durations, and why a job failed, never a payload.
-   * Processors and route handlers do as the queue does unless they say otherwise. Default `false`.
-   */
-  verbose?: boolean | undefined;
-  /** The Postgres schema that holds the tables: that of the CLI's `--schema`. Default `public`. */
-  schema?: string | undefined;
-  /**
-   * `'transaction'` where a pooler in transaction mode stands before Postgres, which gives a client another server
-   * connection for each transaction: PgBouncer, Supavisor. `'none'` everywhere else.
-   * Default: `'transaction'` for Supabase's and Neon's poolers and where the connection string says
-   * `pgbouncer=true`, else `'none'`.
-   */
-  pooler?: 'transaction' | 'none' | undefined;
-}
-/** What `addJob` takes: of several types of job, each with the payload of its own. */
+/** A job's id: a number, or the same in decimal digits, as ids arrive from URLs and JSON bodies. */
+type JobId = number | string;
+/** A job to be added, whose type is one of several. The payload must be that of its type. */
 type JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> = { [Each in T]: JobOptionsOf<PayloadMap, Each> }[T];
-/** What `addJob` takes of one type of job. */
-interface JobOptionsOf<PayloadMap, T extends JobType<PayloadMap>> {
-  /** 1 to 255 characters. */
-  job_type: T;
-  /**
-   * Any JSON value. It comes back as `JSON.parse(JSON.stringify(payload))` would, and so do its types: a `Date` is a
-   * `string` to handlers and in records. Functions, methods, bigints, symbols and what is made of them, as a `Map`,
-   * do not compile. Only the keys of objects come in another order, that of Postgres's `jsonb`: a signature over the
-   * text of the payload does not hold for what the handler gets. As Postgres writes it, its text may have 64 MiB: with
-   * a space after each comma and colon, and numbers without exponents, so that `1e308` has 309 digits. An array or
-   * object may have 8,388,608 members.
-   */
-  payload: Storable<PayloadMap>[T];
+/** The options of a job that its row keeps, under the same names. */
+interface KeptOptions {
   /** How often the job is tried before it stays `failed`: 1 to 2,147,483,647. Default 3. */
-  max_attempts?: number | undefined;
+  max_attempts: number;
   /** Higher runs first: -2,147,483,648 to 2,147,483,647. Default 0. */
-  priority?: number | undefined;
-  /** The earliest time to run. `null` or absent: now, by the database's clock. */
-  run_at?: Date | null | undefined;
+  priority: number;
+  /** The earliest time to run. `null` or absent: now, by the database's clock. Not before 24 November 4714 BC. */
+  run_at: Date | null;
   /**
-   * How long a run may take, in milliseconds: 1 to 2,147,483,647. Then its signal aborts and the attempt
+   * How long a run may take, in milliseconds: 1 to 2,147,483,647. After that its signal aborts and the attempt
    * has failed. `null` or absent: the processor's `defaultTimeout`.
    */
-  timeout_ms?: number | null | undefined;
+  timeout_ms: number | null;
 }
-/** What `addJob` takes, of any type of job: each with the payload of its own type. */
+/** The same, as `addJob` takes them: each may be left out. */
+type GivenOptions = { [Option in keyof KeptOptions]?: KeptOptions[Option] | undefined };
+/** A job to be added, of one type. */
+interface JobOptionsOf<PayloadMap, T extends JobType<PayloadMap>> extends GivenOptions {
+  /** The name under which its handler is registered: 1 to 255 characters. */
+  job_type: T;
+  /**
+   * Any JSON value. Handlers and records get `JSON.parse(JSON.stringify(payload))`, and its type: a `Date` becomes a
+   * `string`. Functions, methods, bigints, symbols and objects made of them, for example a `Map`, do not compile. The
+   * keys of objects come in the order of Postgres's `jsonb`, so a signature over the text of the payload does not hold
+   * for what the handler gets.
+   *
+   * The text of the payload may have 64 MiB as Postgres writes it: with a space after each comma and colon, and numbers
+   * without exponents, so that `1e308` has 309 digits. An array or object may have 8,388,608 members.
+   */
+  payload: Storable<PayloadMap>[T];
+}
+/** A job to be added, of any type. The payload must be that of its type. */
 type AnyJobOptions<PayloadMap> = JobOptions<PayloadMap>;
-/** One failed attempt, or one worker that was lost. */
+/** An entry of `error_history`: a failed attempt, or a lost worker. */
 interface JobErrorEntry {
+  /** The error's message, up to 10,000 characters. */
   message: string;
   /** ISO 8601, UTC, by the database's clock. */
   timestamp: string;
-  /** The error's class. */
+  /** The error's class, up to 255 characters. */
   name?: string;
+  /** The error's stack and its causes, up to 10,000 characters. */
   stack?: string;
   /** Which attempt it was, from 1. */
   attempt?: number;
 }
-/**
- * A row of `job_queue`. Fields are named as the columns are. Comparing `job_type` narrows `payload`.
- */
+/** A row of `job_queue`. Fields have the names of the columns. Comparing `job_type` narrows `payload`. */
 type JobRecord<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> = T extends unknown ? JobRow<PayloadMap, T> : never;
 /** A row of `job_queue` of one job type. */
-interface JobRow<PayloadMap, T extends JobType<PayloadMap>> {
+interface JobRow<PayloadMap, T extends JobType<PayloadMap>> extends KeptOptions {
   id: number;
   job_type: T;
   payload: Stored<PayloadMap>[T];
@@ -265,322 +284,359 @@ interface JobRow<PayloadMap, T extends JobType<PayloadMap>> {
   locked_at: Date | null;
   /** The `workerId` of the processor that last claimed the job. */
   locked_by: string | null;
-  /** How many attempts were begun. */
+  /** How many attempts have begun. */
   attempts: number;
-  max_attempts: number;
   /**
-   * Of a `failed` job: when it is tried again, or `null` if it was given up. Of a `pending` one: if it is set, the job is
-   * not run before. Of others it says nothing.
+   * For a `failed` job: when it is tried again, or `null` if it is not tried again. For a `pending` job: a time before
+   * which it does not run, or `null`. For other jobs it has no meaning.
    */
   next_attempt_at: Date | null;
-  priority: number;
-  run_at: Date | null;
-  /** How long a run may take, in milliseconds; `null` leaves it to the processor. */
-  timeout_ms: number | null;
   /** When `cancelJob` was called while the job ran; `null` if it was not. */
   cancel_requested_at: Date | null;
   /**
-   * Why the job does not go on: no handler was registered for its type, or Postgres refuses to let it be claimed,
-   * settled or brought back. `null` otherwise.
+   * Why the job does not go on: its type has no handler, or Postgres refuses to let it be claimed, settled or brought
+   * back. `null` otherwise.
    */
   pending_reason: string | null;
   /** Oldest first; the last 100 are kept. */
   error_history: JobErrorEntry[];
 }
-/** Which pending jobs to cancel; what is absent does not restrict. */
-interface CancelFilters<PayloadMap> {
-  job_type?: JobType<PayloadMap> | undefined;
-  priority?: number | undefined;
-  /** Exactly this time, to the millisecond. */
-  run_at?: Date | undefined;
-}
-/** Its argument is the payload, as JSON gives it back. */
-type JobHandler<PayloadMap, T extends keyof PayloadMap> = (payload: Stored<PayloadMap>[T]) => Promise<void>;
-type JobHandlers<PayloadMap> = { [T in keyof PayloadMap]: JobHandler<PayloadMap, T> };
-interface ProcessorOptions {
-  /** Stored in `locked_by`: 1 to 255 characters. Default `worker-` and random characters. */
-  workerId?: string | undefined;
-  /** The most jobs claimed at a time: 1 to 10,000. Default 10. */
-  batchSize?: number | undefined;
-  /** The most handlers running at a time, whatever `batchSize` is: 1 to 10,000. Default 3. */
-  concurrency?: number | undefined;
-  /** Background only: how long an idle processor waits before it looks again, in milliseconds: 1 to 86,400,000. Default 5,000. */
-  pollInterval?: number | undefined;
-  /** Called with each error that is not thrown by a handler: of claiming, settling, connecting. Default `console.error`. */
-  onError?: ((error: JobQueueError) => void) | undefined;
-  /**
-   * Called for each attempt of a job that fails, with the error that the handler threw; or with a
-   * `JobQueueError`, `TIMEOUT` where the job's time was up, `INVALID_ARGUMENT` where there is no handler for its type. A
-   * job that is cancelled or handed back has not failed. The function may be async and is not waited for; an error that
-   * it throws is printed. Default: `console.error` with the job's id, type and attempt, and the message and stack of what
-   * was thrown.
-   */
-  onJobFailed?: ((error: unknown, job: JobContext) => void) | undefined;
-  /** Log what happens to the console. Default: as the queue does. */
-  verbose?: boolean | undefined;
-  /**
-   * Take only jobs of this type, or of these, each of which must have a handler. Default: all types, also
-   * those without a handler, which fail.
-   */
-  jobType?: string | readonly string[] | undefined;
-  /**
-   * Delete a job when it completes, in place of keeping it as `completed`: faster, and the table stays
-   * small. Jobs that fail or are cancelled are kept. Default `false`.
-   */
-  removeOnComplete?: boolean | undefined;
-  /**
-   * How long a claimed job is this processor's own unless extended, in milliseconds: 1,000 to 86,400,000.
-   * The engine extends what runs. If the process dies, its jobs are free for others after this time.
-   * Default 30,000.
-   */
-  leaseDuration?: number | undefined;
-  /**
-   * How long a run may take whose job has no `timeout_ms`, in milliseconds: 1 to 2,147,483,647. Then its
-   * signal aborts, the attempt has failed, and its slot is free. Default: no limit.
-   */
-  defaultTimeout?: number | undefined;
-  /**
-   * How long a run has to end after `cancelJob` has aborted its signal, in milliseconds: 0 to 2,147,483,647.
-   * Then the job is cancelled, and its slot is free. Default 5,000.
-   */
-  cancelGrace?: number | undefined;
-}
-/** Its methods are bound: they work apart from it, as in `process.once('SIGTERM', processor.stop)`. */
-interface Processor {
-  /**
-   * Claims one batch of due jobs, runs it, and waits until every outcome is written.
-   * Resolves to the number of jobs run, failed ones included. Rejects if the jobs cannot be claimed.
-   */
-  start(): Promise<number>;
-  /** Runs jobs until stopped. Called while it runs, it changes nothing. */
-  startInBackground(): void;
-  /** Claims no more. What runs goes on to its end. */
-  stop(): void;
-  /**
-   * Stops and waits until what runs has ended and is settled, for `timeoutMs` milliseconds at the most; then
-   * what still runs is handed back. Default 30,000. A handler that calls it is not waited for: its own job
-   * is handed back when the others have ended.
-   */
-  stopAndDrain(timeoutMs?: number): Promise<void>;
-  /** Whether it works: true from its start until it is stopped, or until its batch has ended. */
-  isRunning(): boolean;
-}
-/** What a handler can ask of the job it runs: see `currentJob`. Its methods are bound: they work apart from it. */
-interface JobContext {
-  readonly id: number;
-  readonly job_type: string;
+//#endregion
+//#region ts/processor/job-context.d.ts
+/** The columns of its job that a handler sees, as `src/job/claimed.rs` lists what a claim reads. */
+interface SeenColumns {
   /** Which attempt this is, from 1. */
   readonly attempts: number;
   readonly max_attempts: number;
   readonly priority: number;
   readonly run_at: Date | null;
+}
+/** The job that a handler runs: see `currentJob`. Its methods are bound and can be passed on. */
+interface JobContext extends SeenColumns {
+  readonly id: number;
+  readonly job_type: string;
   /**
-   * Aborts when the run should end. The reason is a `JobQueueError`: `TIMEOUT` when its time is up,
-   * `CANCELLED` when the job is to be cancelled, `DEADLINE` when the time of its route is up, `LEASE_LOST` when the
-   * run no longer owns the job.
+   * Aborts when the run should end. Its reason is a `JobQueueError`, whose code is `TIMEOUT` if the job's time is up,
+   * `CANCELLED` if the job is to be cancelled, `DEADLINE` if the time of the route is up, and `LEASE_LOST` if the run
+   * no longer owns the job.
    */
   readonly signal: AbortSignal;
   /**
-   * Lets this run go on for `ms` milliseconds from now, 1 to 2,147,483,647, where its time is limited and
-   * would end sooner. Throws `INVALID_ARGUMENT`.
+   * Lets this run go on for at least `ms` milliseconds from now: 1 to 2,147,483,647. Does nothing if the run has no
+   * time limit, or if its time ends later anyway. Throws `INVALID_ARGUMENT`.
    */
   extendTimeout(ms: number): void;
   /**
-   * Completes the job in the caller's transaction. If that commits, the job is completed, together with
-   * everything else that the transaction wrote. If it rolls back, the job goes on. The handler must await the commit or
-   * rollback before it ends. `db` must be the client of the transaction itself: on any other connection, the job is
-   * completed at once, and stays so if your transaction rolls back. Rejects with `LEASE_LOST` if this run no longer owns
-   * the job, and with `INVALID_ARGUMENT` for a pool or a root client, where it can tell.
+   * Completes the job in your transaction. If the transaction commits, the job is completed together with everything
+   * else that the transaction wrote. If it rolls back, the job goes on. The handler must await the commit or rollback
+   * before it ends.
+   *
+   * `db` must be the client of the transaction itself: on any other connection, the job is completed at once, and
+   * stays so if your transaction rolls back. Rejects with `INVALID_ARGUMENT` if `db` is recognised as a pool or a
+   * root client, and with `LEASE_LOST` if this run no longer owns the job.
    */
   completeIn(db: DatabaseClient): Promise<void>;
 }
-/** Where a method runs its statement when it is not to be the queue's own pool. */
+//#endregion
+//#region ts/processor/current-job.d.ts
+/**
+ * Gives a handler the job that it runs, as `headers()` and `cookies()` give a Next.js function its request. Works in
+ * everything that the handler awaits. Throws `INVALID_ARGUMENT` outside a handler.
+ */
+declare function currentJob(): JobContext;
+//#endregion
+//#region ts/processor/types.d.ts
+/** Runs a job. The argument is the payload, as JSON gives it back. If the promise rejects, the attempt has failed. */
+type JobHandler<PayloadMap, T extends keyof PayloadMap> = (payload: Stored<PayloadMap>[T]) => Promise<void>;
+/** The handlers, by job type. */
+type JobHandlers<PayloadMap> = { [T in keyof PayloadMap]: JobHandler<PayloadMap, T> };
+/** The options of `createProcessor`. */
+interface ProcessorOptions {
+  /** The name stored in `locked_by`: 1 to 255 characters. Default: `worker-` and random characters. */
+  workerId?: string | undefined;
+  /** The most jobs claimed at a time: 1 to 10,000. Default 10. */
+  batchSize?: number | undefined;
+  /** The most handlers running at a time, whatever `batchSize` is: 1 to 10,000. Default 3. */
+  concurrency?: number | undefined;
+  /**
+   * How long an idle processor in the background waits before it looks for jobs again, in milliseconds: 1 to
+   * 86,400,000. Default 5,000.
+   */
+  pollInterval?: number | undefined;
+  /**
+   * Called with each error that no handler has thrown: errors of claiming jobs, settling them, and connecting.
+   * Default: `console.error`.
+   */
+  onError?: ((error: JobQueueError) => void) | undefined;
+  /**
+   * Called for each attempt that fails, with the error that the handler threw. If the job's time was up, the error is
+   * a `JobQueueError` with the code `TIMEOUT`; if its type has no handler, the code is `INVALID_ARGUMENT`. A job that
+   * is cancelled or handed back has not failed. The function may be async and is not waited for; an error that it
+   * throws is printed. Default: `console.error` with the job's id, type and attempt, and the error's message and
+   * stack.
+   */
+  onJobFailed?: ((error: unknown, job: JobContext) => void) | undefined;
+  /** Log to the console, as `verbose` of `initJobQueue` does. Default: as the queue does. */
+  verbose?: boolean | undefined;
+  /**
+   * Take only jobs of this type, or of these types. Each must have a handler. Default: all types. Jobs of a type
+   * without a handler then fail.
+   */
+  jobType?: string | readonly string[] | undefined;
+  /**
+   * Delete a job when it completes. That is faster than keeping it as `completed`, and the table stays small. Jobs that
+   * fail or are cancelled are kept. Default `false`.
+   */
+  removeOnComplete?: boolean | undefined;
+  /**
+   * How long this processor owns a job after claiming it, in milliseconds: 1,000 to 86,400,000. Default 30,000. While
+   * the job runs, the engine extends the lease. If the process dies, other processors can claim its jobs after this
+   * time.
+   */
+  leaseDuration?: number | undefined;
+  /**
+   * How long a run may take if its job has no `timeout_ms`, in milliseconds: 1 to 2,147,483,647. After that its signal
+   * aborts, the attempt has failed, and its slot is free. Default: no limit.
+   */
+  defaultTimeout?: number | undefined;
+  /**
+   * How long a run may go on after `cancelJob` has aborted its signal, in milliseconds: 0 to 2,147,483,647. After that
+   * the job is cancelled, and its slot is free. Default 5,000.
+   */
+  cancelGrace?: number | undefined;
+}
+/** Runs jobs. Its methods are bound and can be passed on: `process.once('SIGTERM', processor.stop)`. */
+interface Processor {
+  /**
+   * Claims one batch of due jobs, runs it, and waits until every outcome is written. Resolves to the number of jobs
+   * that ran, failed ones included. Rejects if the jobs cannot be claimed, with `INVALID_ARGUMENT` if this processor
+   * is already running, and with `CLOSED` if the queue is closed.
+   */
+  start(): Promise<number>;
+  /**
+   * Runs jobs until it is stopped. Does nothing if it already runs in the background. Throws `INVALID_ARGUMENT` while a
+   * batch runs, and `CLOSED` if the queue is closed.
+   */
+  startInBackground(): void;
+  /** Stops claiming jobs. The jobs that run go on to their end. */
+  stop(): void;
+  /**
+   * Stops claiming jobs and waits until the jobs that run have ended and their outcomes are written. After `timeoutMs`
+   * milliseconds, it hands back the jobs that still run: 0 to 2,147,483,647, default 30,000. A handler may call it: its
+   * own job is handed back when the others have ended. Rejects with `INVALID_ARGUMENT`.
+   */
+  stopAndDrain(timeoutMs?: number): Promise<void>;
+  /** `true` from its start until it is stopped, or until its batch has ended. */
+  isRunning(): boolean;
+}
+//#endregion
+//#region ts/queue/types.d.ts
+/** Which pending jobs to cancel. A filter that is absent does not restrict. */
+interface CancelFilters<PayloadMap> {
+  /** Jobs of this type. */
+  job_type?: JobType<PayloadMap> | undefined;
+  /** Jobs of this priority: -2,147,483,648 to 2,147,483,647. */
+  priority?: number | undefined;
+  /** Jobs with exactly this `run_at`, to the millisecond. */
+  run_at?: Date | undefined;
+}
+/** The database client on which a method runs its statement, if not on a connection of the queue. */
 interface DatabaseOptions {
   /**
-   * The caller's own database client: the method's statement commits and rolls back with the transaction that is
-   * open on it. A client outside of your transaction is not noticed: there, the statement takes effect at once.
+   * Your own database client. The statement commits or rolls back with the transaction that is open on it. The queue
+   * cannot notice a client outside of your transaction: there, the statement takes effect at once.
    */
   db?: DatabaseClient | undefined;
 }
-/** A job's id: a number, or the same in decimal digits, as ids arrive from URLs and JSON bodies. */
-type JobId = number | string;
 /**
- * A job queue. Every method that talks to the database can be given a database client of the caller's
- * (see `DatabaseClient`) as its first argument; it then runs there, in the transaction if one is open.
- * Everything rejects with a `JobQueueError`. Methods are bound: they work apart from the queue.
+ * A job queue. Every method that talks to the database also takes your own database client as its first argument (see
+ * `DatabaseClient`), and then runs on it, in the transaction if one is open.
+ *
+ * Methods are bound and can be passed on. They reject with a `JobQueueError`: `INVALID_ARGUMENT` for an argument that
+ * is not as described, `NOT_MIGRATED` if the tables are missing, `CONNECTION_FAILED` and `DATABASE_ERROR` if the
+ * database cannot be reached or refuses the statement, and `CLOSED` after `close()`.
  */
 interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   /**
-   * Adds a job and resolves to its id, once the row is committed (with `db`: once it is inserted). Of several types of
-   * job, each goes with its own payload alone.
+   * Adds a job. Resolves to its id when the row is committed; with `db`, when it is inserted. Rejects with
+   * `INVALID_PAYLOAD` if Postgres could not store the payload.
    */
   addJob<T extends JobType<PayloadMap>>(job: JobOptions<PayloadMap, T>, options?: DatabaseOptions): Promise<number>;
   addJob<T extends JobType<PayloadMap>>(db: DatabaseClient, job: JobOptions<PayloadMap, T>): Promise<number>;
   /**
-   * Adds jobs, all or none, and resolves to their ids in the order of `jobs`. Everything that `addJob`
-   * says of a job holds for each; their payloads together, as Postgres writes them, may have 256 MiB. Many jobs
-   * are made in parts, between which the event loop goes on: leave what is inside of their payloads as it is until
-   * this has resolved.
+   * Adds all of the jobs, or none. Resolves to their ids, in the order of `jobs`. Each job is checked as `addJob`
+   * checks it; together, their payloads may have 256 MiB as Postgres writes them. Many jobs are turned into JSON in
+   * parts, and the event loop goes on in between: do not change anything inside the payloads until the promise has
+   * settled.
    */
   addJobs(jobs: readonly AnyJobOptions<PayloadMap>[], options?: DatabaseOptions): Promise<number[]>;
   addJobs(db: DatabaseClient, jobs: readonly AnyJobOptions<PayloadMap>[]): Promise<number[]>;
   /**
-   * The job, or `null` if there is none of that id.
+   * Resolves to the job, or to `null` if no job has that id.
    *
-   * A table can hold a payload that Postgres cannot write: one that was inserted by hand and is far longer as text than
-   * in the table, or one that is damaged. The record of such a job has the payload `null`, whatever its type
-   * says, so that the job can be found; if that is not enough, its `error_history` is empty and its
-   * `pending_reason` is `null` too. On a client of the caller's, where an error ends the transaction, the
-   * call rejects with the error of Postgres.
+   * A table can hold a payload that Postgres cannot write as text: a damaged one, or one that was inserted by hand
+   * and is far longer as text than in the table. The record then has the payload `null`, whatever its type says. If
+   * Postgres still cannot write the row, its `error_history` is empty and its `pending_reason` is `null` too. On your
+   * own client, where an error ends the transaction, the call rejects with the error of Postgres instead.
    */
   getJob<T extends JobType<PayloadMap> = JobType<PayloadMap>>(id: JobId): Promise<JobRecord<PayloadMap, T> | null>;
   getJob<T extends JobType<PayloadMap> = JobType<PayloadMap>>(db: DatabaseClient, id: JobId): Promise<JobRecord<PayloadMap, T> | null>;
   /**
-   * Jobs of one status, newest first. `limit` 0 to 2,147,483,647, default 100; `offset` default 0. One that
-   * cannot be read whole is given as `getJob` gives it, and keeps no other from being read.
+   * Resolves to jobs of one status, newest first. `limit`: 0 to 2,147,483,647, default 100. `offset`: 0 to
+   * 2,147,483,647, default 0. A job that cannot be read whole comes as `getJob` gives it, and the others come whole.
    */
   getJobsByStatus<T extends JobType<PayloadMap> = JobType<PayloadMap>>(status: JobStatus, limit?: number, offset?: number): Promise<JobRecord<PayloadMap, T>[]>;
   getJobsByStatus<T extends JobType<PayloadMap> = JobType<PayloadMap>>(db: DatabaseClient, status: JobStatus, limit?: number, offset?: number): Promise<JobRecord<PayloadMap, T>[]>;
   /**
-   * All jobs, newest first. `limit` 0 to 2,147,483,647, default 100; `offset` default 0. One that cannot be
-   * read whole is given as `getJob` gives it, and keeps no other from being read.
+   * Resolves to jobs of every status, newest first. `limit`: 0 to 2,147,483,647, default 100. `offset`: 0 to
+   * 2,147,483,647, default 0. A job that cannot be read whole comes as `getJob` gives it, and the others come whole.
    */
   getAllJobs<T extends JobType<PayloadMap> = JobType<PayloadMap>>(limit?: number, offset?: number): Promise<JobRecord<PayloadMap, T>[]>;
   getAllJobs<T extends JobType<PayloadMap> = JobType<PayloadMap>>(db: DatabaseClient, limit?: number, offset?: number): Promise<JobRecord<PayloadMap, T>[]>;
   /**
    * Makes the job pending and due now, whatever its status: a completed or cancelled job runs again. A job without
-   * attempts left is granted one more. Does nothing if there is no job of that id. Rejects with `JOB_RUNNING` if a
-   * worker holds the job under a live lease.
+   * attempts left gets one more. Does nothing if no job has that id. Rejects with `JOB_RUNNING` if a worker holds the
+   * job under a live lease.
    */
   retryJob(id: JobId): Promise<void>;
   retryJob(db: DatabaseClient, id: JobId): Promise<void>;
   /**
-   * Cancels a job that is pending, or failed with attempts left. Of one that runs, the handler's signal
-   * aborts with `CANCELLED`: at once if it runs in this process, within a second if its processor has a
-   * session connection to listen on (`max` of 2 or more, no pooler), and else when its lease is next
-   * extended. The job becomes cancelled when its handler ends or throws, or after `cancelGrace`. If the handler had
-   * completed before it was told, the job is completed. Does nothing to a job that is completed, cancelled or given up,
-   * or if there is no job of that id.
+   * Cancels a job that is pending, or that has failed and is tried again. Does nothing if the job is completed,
+   * cancelled, or failed for good, or if no job has that id.
+   *
+   * If the job is running, the handler's signal aborts with `CANCELLED`: at once if it runs in this process, within a
+   * second if its processor listens for notifications (it does if `max` is 2 or more and there is no pooler), and
+   * otherwise when its lease is next extended. The job is cancelled when its handler ends or throws, or after
+   * `cancelGrace`. If the handler completes before its signal aborts, the job is completed.
    */
   cancelJob(id: JobId): Promise<void>;
   cancelJob(db: DatabaseClient, id: JobId): Promise<void>;
   /**
-   * Cancels the pending jobs that match every filter given, and without a filter all pending jobs; resolves to how many.
-   * Running jobs, and failed ones that wait for a retry, are not included.
+   * Cancels the pending jobs that match every filter, or all pending jobs if there is no filter. Resolves to the number
+   * of jobs that it cancelled. Does not cancel running jobs, nor failed jobs that wait for a retry.
    */
   cancelAllUpcomingJobs(filters?: CancelFilters<PayloadMap>): Promise<number>;
   cancelAllUpcomingJobs(db: DatabaseClient, filters?: CancelFilters<PayloadMap>): Promise<number>;
   /**
-   * Puts back jobs that were locked longer ago than this and are not under a live lease; resolves to
-   * how many. A job without attempts left becomes `failed`. Only needed for jobs that something other
-   * than this package's processors marked as running: the jobs of lost processors come back by themselves.
-   * Default 10 minutes; fractions are allowed.
+   * Puts back running jobs that were locked more than this many minutes ago and are not under a live lease. Resolves to
+   * the number of jobs that it put back. A job without attempts left becomes `failed`. 0 to 1,000,000,000 minutes,
+   * fractions are allowed; default 10.
+   *
+   * You need it only for jobs that something other than this package's processors has marked as running. The jobs of
+   * lost processors come back by themselves.
    */
   reclaimStuckJobs(maxProcessingTimeMinutes?: number): Promise<number>;
   reclaimStuckJobs(db: DatabaseClient, maxProcessingTimeMinutes?: number): Promise<number>;
   /**
-   * Deletes completed jobs that were last updated longer ago than this; resolves to how many. Failed and cancelled jobs
-   * stay. Default 30 days; fractions and 0 are allowed.
+   * Deletes completed jobs that were last updated more than this many days ago. Resolves to the number of jobs that it
+   * deleted. Failed and cancelled jobs stay. 0 to 1,000,000 days, fractions are allowed; default 30.
    */
   cleanupOldJobs(daysToKeep?: number): Promise<number>;
   cleanupOldJobs(db: DatabaseClient, daysToKeep?: number): Promise<number>;
-  /** A processor that runs this queue's jobs with `handlers`. Opens no connection. */
+  /**
+   * Creates a processor that runs this queue's jobs with `handlers`. Opens no connection. Throws `INVALID_ARGUMENT`.
+   */
   createProcessor(handlers: JobHandlers<PayloadMap>, options?: ProcessorOptions): Processor;
-  /** A node-postgres `Pool` on the same settings, made on the first call. Needs the package `pg`. */
+  /**
+   * A node-postgres `Pool` with the queue's settings, created at the first call. Throws `INVALID_CONFIG` if the package
+   * `pg` is not installed.
+   */
   getPool(): Pool;
   /**
-   * Stops this queue's processors, waits up to 30 s for what runs to settle, hands back what still runs, and
-   * closes the connections. A handler that calls it is not waited for: its own job is handed back when the
-   * others have ended. Calls that Postgres has not answered 5 s after that reject with `CLOSED`, or
-   * `CONNECTION_FAILED`; later calls of other methods reject with `CLOSED`.
+   * Stops this queue's processors, waits up to 30 seconds until the jobs that run have ended, hands back those that
+   * still run, and closes the connections. A handler may call it: its own job is handed back when the others have
+   * ended.
+   *
+   * Calls that Postgres has not answered 5 seconds after that reject with `CLOSED` or `CONNECTION_FAILED`. Later calls
+   * of other methods reject with `CLOSED`.
    */
   close(): Promise<void>;
 }
 //#endregion
-//#region ts/current-job.d.ts
+//#region ts/queue/init-job-queue.d.ts
 /**
- * The job that the calling handler runs, as `headers()` and `cookies()` give a Next.js function its
- * request. Throws `INVALID_ARGUMENT` outside a handler.
- */
-declare function currentJob(): JobContext;
-//#endregion
-//#region ts/queue.d.ts
-/**
- * Opens a job queue. Opens no connection: the first operation does, and rejects if it cannot.
+ * Opens a job queue. The first operation opens a connection, and rejects if it cannot.
  *
  * `PayloadMap` maps job types to the types of their payloads:
  * `initJobQueue<{ send_email: { to: string } }>({ databaseConfig: { connectionString } })`.
  *
- * In `next dev`, where an edit evaluates the app's modules anew, the same configuration gives the same queue
- * for as long as it is open.
+ * In `next dev`, an edit evaluates the app's modules anew. There, the same configuration gives the same queue for as
+ * long as the queue is open.
  *
  * Rejects with `INVALID_CONFIG`.
  */
 declare function initJobQueue<PayloadMap = any>(config: JobQueueConfig): Promise<JobQueue<PayloadMap>>;
 //#endregion
-//#region ts/route-handler.d.ts
-/** What `createRouteHandler` takes, besides the options of a processor. */
+//#region ts/route/types.d.ts
+/** The options of `createRouteHandler`: those of a processor, without `pollInterval` and `batchSize`, and these. */
 interface RouteHandlerOptions extends Omit<ProcessorOptions, 'pollInterval' | 'batchSize'> {
   /**
-   * The seconds that the platform gives an invocation: the route's own `maxDuration`. 1 to 86,400,
+   * How many seconds the platform gives an invocation: the `maxDuration` that the route file exports. 1 to 86,400,
    * fractions are allowed. Default 60.
    */
   maxDuration?: number | undefined;
   /**
-   * The seconds before that at which what still runs is handed back, so that there is time to say so. The
-   * answer waits for the database for nine tenths of them at the most, or for a quarter of a second.
-   * 0 to `maxDuration`. Default a tenth of `maxDuration`, 10 at the most.
+   * How many seconds before the end of the invocation the jobs that still run are handed back. In this time the route
+   * writes the outcomes and answers: it waits for the database for nine tenths of it, or a quarter of a second if that
+   * is longer. 0 to `maxDuration`, fractions are allowed. Default: a tenth of `maxDuration`, but no more than 10.
    */
   grace?: number | undefined;
   /**
-   * What a request must carry as `Authorization: Bearer <secret>`. Default: the environment variable
-   * `CRON_SECRET`, read at each request. Where it is missing or empty, every request is refused.
+   * The secret that a request must carry as `Authorization: Bearer <secret>`. Default: the environment variable
+   * `CRON_SECRET`, read at each request. If there is no secret, or an empty one, every request is refused.
    */
   secret?: string | undefined;
   /** Whether to call `reclaimStuckJobs()`. Default `true`. */
   reclaim?: boolean | undefined;
-  /** Delete completed jobs that are older than so many days; `false` keeps them. Default 30. */
+  /**
+   * Delete completed jobs that were last updated more than this many days ago: 0 to 1,000,000, fractions are allowed.
+   * `false` keeps them. Default 30.
+   */
   daysToKeep?: number | false | undefined;
 }
-/** What the route answers, as JSON. */
+/** The route's answer, as JSON. */
 interface RouteResult {
-  /** Jobs whose handlers were started. */
+  /** How many jobs ran: those whose handlers were started. */
   processed: number;
+  /** How many of them completed. */
   completed: number;
+  /** How many of them failed. */
   failed: number;
+  /** How many of them were cancelled. */
   cancelled: number;
-  /** Jobs that were claimed and put back, because the time was up or would not have sufficed. */
+  /** How many jobs were claimed and put back, because the time was up or would not have been enough. */
   handedBack: number;
-  /** Jobs that were begun, had not ended at the deadline, and were put back. */
+  /** The jobs that had started, had not ended at the deadline, and were put back. */
   didNotFit: {
     id: number;
     job_type: string;
   }[];
   /**
-   * Types of which jobs are due and none was begun any more, since they usually take longer than was left. If
-   * `left` is `null`, whether any are due is not known.
+   * The types of jobs that the route did not start any more, because they usually take longer than the time that was
+   * left. Jobs of these types are due; if `left` is `null`, that is not known.
    */
   notClaimed: string[];
-  /** Jobs that were stuck and were put back; `null` if that failed or took too long. */
+  /** How many stuck jobs were put back; `null` if that failed or took too long. */
   reclaimed: number | null;
-  /** Old jobs that were deleted, as far as it is known; `null` if that failed or took too long. */
+  /** How many old jobs were deleted, as far as the route knows; `null` if that failed or took too long. */
   deleted: number | null;
-  /** Jobs that are due and wait, counted up to 10,000 of a priority; `null` if that is not known. */
+  /** How many jobs are due, counted up to 10,000 of each priority; `null` if that is not known. */
   left: number | null;
   /**
-   * When the next job is due that is not due yet, in ISO 8601; `null` if none is planned, or if `left` is
-   * `null`.
+   * When the next job will be due, in ISO 8601; `null` if none is planned, or if `left` is `null`.
    */
   nextDueAt: string | null;
 }
-/** A function for a route file to export. */
+/** Handles a request. A route file exports it. */
 type RouteHandler = (request: Request) => Promise<Response>;
+//#endregion
+//#region ts/route/route-handler.d.ts
 /**
- * Makes the handlers of a route that processes jobs until none is due or the time is nearly up, puts back
- * what is stuck, and deletes what is old. It stops claiming when jobs of a type usually take longer
- * than is left. At the deadline, the signals of what runs abort with `DEADLINE`, and those jobs are
- * pending again, behind what is due; the attempt counts if the run had at least half of the invocation.
- * Nothing in a request changes how much is run.
+ * Creates the handlers of a route that runs jobs until none is due or the time is nearly up, puts back stuck jobs, and
+ * deletes old ones. It stops claiming jobs of a type if they usually take longer than the time that is left. At the
+ * deadline, the signals of the jobs that run abort with `DEADLINE`, and these jobs are pending again, behind the jobs
+ * that are due; the attempt counts if the run had at least half of the invocation. Nothing in a request changes which
+ * jobs run.
  *
  * ```ts
  * // app/api/cron/jobs/route.ts
@@ -588,10 +644,9 @@ type RouteHandler = (request: Request) => Promise<Response>;
  * export const { GET, POST } = createRouteHandler(getJobQueue, jobHandlers, { maxDuration });
  * ```
  *
- * Answers 200 with a `RouteResult`, 401 without the secret, and 500 with `{ error, message }` if jobs
- * cannot be run: because the database cannot be reached, or (`DEADLINE`) does not answer within the
- * `grace`. What else could not be done, or not in time, is `null` in the result. Both are told to `onError`.
- * Throws `INVALID_ARGUMENT`.
+ * Answers 200 with a `RouteResult`, 401 without the secret, and 500 with `{ error, message }` if jobs cannot run:
+ * because the database cannot be reached, or does not answer within the `grace` (`DEADLINE`). Other steps that fail,
+ * or take too long, leave `null` in the result. `onError` gets the errors of both. Throws `INVALID_ARGUMENT`.
  */
 declare function createRouteHandler<PayloadMap>(getQueue: () => JobQueue<PayloadMap> | Promise<JobQueue<PayloadMap>>, handlers: JobHandlers<PayloadMap>, options?: RouteHandlerOptions): {
   GET: RouteHandler;

@@ -34,7 +34,7 @@ export default defineConfig([
     format: 'esm',
     outExtensions: () => ({ js: '.mjs' }),
     // There is no `require` in an ES module.
-    alias: { [resolve('ts/lazy.ts')]: resolve('ts/lazy-esm.ts') },
+    alias: { [resolve('ts/basics/lazy.ts')]: resolve('ts/basics/lazy-esm.ts') },
     dts: false,
   },
   { ...common, entry: { next: 'ts/next.ts' }, dts: true },

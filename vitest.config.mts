@@ -13,6 +13,7 @@ const withoutConnections = [
   'migrate.test.ts',
   'payload.test.ts',
   'readme.test.ts',
+  'rooms.test.ts',
   'schema-snapshot.test.ts',
   'types.test.ts',
   'watching.test.ts',

@@ -2,12 +2,15 @@ import { createContext, runInContext } from 'node:vm';
 import fc from 'fast-check';
 import { Client, Pool } from 'pg';
 import { describe, expect, test, vi } from 'vitest';
-import { parseJob } from '../ts/arguments/job.js';
+import { suggest } from '../ts/checks/spelling.js';
+import { CLIENTS, recognise } from '../ts/clients/recognise.js';
+import { JobQueueError } from '../ts/errors/job-queue-error.js';
+import { parseJob } from '../ts/job/new-job.js';
 import {
   parseDrainTimeout,
   parseHandlers,
   parseProcessorOptions,
-} from '../ts/arguments/processor.js';
+} from '../ts/processor/arguments.js';
 import {
   parseDatabaseOptions,
   parseDays,
@@ -16,10 +19,8 @@ import {
   parseMinutes,
   parsePage,
   parseStatus,
-} from '../ts/arguments/queue.js';
-import { suggest } from '../ts/arguments/spelling.js';
-import { CLIENTS, recognise } from '../ts/clients/recognise.js';
-import { JobQueueError } from '../ts/errors.js';
+  splitArguments,
+} from '../ts/queue/arguments.js';
 
 const INT4 = 'an integer between -2147483648 and 2147483647';
 const NAME = 'a string of 1 to 255 characters';
@@ -113,6 +114,13 @@ describe('addJob', () => {
     expect(refusal(() => job(fields as object))).toContain(message);
   });
 
+  test('refuses an instance of a class that is no job', () => {
+    expect(refusal(() => parseJob('addJob', new URL('http://localhost')))).toBe(
+      'addJob: job must be an object with options (job_type, max_attempts, priority, run_at, timeout_ms, payload), ' +
+        'got an instance of a class that has none of them',
+    );
+  });
+
   test.each<Refusals[number]>([
     [undefined, 'addJob: job must be an object, got undefined'],
     [null, 'addJob: job must be an object, got null'],
@@ -166,6 +174,30 @@ describe("the caller's own database client", () => {
     [null, 'addJob: options must be an object, got null'],
   ])('is refused as %o', (given, message) => {
     expect(refusal(() => parseDatabaseOptions('addJob', given))).toBe(message);
+  });
+});
+
+describe('the two forms of a method', () => {
+  const client = { query: async () => ({ rows: [] }) };
+  const split = (...args: unknown[]) => splitArguments('getAllJobs', args, 2);
+
+  test('are told apart by the first argument', () => {
+    expect(split()).toEqual({ client: null, rest: [] });
+    expect(split(10, 0)).toEqual({ client: null, rest: [10, 0] });
+    expect(split(client, 10, 0)).toMatchObject({ client: {}, rest: [10, 0] });
+  });
+
+  const excess = (got: number) =>
+    `takes at most 2 arguments, or 3 if the first is a database client, got ${got}.`;
+  test.each<[unknown[], string]>([
+    [[undefined, 10, 0], `${excess(3)} The first is undefined, which is not ${CLIENTS}`],
+    [[{}, 10, 0], `${excess(3)} The first is an object, which is not ${CLIENTS}`],
+    [[10, 0, 0, 0], `${excess(4)} The first is a number, which is not ${CLIENTS}`],
+    [[10, 0, client], 'a database client must be the first argument'],
+    [[client, 10, 0, 0], 'takes at most 2 arguments after the database client, got 3'],
+    [[() => 1], `the first argument is a function, which is not ${CLIENTS}`],
+  ])('do not have the arguments %o', (args, message) => {
+    expect(refusal(() => split(...args))).toBe(`getAllJobs: ${message}`);
   });
 });
 
@@ -342,8 +374,8 @@ describe('createProcessor', () => {
     [{ onError: 'log' }, 'onError must be a function, got a string'],
     [{ onError: null }, 'onError must be a function, got null'],
     [{ onJobFailed: 'log' }, 'onJobFailed must be a function, got a string'],
-    [{ verbose: null }, 'verbose must be a boolean, got null'],
-    [{ verbose: 1 }, 'verbose must be a boolean, got 1'],
+    [{ verbose: null }, 'verbose must be true or false, got null'],
+    [{ verbose: 1 }, 'verbose must be true or false, got 1'],
     [{ jobType: null }, `jobType must be ${NAME}, got null`],
     [{ jobType: [] }, 'jobType must have at least one type, got an empty array'],
     [{ jobType: ['a', 2] }, `jobType[1] must be ${NAME}, got 2`],

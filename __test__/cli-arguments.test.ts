@@ -16,7 +16,7 @@ import {
 import packageJson from '../package.json';
 import { readEnvFile } from '../ts/cli/env-file.js';
 import { main } from '../ts/cli/main.js';
-import { JobQueueError } from '../ts/errors.js';
+import { JobQueueError } from '../ts/errors/job-queue-error.js';
 
 /** The native side: what it is asked is looked at here, what it does is tested with a database. */
 const database = vi.hoisted(() => ({
@@ -26,7 +26,7 @@ const database = vi.hoisted(() => ({
   migrationSql: vi.fn(),
 }));
 
-vi.mock('../ts/native.js', () => ({
+vi.mock('../ts/addon/native.js', () => ({
   native: () => database,
   call: <T>(promise: Promise<T>) => promise,
 }));
@@ -63,7 +63,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 
 beforeEach(() => {
   vi.resetAllMocks();
-  database.migrate.mockResolvedValue(JSON.stringify({ applied: [], recognised: [], repaired: [] }));
+  database.migrate.mockResolvedValue(JSON.stringify({ applied: [], recognised: [], renewed: [] }));
   database.migrationStatus.mockResolvedValue(JSON.stringify([]));
   database.migrateDown.mockResolvedValue(JSON.stringify({ reverted: [] }));
   database.migrationSql.mockReturnValue('create table job_queue ();\n');
@@ -97,7 +97,7 @@ function expectUntouched(): void {
 describe('migrate', () => {
   test('tells what it applied', async () => {
     const applied = ['1_first', '2_second'];
-    database.migrate.mockResolvedValue(JSON.stringify({ applied, recognised: [], repaired: [] }));
+    database.migrate.mockResolvedValue(JSON.stringify({ applied, recognised: [], renewed: [] }));
     expect(await run('migrate')).toEqual({
       code: 0,
       stdout: 'applied     1_first\napplied     2_second\nDone: 2 migrations applied.\n',
@@ -109,13 +109,13 @@ describe('migrate', () => {
   test('tells what node-pg-migrate had applied', async () => {
     const recognised = ['1_first'];
     database.migrate.mockResolvedValueOnce(
-      JSON.stringify({ applied: ['2_second'], recognised, repaired: [] }),
+      JSON.stringify({ applied: ['2_second'], recognised, renewed: [] }),
     );
     expect((await run('migrate')).stdout).toBe(
       'recognised  1_first (applied earlier by node-pg-migrate)\napplied     2_second\nDone: 1 migration applied.\n',
     );
     database.migrate.mockResolvedValueOnce(
-      JSON.stringify({ applied: [], recognised, repaired: [] }),
+      JSON.stringify({ applied: [], recognised, renewed: [] }),
     );
     expect((await run('migrate')).stdout).toContain('Nothing else to do: the schema is up to date');
   });

@@ -6,8 +6,8 @@ import { rootCertificates } from 'node:tls';
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { resolveConfig, resolveConnectionString } from '../ts/config.js';
-import { JobQueueError } from '../ts/errors.js';
+import { resolveConfig, resolveConnectionString } from '../ts/config/config.js';
+import { JobQueueError } from '../ts/errors/job-queue-error.js';
 
 type Env = Record<string, string>;
 type Fields = Record<string, unknown>;
@@ -456,9 +456,15 @@ describe('pooler', () => {
     expect(poolerOf(url, { pooler: 'transaction' })).toBe('transaction');
   });
 
-  test.each(['session', true, 1, {}])('cannot be %o', (pooler) => {
-    expect(() => poolerOf('postgresql://me@db/app', { pooler })).toThrow(
-      "initJobQueue: pooler must be 'transaction' or 'none'",
+  test.each<[unknown, string]>([
+    ['session', 'a string'],
+    ['transactions', 'a string (did you mean transaction?)'],
+    [true, 'a boolean'],
+    [1, 'a number'],
+    [{}, 'an object'],
+  ])('cannot be %o', (pooler, got) => {
+    expect(refusal({ databaseConfig: { host: 'h' }, pooler })).toBe(
+      `initJobQueue: pooler must be 'transaction' or 'none', got ${got}`,
     );
   });
 
@@ -639,7 +645,10 @@ describe('what is refused', () => {
     [{}, 'databaseConfig is missing'],
     [{ databaseConfig: null }, 'databaseConfig is missing'],
     [{ databaseConfig: 'postgresql://me:secret@db' }, 'databaseConfig must be an object, got a s'],
-    [{ databaseConfig: {}, verbos: true }, 'config has no option "verbos" (did you mean verbose?)'],
+    [
+      { databaseConfig: {}, verbos: true },
+      'config: unknown option "verbos" (did you mean verbose?)',
+    ],
     [{ connectionString: 'secret' }, 'config.connectionString belongs in databaseConfig'],
     [{ databaseConfig: {}, verbose: 1 }, 'verbose must be true or false, got a number'],
     [{ databaseConfig: {}, schema: '' }, 'schema must be 1 to 63 bytes long, got 0'],
@@ -707,7 +716,7 @@ describe('what is refused', () => {
     ['verbose', ''],
   ])('the unknown option %s', (option, suggested) => {
     expect(refusalOf({ host: 'h', [option]: 'x' })).toContain(
-      `databaseConfig has no option "${option}"${suggested}`,
+      `databaseConfig: unknown option "${option}"${suggested}`,
     );
   });
 
@@ -812,6 +821,11 @@ describe('a connection string that is refused', () => {
     const refused = refusalOf({ connectionString });
     expect(refused).toContain(message);
     expect(refused).not.toMatch(/hunter2|localhost|required|revoked|\/none/);
+  });
+
+  test('a mode of TLS that is misspelt, without a suggestion, which might protect less', () => {
+    const connectionString = 'postgresql://localhost/app?sslmode=verify';
+    expect(refusalOf({ connectionString })).toMatch(/, no-verify, got a string$/);
   });
 
   test('a directory beside a host', () => {

@@ -1,7 +1,7 @@
 import { createContext, runInContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { describeError } from '../ts/describe-error.js';
+import { describeError } from '../ts/errors/describe-error.js';
 
 function fail(): never {
   throw new Error('touched');

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { JobQueueError } from '../ts/errors.js';
-import { FailedRuns } from '../ts/failed-runs.js';
-import { JobRun } from '../ts/job-run.js';
+import type { JobQueueError } from '../ts/errors/job-queue-error.js';
+import { FailedRuns } from '../ts/processor/failed-runs.js';
+import { JobRun } from '../ts/processor/job-run.js';
 
 /** A run that failed after it began to complete its job, and what is told of it. */
 async function runThatThrew({ engineRuns = true } = {}) {
@@ -11,8 +11,8 @@ async function runThatThrew({ engineRuns = true } = {}) {
     report: ({ cause }: JobQueueError) => void told.push(`reported: ${cause}`),
   });
   const control = { extendTimeout: () => {}, completeIn: async () => true };
-  const limits = { attempts: 1, maxAttempts: 3, priority: 0, runAt: null };
-  const job = { id: 1, runNo: 5, jobType: 'job', payload: null, ...limits };
+  const limits = { attempts: 1, max_attempts: 3, priority: 0, run_at: null };
+  const job = { id: 1, runNo: 5, job_type: 'job', payload: null, ...limits };
   const run = new JobRun(job, control);
   failures.engineBegan();
   await run.completeIn({ query: async () => {}, release: () => {} } as never).catch(() => {});

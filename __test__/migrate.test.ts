@@ -155,14 +155,14 @@ describe('a schema that was renamed', () => {
   const added = async (database: TestDatabase, schema: string) =>
     (await database.query(`select from "${schema}".job_queue`)).length;
 
-  test('has its add_job repaired by migrate', async () => {
+  test('has its add_job renewed by migrate', async () => {
     await using database = await emptyDatabase();
     await cliOutput(['migrate', '--schema', 'jobs'], database);
     await rename(database, 'jobs', 'My work');
     const args = ['migrate', '--schema', 'My work'];
     const last = migrations.at(-1);
     expect(await cliOutput(args, database)).toBe(
-      `repaired    ${last} (the schema has another name since)\nNothing else to do: the schema is up to date.\n`,
+      `renewed     ${last}\nNothing else to do: the schema is up to date.\n`,
     );
     await database.query(`select "My work".add_job('job', '1')`);
     // Where a new one has the old name, that is not written to.
@@ -171,6 +171,27 @@ describe('a schema that was renamed', () => {
     expect([await added(database, 'My work'), await added(database, 'jobs')]).toEqual([2, 0]);
     expect(await cliOutput(args, database)).toContain('Nothing to do');
   });
+});
+
+test('an add_job of another version is renewed by migrate, and the former one is gone', async () => {
+  await using database = await emptyDatabase();
+  await cliOutput(['migrate'], database);
+  const functions = () => database.query(`select prosrc from pg_proc where proname = 'add_job'`);
+  const current = await functions();
+  await database.query(`
+    drop function add_job;
+    create function add_job(job_type text, payload jsonb, note text default null) returns bigint
+    language sql as 'select 1::bigint'`);
+  expect(await cliOutput(['migrate'], database)).toMatch(/^renewed {5}/);
+  expect(await functions()).toEqual(current);
+  // One that is as it should be keeps what was granted.
+  await database.query('revoke execute on function add_job from public');
+  const rights = () => database.query(`select proacl from pg_proc where proname = 'add_job'`);
+  const revoked = await rights();
+  expect(await cliOutput(['migrate'], database)).toContain('Nothing to do');
+  expect(await rights()).toEqual(revoked);
+  await cliOutput(['migrate', 'down'], database);
+  expect(await functions()).toEqual([]);
 });
 
 describe('--print-sql', () => {

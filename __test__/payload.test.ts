@@ -1,10 +1,10 @@
 import { createContext, runInContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { JobQueueError } from '../ts/errors.js';
+import { wellFormed } from '../ts/basics/text.js';
+import { JobQueueError } from '../ts/errors/job-queue-error.js';
 import { measure, oversize, TotalSize } from '../ts/payload/size.js';
 import { stringifyPayload } from '../ts/payload/stringify.js';
-import { wellFormed } from '../ts/text.js';
 
 const TEXT_LIMIT = 64 * 1024 * 1024;
 

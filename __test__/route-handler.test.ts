@@ -451,7 +451,7 @@ describe('createRouteHandler refuses', () => {
     [{ secret: 5 }, 'secret must be a string'],
     [{ daysToKeep: -1 }, 'daysToKeep must be a number between 0 and 1000000, got -1'],
     [{ concurrency: 0 }, 'concurrency must be an integer between 1 and 10000, got 0'],
-    [{ reclaim: 1 }, 'reclaim must be a boolean, got 1'],
+    [{ reclaim: 1 }, 'reclaim must be true or false, got 1'],
   ])('%o', (options, message) => {
     expect(() => createRouteHandler(queue, {}, options)).toThrow(`createRouteHandler: ${message}`);
   });

@@ -85,7 +85,7 @@ export interface ConnectionSettings {
   maxLifetimeMs: number
 }
 
-/** Applies what is missing. JSON: `{ applied: string[], recognised: string[], repaired: string[] }`. */
+/** Applies what is missing. JSON: `{ applied: string[], recognised: string[], renewed: string[] }`. */
 export declare function migrate(settings: ConnectionSettings, schema: string): Promise<string>
 
 /** Reverts the last `count`. JSON: `{ reverted: string[] }`. */

@@ -1,7 +1,7 @@
-/** The package as bundlers get it: the same, but for the way to the addon. */
+/** The package as bundlers get it. Only the way to the addon is another. */
 import { version } from '../package.json';
+import { loadAddonWith } from './addon/native.js';
 import { openAddon } from './addon/open.js';
-import { loadAddonWith } from './native.js';
 
 loadAddonWith(() => openAddon(version));
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env node
-// The program `pg-bg-job-queue-cli`. All it does is in cli/main.ts, where tests reach it.
 
+// The program `pg-bg-job-queue-cli`. Its work is done in cli/main.ts, which tests can call.
+
+import { loadAddonWith } from './addon/native.js';
 import { requireAddon } from './addon/require.js';
 import { main } from './cli/main.js';
-import { loadAddonWith } from './native.js';
 
 loadAddonWith(requireAddon);
 

@@ -1,33 +1,22 @@
-// What the package exports, whichever way its addon is reached.
+// The exports of the package. Each entry adds its own way to the addon.
 
 export type { DatabaseClient } from './clients/recognise.js';
-export { currentJob } from './current-job.js';
-export { JobQueueError, type JobQueueErrorCode } from './errors.js';
-export { initJobQueue } from './queue.js';
-export {
-  createRouteHandler,
-  type RouteHandler,
-  type RouteHandlerOptions,
-  type RouteResult,
-} from './route-handler.js';
+export type { DatabaseConfig, JobQueueConfig, SslConfig } from './config/types.js';
+export { JobQueueError, type JobQueueErrorCode } from './errors/job-queue-error.js';
 export type {
   AnyJobOptions,
-  CancelFilters,
-  DatabaseConfig,
-  DatabaseOptions,
-  JobContext,
   JobErrorEntry,
-  JobHandler,
-  JobHandlers,
   JobId,
   JobOptions,
-  JobQueue,
-  JobQueueConfig,
   JobRecord,
   JobRow,
   JobStatus,
   JobType,
-  Processor,
-  ProcessorOptions,
-  SslConfig,
-} from './types.js';
+} from './job/types.js';
+export { currentJob } from './processor/current-job.js';
+export type { JobContext } from './processor/job-context.js';
+export type { JobHandler, JobHandlers, Processor, ProcessorOptions } from './processor/types.js';
+export { initJobQueue } from './queue/init-job-queue.js';
+export type { CancelFilters, DatabaseOptions, JobQueue } from './queue/types.js';
+export { createRouteHandler } from './route/route-handler.js';
+export type { RouteHandler, RouteHandlerOptions, RouteResult } from './route/types.js';

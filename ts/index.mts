@@ -1,6 +1,6 @@
 /**
- * The package as an `import` of Node.js gets it. A CommonJS module that is imported is read once more for
- * the names of its exports, which takes Node.js longer than loading it.
+ * The package as an `import` of Node.js gets it. If Node.js imports a CommonJS module, it reads it once more for the
+ * names of its exports, which takes longer than loading it.
  */
 import { createRequire } from 'node:module';
 
@@ -8,5 +8,5 @@ const face: typeof import('./face.js') = createRequire(import.meta.url)('./index
 
 export const { createRouteHandler, currentJob, initJobQueue, JobQueueError } = face;
 
-// As where Node.js makes the module of the CommonJS one.
+// Node.js gives a CommonJS module the same default export.
 export default face;

@@ -3,8 +3,9 @@
  *
  * @packageDocumentation
  */
+
+import { loadAddonWith } from './addon/native.js';
 import { requireAddon } from './addon/require.js';
-import { loadAddonWith } from './native.js';
 
 loadAddonWith(requireAddon);
 

@@ -1,5 +1,5 @@
 /**
- * For `next.config.ts`. Loads nothing: the addon is no business of who only configures.
+ * A helper for `next.config.ts`. It loads nothing else: a build does not need the addon.
  *
  * @packageDocumentation
  */
@@ -12,13 +12,13 @@ interface Options {
 }
 
 /**
- * Has Next.js (15 or later) leave this package in `node_modules`, and Node.js load it from there, in
- * place of taking it into the server's bundles. An app needs that only where its bundles do not find the addon by
- * themselves, as with Yarn Plug'n'Play; it never harms.
+ * Makes Next.js (15 or later) leave this package out of the server's bundles: Node.js then loads it from
+ * `node_modules`. An app needs that only if its bundles do not find the addon by themselves, for example with Yarn
+ * Plug'n'Play. It never harms.
  *
- * Takes what `next.config` may export, an object or a function, and gives back the same; of options it
- * sets `serverExternalPackages` and takes the package out of `transpilePackages`, which Next.js
- * would refuse beside it.
+ * Takes a configuration as `next.config` exports it, an object or a function, and gives back the same. It adds the
+ * package to `serverExternalPackages` and removes it from `transpilePackages`, because Next.js refuses a package that
+ * is in both.
  */
 export function withJobQueue<Config extends object>(config: Config = {} as Config): Config {
   const given: unknown = config;

@@ -1,8 +1,8 @@
 /**
- * The package where there is no Node.js: in an edge runtime or a browser. It has the same exports, so that
- * what imports it builds; what needs the addon says what is wrong when it is called.
+ * The package in an edge runtime or a browser, where there is no Node.js. It has the same exports, so that code which
+ * imports it builds. Functions that need the addon throw an error that says what is wrong.
  */
-import { JobQueueError } from './errors.js';
+import { JobQueueError } from './errors/job-queue-error.js';
 
 export { JobQueueError };
 

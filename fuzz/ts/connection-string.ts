@@ -1,8 +1,8 @@
 /** What is accepted leads where node-postgres goes; what is refused is so without telling the password. */
 import { deepStrictEqual } from 'node:assert';
 import pg from 'pg';
-import { resolveConfig } from '../../ts/config.js';
-import { JobQueueError } from '../../ts/errors.js';
+import { resolveConfig } from '../../ts/config/config.js';
+import { JobQueueError } from '../../ts/errors/job-queue-error.js';
 import { expectUntold } from '../secret.js';
 
 for (const name of Object.keys(process.env)) if (name.startsWith('PG')) delete process.env[name];

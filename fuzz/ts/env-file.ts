@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { UsageError } from '../../ts/cli/arguments.js';
 import { resolveTarget, VARIABLE } from '../../ts/cli/target.js';
-import { resolveConnectionString } from '../../ts/config.js';
+import { resolveConnectionString } from '../../ts/config/config.js';
 import { expectUntold } from '../secret.js';
 
 const envFile = join(mkdtempSync(join(tmpdir(), 'fuzz-')), 'env');
@@ -17,7 +17,7 @@ export function fuzz(text: string): void {
   writeFileSync(envFile, text);
   let ours: unknown;
   try {
-    ours = resolveTarget(target, { USER: 'os-user' });
+    ours = resolveTarget(target, { USER: 'os-user' }).settings;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     expectUntold(error.message);

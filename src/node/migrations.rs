@@ -11,7 +11,7 @@ fn migrator(settings: ConnectionSettings, schema: String) -> Result<Migrator> {
     Ok(Migrator::new(settings, Schema::new(schema)))
 }
 
-/// Applies what is missing. JSON: `{ applied: string[], recognised: string[], repaired: string[] }`.
+/// Applies what is missing. JSON: `{ applied: string[], recognised: string[], renewed: string[] }`.
 #[napi]
 pub async fn migrate(settings: ConnectionSettings, schema: String) -> Result<String> {
     let report = migrator(settings, schema)?.up().await;

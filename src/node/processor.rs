@@ -82,10 +82,11 @@ enum Message<'a> {
 
 macro_rules! job_message {
     ($($(#[$doc:meta])* $name:ident: $type:ty, $read:ident;)*) => {
+        /// The columns have their own names, which handlers see too.
         #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
         struct JobMessage<'a> {
             id: i64,
+            #[serde(rename = "runNo")]
             run_no: i64,
             job_type: &'a str,
             /// Postgres's own JSON, set in as it stands; were it ever not JSON, `null`.

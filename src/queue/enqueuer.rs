@@ -6,7 +6,7 @@
 //! one that Postgres refuses does not fail its neighbours.
 //!
 //! Jobs arrive in groups, of those that were added in one turn of JavaScript's event loop
-//! (`ts/enqueuer.ts`). A group stays together.
+//! (`ts/queue/enqueuer.ts`). A group stays together.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::error::{Code, Error, Result};
 use crate::job::NewJob;
 use crate::store::{announcement, enqueue};
 
-/// The most jobs that travel together, as in `ts/enqueuer.ts`.
+/// The most jobs that travel together, as in `ts/queue/enqueuer.ts`.
 const MAX_JOBS: usize = 5_000;
 /// The most payload that travels together, in bytes; a larger one travels alone.
 const MAX_BYTES: usize = 8 * 1024 * 1024;

@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::connect::{AskPassword, Listener, Pool, Schema, Settings, Statement, Whereabouts};
+use crate::connect::{
+    AskPassword, Listener, Pool, Schema, Settings, Statement, Whereabouts, refusal,
+};
 use crate::error::{Error, Result};
 use crate::job::NewJob;
+use crate::processor as engine;
 use crate::store::{self, AddMany, Added, CHANNEL, Notice, Operation, Table};
-use crate::{connect, processor as engine};
 use engines::Engines;
 use enqueuer::Enqueuer;
 use notices::{hearer, tell};
@@ -64,7 +66,7 @@ impl Queue {
             schema: self.schema.name(),
             database: None,
         };
-        connect::refusal(sql_state, message, whereabouts)
+        refusal(sql_state, message, whereabouts)
     }
 
     /// Runs an operation and returns the `result` of each row. The answer is waited for the `limit`, and if there is

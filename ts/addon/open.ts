@@ -1,7 +1,7 @@
 /**
- * For code that a bundler has taken out of the package's folder. It could not take the addon along: a
- * `require` that it can follow either ends its build or leads to a copy that does not load. So
- * nothing here is one. The file is looked for when it is needed, and opened as `require` would.
+ * Loads the addon for code that a bundler has taken out of the package's folder. The bundler could not take the addon
+ * along: a `require` that it can follow either ends its build or leads to a copy that does not load. So there is no
+ * such `require` here. The file is looked for when it is needed, and opened as `require` opens it.
  */
 import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -77,7 +77,7 @@ function open(file: string): unknown {
   return module.exports;
 }
 
-/** Where the file may be, the likely places first. */
+/** The places where the file may be, the likely ones first. */
 function* places(name: string): Generator<string> {
   // Turbopack reads the next line, with the package's folder for `__dirname`, and has the file deployed.
   // In an ES module there is none.
@@ -95,7 +95,7 @@ function* places(name: string): Generator<string> {
   }
 }
 
-/** Where pnpm keeps what no package at the top asks for. */
+/** The places where pnpm keeps packages that no package at the top asks for. */
 function* pnpmPlaces(store: string, { name, file }: PlatformPackage): Generator<string> {
   if (!existsSync(store)) return;
   for (const entry of readdirSync(store)) {
@@ -103,7 +103,7 @@ function* pnpmPlaces(store: string, { name, file }: PlatformPackage): Generator<
   }
 }
 
-/** What was deployed without its package.json was found by who knows what belongs together. */
+/** Refuses the addon of another version. A file without a package.json was deployed by itself, and is taken. */
 function refuseOther(version: string, file: string): void {
   const manifest = join(dirname(file), 'package.json');
   if (!existsSync(manifest)) return;

@@ -1,6 +1,8 @@
+/** The name of the platform that this process runs on, and of the package that has its binary. */
+
 import { closeSync, openSync, readSync } from 'node:fs';
 
-/** Where a platform's binary is: the file `file` of the package `name`. */
+/** The place of a platform's binary: the file `file` of the package `name`. */
 export interface PlatformPackage {
   name: string;
   file: string;
@@ -17,13 +19,13 @@ export function platformPackage(platform: string): PlatformPackage {
   return { name: `pg-bg-job-queue-${platform}`, file: `pg-bg-job-queue.${platform}.node` };
 }
 
-/** A report takes a hundred times as long as a file's beginning, and may not be had without the network. */
+/** A report takes a hundred times as long as reading the beginning of a file, and may need the network. */
 const usesMusl = (): boolean => interpreterIsMusl() ?? reportIsMusl() ?? false;
 
-/** In the releases of Node.js, its loader is named within these bytes; where it is not, the report is asked. */
+/** The releases of Node.js name their loader within these bytes. If a build does not, the report is asked. */
 const BEGINNING = 2048;
 
-/** What loads Node.js itself, as its ELF file has it: `/lib64/ld-linux-x86-64.so.2`, `/lib/ld-musl-x86_64.so.1`. */
+/** Reads which loader the ELF file of Node.js names: `/lib64/ld-linux-x86-64.so.2`, `/lib/ld-musl-x86_64.so.1`. */
 function interpreterIsMusl(): boolean | undefined {
   try {
     const beginning = Buffer.alloc(BEGINNING);
@@ -40,7 +42,7 @@ function interpreterIsMusl(): boolean | undefined {
   }
 }
 
-/** The report names glibc, if that is there. Releases that cannot leave the network out wait for its names. */
+/** The report names glibc, if the process uses it. Releases that cannot leave the network out resolve host names. */
 function reportIsMusl(): boolean | undefined {
   const report = process.report as
     | (NodeJS.ProcessReport & { excludeNetwork?: boolean })

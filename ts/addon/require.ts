@@ -1,6 +1,6 @@
 /**
- * For Node.js, which loads this package from its folder. Each `require` is literal, so that whoever
- * traces a program's files sees which may be needed. A build in the package's own folder, as in a checkout,
+ * Loads the addon where Node.js loads this package from its folder. Each `require` is literal, so that tools which
+ * trace a program's files see the files that may be needed. A build in the package's own folder, as in a checkout,
  * comes before the installed one.
  */
 import { platform } from './platform.js';

@@ -1,18 +1,20 @@
-import { JobQueueError } from '../errors.js';
+/** The error that says why there is no addon, and what to do about it. */
+
+import { JobQueueError } from '../errors/job-queue-error.js';
 
 const SUPPORTED =
   'Linux (x64, arm64; glibc 2.28 or later, or musl), macOS (x64, arm64) and Windows (x64)';
 
 interface Circumstances {
   platform: string;
-  /** What was tried and how it ended, a line each; nothing where no binary is made for the platform. */
+  /** Each attempt and how it ended, a line each; empty if there is no binary for the platform. */
   tried: string[];
   /** Whether a bundler has taken this code out of the package's folder. */
   bundled: boolean;
   cause?: unknown;
 }
 
-/** What to tell who has no binary: where the process runs, what was tried, and what to do. */
+/** The error names the platform, the attempts, and the remedies. */
 export function addonUnavailable(circumstances: Circumstances): JobQueueError {
   const { platform, cause } = circumstances;
   const where = `${platform}, Node.js ${process.versions.node}`;
@@ -31,7 +33,7 @@ function explanation({ platform, tried, bundled, cause }: Circumstances): string
   return ['Tried:', ...tried.map((attempt) => `  - ${attempt}`), ...remedies(platform, bundled)];
 }
 
-/** Whether Node.js loads no addon at all; then it makes no difference where one is. */
+/** Whether Node.js was told to load no addons at all. Then there is no use in looking for the file elsewhere. */
 export function isDisabled(error: unknown): boolean {
   return (error as NodeJS.ErrnoException | undefined)?.code === 'ERR_DLOPEN_DISABLED';
 }

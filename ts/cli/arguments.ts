@@ -1,10 +1,10 @@
-// What the user asked for on the command line. Decides nothing about databases and prints nothing.
+/** Reads the command line. Decides nothing about databases, and prints nothing. */
 
 import { parseArgs } from 'node:util';
-import { resolveSchema } from '../config.js';
-import { JobQueueError } from '../errors.js';
+import { resolveSchema } from '../config/config.js';
+import { JobQueueError } from '../errors/job-queue-error.js';
 
-/** Which database to work on, as far as the command line says. */
+/** The database to work on, as far as the command line names it. */
 export interface Target {
   /** `--database` */
   readonly database: string | undefined;
@@ -19,10 +19,10 @@ export type Command =
   | { readonly name: 'migrate' | 'status'; readonly target: Target }
   | { readonly name: 'down'; readonly target: Target; readonly count: number };
 
-/** The command line, or what it points at, cannot be understood. Exit code 2. */
+/** The command line, or a file or variable that it names, is wrong. Exit code 2. */
 export class UsageError extends Error {}
 
-/** Nothing says what to do, so the user may not know what there is. Exit code 2. */
+/** There is no command, so the user may not know which there are. Exit code 2. */
 export class MissingCommandError extends UsageError {}
 
 const OPTIONS = {
@@ -69,13 +69,13 @@ function parse(argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true });
   } catch (error) {
-    // Node.js appends advice that does not fit this program, as further sentences or lines.
+    // Node.js adds sentences or lines of advice that do not fit this program.
     const [problem = ''] = (error as Error).message.split(/\. |\.?\n/);
     throw new UsageError(problem.replace(/^[A-Z]/, (letter) => letter.toLowerCase()));
   }
 }
 
-/** Only what looks like a command is repeated: it may be a connection string without its option. */
+/** Repeats a word that looks like a command, and no other: it may be a connection string without its option. */
 function shown(word: string): string {
   return /^[a-z][\w-]{0,30}$/i.test(word) ? ` ${word}` : '';
 }

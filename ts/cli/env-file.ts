@@ -8,8 +8,8 @@ import * as util from 'node:util';
 import { UsageError } from './arguments.js';
 
 /**
- * The variables of the file and those of the environment, which win unless they are empty. What a variable of the
- * file refers to is looked for when it is read, which throws `UsageError` if that is nowhere.
+ * Gives the variables of the file and those of the environment, which win unless they are empty. Reading a variable
+ * looks for the variables that it refers to, and throws `UsageError` if one of them is missing.
  */
 export function readEnvFile(path: string, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const file = new EnvFile(path, env);
@@ -36,7 +36,7 @@ class EnvFile {
 
   /** `from` are the variables whose values led here. */
   get(name: string, from: readonly string[] = []): string | undefined {
-    // What the environment has was expanded by whoever set it.
+    // Variables of the environment have been expanded already.
     if (this.env[name]) return this.env[name];
     if (!Object.hasOwn(this.variables, name)) return undefined;
     if (from.includes(name)) this.refuse(`${name} refers to itself`);
@@ -65,7 +65,7 @@ class EnvFile {
     if (value) return value;
     if (otherwise !== undefined) return this.expand(otherwise, from);
     if (value === '') return '';
-    // Of a password, as in `pa$word`, nobody means a part to refer to anything.
+    // `$word` without braces may be part of a password, as in `pa$word`.
     if (!braced) return `$${name}`;
     return this.refuse(
       `${from.at(-1)} refers to ${name}, which is set neither there nor in the environment`,
@@ -82,7 +82,7 @@ interface Reference {
   braced: boolean;
   /** The text behind `:-` or `-`. */
   otherwise: string | undefined;
-  /** Where the text goes on behind it. */
+  /** The place at which the reference ends. */
   end: number;
 }
 
@@ -102,7 +102,7 @@ function referenceAt(text: string, at: number): Reference | null {
   return { name: inside[1], braced: true, otherwise: inside[2], end: end + 1 };
 }
 
-/** Where the brace closes that opens behind the `$` at this place; defaults may have references of their own. */
+/** The place of the closing brace of the reference at `at`. Defaults may have references of their own. */
 function closingBrace(text: string, at: number): number {
   let depth = 0;
   for (let place = at + 1; place < text.length; place++) {

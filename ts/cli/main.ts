@@ -1,8 +1,8 @@
-// Runs one command of the CLI and says in a line or two how it went.
+/** Runs one command of the CLI, and says in a line or two how it went. */
 
 import { version } from '../../package.json';
-import type { ConnectionSettings } from '../config.js';
-import { call, native } from '../native.js';
+import type { ConnectionSettings } from '../addon/native.js';
+import { call, native } from '../addon/native.js';
 import {
   type Command,
   MissingCommandError,
@@ -12,7 +12,7 @@ import {
 } from './arguments.js';
 import { FALLBACK, resolveTarget, VARIABLE } from './target.js';
 
-/** Where the program writes. */
+/** The outputs of the program. */
 export interface Output {
   stdout(text: string): void;
   stderr(text: string): void;
@@ -31,7 +31,7 @@ interface Migrated {
   /** Applied earlier, by node-pg-migrate. */
   readonly recognised: string[];
   /** Applied earlier, and applied again, because the schema has another name since. */
-  readonly repaired: string[];
+  readonly renewed: string[];
 }
 
 const PROGRAM = 'pg-bg-job-queue-cli';
@@ -80,7 +80,7 @@ export async function main(
   }
 }
 
-/** Says so if the database is that of a variable which was not made for this program. */
+/** Finds the database. Says so if it comes from a variable that was not made for this program. */
 function settingsOf(target: Target, env: NodeJS.ProcessEnv, output: Output): ConnectionSettings {
   const { settings, source } = resolveTarget(target, env);
   if (source === FALLBACK) {
@@ -110,13 +110,13 @@ async function run(
 }
 
 async function migrate(settings: ConnectionSettings, schema: string): Promise<string> {
-  const { applied, recognised, repaired } = await asked<Migrated>(
+  const { applied, recognised, renewed } = await asked<Migrated>(
     native().migrate(settings, schema),
   );
   const done = [
     ...recognised.map((name) => `recognised  ${name} (applied earlier by node-pg-migrate)`),
     ...applied.map((name) => `applied     ${name}`),
-    ...repaired.map((name) => `repaired    ${name} (the schema has another name since)`),
+    ...renewed.map((name) => `renewed     ${name}`),
   ];
   if (done.length === 0) return upToDate(settings, schema);
   return lines([
@@ -170,7 +170,7 @@ async function down(settings: ConnectionSettings, schema: string, count: number)
   ]);
 }
 
-/** What the native side answers, which is JSON. */
+/** Awaits an answer of the addon, which is JSON. */
 async function asked<T>(answer: Promise<string>): Promise<T> {
   return JSON.parse(await call(answer));
 }
@@ -183,7 +183,7 @@ function lines(texts: string[]): string {
   return texts.map((text) => `${text}\n`).join('');
 }
 
-/** One line, and no connection string, whatever a driver or the system put into its message. */
+/** The message of an error in one line, without the connection strings that a driver or the system put into it. */
 function messageOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   return message.replace(/\b(?!https?:)(\w+:\/\/)\S+/g, '$1...').replace(/\s*\n\s*/g, ' ');

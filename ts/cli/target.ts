@@ -1,7 +1,8 @@
-// Finds the database that a command is to work on.
+/** Finds the database that a command is to work on. */
 
-import { type ConnectionSettings, resolveConnectionString } from '../config.js';
-import { JobQueueError } from '../errors.js';
+import type { ConnectionSettings } from '../addon/native.js';
+import { resolveConnectionString } from '../config/config.js';
+import { JobQueueError } from '../errors/job-queue-error.js';
 import { type Target, UsageError } from './arguments.js';
 import { readEnvFile } from './env-file.js';
 
@@ -13,7 +14,7 @@ export const FALLBACK = 'DATABASE_URL';
 
 export interface ResolvedTarget {
   readonly settings: ConnectionSettings;
-  /** What the connection string was taken from: `--database`, or the name of a variable. */
+  /** The source of the connection string: `--database`, or the name of a variable. */
   readonly source: string;
 }
 

@@ -1,25 +1,27 @@
-import { JobQueueError } from '../errors.js';
+/** A database client of the caller's, as the queue uses it. */
 
-/** What the queue needs of a database client of the caller's, whichever library it is of. */
+import { JobQueueError } from '../errors/job-queue-error.js';
+
+/** The same for the clients of all libraries. */
 export interface Client {
   /**
-   * Sends a statement, exactly once; resolves to its rows. What libraries return here is often lazy
-   * and sends again at each `then`: it is for one `await`.
+   * Sends a statement, exactly once, and resolves to its rows. The object that libraries return is often lazy, and
+   * sends again at each `then`: it is for one `await`.
    */
   send(text: string, values: Value[]): PromiseLike<unknown>;
   /**
-   * It is known to be no transaction: each statement runs, and is committed, on whichever connection is free.
+   * The client is known to be no transaction: each statement runs and is committed by itself, on any free connection.
    */
   isPool?: boolean;
-  /** The error beneath what `send` rejected with, for libraries that wrap it, or add to its message. */
+  /** Gives the error inside the one that `send` rejected with, for libraries that wrap it or add to its message. */
   beneath?(thrown: unknown): unknown;
 }
 
-/** Statements take text alone, which every client sends alike. */
+/** Statements take text alone, which every client sends in the same way. */
 export type Value = string | null;
 
 /**
- * Whether all of these are methods of `value`, and not of every object. Proxies may answer to names that nobody gave.
+ * Whether all of these are methods of `value`, and not of every object. A proxy may have an answer for any name.
  */
 export function hasMethods(value: object, ...names: string[]): boolean {
   return names.every((name) => {
@@ -29,8 +31,8 @@ export function hasMethods(value: object, ...names: string[]): boolean {
 }
 
 /**
- * The texts of an answer's one column. Its rows are in `rows`, or are the answer itself; the column
- * goes by whatever name the client's settings gave it, and may be the bytes of the text.
+ * The texts of an answer's one column. Its rows are in `rows`, or are the answer itself. The client's settings may have
+ * renamed the column, and its values may be the bytes of the text.
  */
 export function texts(answer: unknown): string[] {
   const rows = Array.isArray(answer) ? answer : (answer as { rows?: unknown } | null)?.rows;

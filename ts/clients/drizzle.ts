@@ -10,7 +10,7 @@ export interface DrizzleClient {
   refreshMaterializedView(view: never): unknown;
 }
 
-/** What Drizzle asks of an `SQLWrapper`: an `SQL`, and of that, the text and its parameters. */
+/** The part of an `SQLWrapper` that Drizzle uses: it asks for an `SQL`, and that for the text and its parameters. */
 interface SqlWrapper {
   getSQL(): { toQuery(): { sql: string; params: Value[] } };
 }
@@ -27,7 +27,7 @@ export function drizzle(value: object): Client | null {
   };
 }
 
-/** Whether the driver that a database runs on is a pool. Of a single connection only its user knows what is begun on it. */
+/** Whether the database runs on a pool. On a single connection, only the user knows whether a transaction is open. */
 function isOverPool(db: { $client?: unknown }): boolean {
   const { $client } = db;
   if ((typeof $client !== 'object' && typeof $client !== 'function') || $client === null)

@@ -1,13 +1,13 @@
-/** What a caller's client threw, in the words that the queue's own connections use. */
+/** Describes an error of a caller's client in the words that the queue's own connections use. */
 
-import { describeError } from '../describe-error.js';
-import { JobQueueError } from '../errors.js';
-import { type NativeError, type NativeQueue, toJobQueueError } from '../native.js';
+import { type NativeError, type NativeQueue, toJobQueueError } from '../addon/native.js';
+import { describeError } from '../errors/describe-error.js';
+import { JobQueueError } from '../errors/job-queue-error.js';
 
 /**
- * What a cause keeps of an error besides its name and message. Libraries note on it what was sent,
- * each under a name of its own (`parameters`, `params`, `bindings`), and Postgres quotes rows in
- * `detail`: that holds payloads.
+ * The properties of an error that a cause keeps besides its name and message. Others may hold payloads: libraries
+ * note the values that were sent, each under a name of its own (`parameters`, `params`, `bindings`), and Postgres
+ * quotes rows in `detail`.
  */
 const HARMLESS = [
   'code',
@@ -23,10 +23,10 @@ const HARMLESS = [
   'port',
 ];
 
-/** So many causes are looked through; a chain may be endless. */
+/** At most this many causes are looked at, since a chain of causes may have no end. */
 const MAX_CAUSES = 10;
 
-/** Makes an error of what a client threw at a statement of this queue; it holds nothing of what was sent. */
+/** Makes an error of one that a client threw at a statement of this queue. It holds no value that was sent. */
 export function describeClientError(thrown: unknown, queue: NativeQueue): JobQueueError {
   const errors = chain(thrown);
   const refusal = errors.find(hasSqlState);
@@ -37,7 +37,7 @@ export function describeClientError(thrown: unknown, queue: NativeQueue): JobQue
     return toJobQueueError(error, /^(?:2[23]|P0)/.test(code) ? undefined : withoutData(refusal));
   }
   const text = describeError(thrown).message;
-  // Few libraries have codes of their own; what they say of connections has the word in it.
+  // Few libraries have codes of their own. Their messages about connections have the word in them.
   const connecting = errors.some(hasNetworkCode) || /connect/i.test(text);
   return new JobQueueError(
     connecting ? 'CONNECTION_FAILED' : 'DATABASE_ERROR',
@@ -72,7 +72,7 @@ function hasNetworkCode({ code }: Partial<Coded>): boolean {
   return typeof code === 'string' && /^E[A-Z_]+$/.test(code);
 }
 
-/** A copy of an error that keeps what tells its origin, and cannot hold what was sent. */
+/** A copy of an error that tells its origin, and cannot hold a value that was sent. */
 function withoutData(thrown: unknown): unknown {
   if (typeof thrown !== 'object' || thrown === null) return thrown;
   const { message, name = 'Error' } = describeError(thrown);

@@ -6,7 +6,7 @@ export interface KyselyClient {
   withoutPlugins(): unknown;
 }
 
-/** What Kysely's `CompiledQuery.raw` makes. */
+/** A query as Kysely's `CompiledQuery.raw` makes it. */
 interface CompiledQuery {
   sql: string;
   parameters: readonly Value[];

@@ -1,8 +1,8 @@
 import { type Client, hasMethods, type Value } from './client.js';
 
 /**
- * A `Pool`, `PoolClient` or `Client` of node-postgres or of Neon's serverless driver, or what is
- * queried like one.
+ * A `Pool`, `PoolClient` or `Client` of node-postgres or of Neon's serverless driver, or an object with the same
+ * `query`.
  */
 export interface NodePostgresClient {
   query(text: string, values: Value[]): Promise<{ rows: unknown[] }>;

@@ -6,7 +6,7 @@ export interface PostgresJsClient {
   notify(channel: string, payload: string): PromiseLike<unknown>;
 }
 
-/** The query that `unsafe` gives: `raw` keeps what the user's parsers and transforms would change. */
+/** The query that `unsafe` gives. `raw` passes by the user's parsers and transforms. */
 interface Query {
   raw(): PromiseLike<unknown>;
 }

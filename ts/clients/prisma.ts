@@ -20,10 +20,10 @@ interface PrismaError {
   code?: unknown;
   message?: unknown;
   meta?: {
-    /** The server's, of an engine in Rust. */
+    /** The server's code, if Prisma's engine is the one in Rust. */
     code?: unknown;
     message?: unknown;
-    /** Of a driver adapter. */
+    /** The error of a driver adapter. */
     driverAdapterError?: {
       cause?: { originalCode?: unknown; originalMessage?: unknown; kind?: unknown };
     };
@@ -31,8 +31,8 @@ interface PrismaError {
 }
 
 /**
- * What Prisma made its error of. Its own codes look like SQLSTATEs, and its message begins with a
- * piece of the source that called it.
+ * The error inside Prisma's own, whose codes look like SQLSTATEs, and whose message begins with a piece of the source
+ * that called it.
  */
 function beneath(thrown: unknown): unknown {
   const { code, message, meta } = (thrown ?? {}) as PrismaError;

@@ -1,6 +1,6 @@
 /**
- * Tells by their shape which database clients of the caller's are of which library. None of the
- * libraries is imported: they are the caller's, in whichever version, or absent.
+ * Tells by its shape of which library a database client of the caller's is. None of the libraries is imported: the
+ * caller has one of its versions, or does not have it.
  */
 
 import type { Client } from './client.js';
@@ -13,9 +13,9 @@ import { type PrismaClient, prisma } from './prisma.js';
 import { typeorm } from './typeorm.js';
 
 /**
- * A database client of the caller's own: a `Pool`, `PoolClient` or `Client` of node-postgres; the
- * client or transaction of Prisma, Drizzle, Kysely, Knex or postgres.js; a `DataSource`, `EntityManager`,
- * `QueryRunner` or `Repository` of TypeORM; or anything else with `query(text, values)` that resolves to `{ rows }`.
+ * Your own database client: a `Pool`, `PoolClient` or `Client` of node-postgres; the client or transaction of Prisma,
+ * Drizzle, Kysely, Knex or postgres.js; a `DataSource`, `EntityManager`, `QueryRunner` or `Repository` of TypeORM; or
+ * an object with `query(text, values)` that resolves to `{ rows }`.
  */
 export type DatabaseClient =
   | NodePostgresClient
@@ -25,17 +25,17 @@ export type DatabaseClient =
   | KnexClient
   | PostgresJsClient;
 
-/** What is taken, for the message of a refusal. */
+/** The supported clients, for messages. */
 export const CLIENTS =
   'a database client: a Pool, PoolClient or Client of node-postgres, a client or transaction of ' +
   'Prisma, Drizzle, Kysely, Knex or postgres.js, a DataSource, EntityManager, QueryRunner or Repository ' +
   'of TypeORM, or an object with query(text, values) that resolves to { rows }';
 
-// Prisma's proxies come first, in which a name may be a model of the user's; what merely has a
-// `query` comes last, since others may have one too.
+// Prisma's proxies come first: any name may be a model of the user's. An object that merely has a `query` comes last,
+// since the clients of other libraries may have one too.
 const LIBRARIES = [prisma, drizzle, kysely, knex, postgresJs, typeorm, nodePostgres];
 
-/** How to send statements through a client of the caller's; `null` if it is none. */
+/** Gives the client as the queue uses it, or `null` if the value is no supported client. */
 export function recognise(value: unknown): Client | null {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return null;
   for (const library of LIBRARIES) {

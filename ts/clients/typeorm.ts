@@ -24,7 +24,7 @@ export function typeorm(value: object): Client | null {
   };
 }
 
-/** Of a select or an insert it gives the rows; of an update or a delete, the rows and their number. */
+/** TypeORM gives the rows of a select or an insert, but the rows and their number of an update or a delete. */
 function rowsOf(answer: unknown): unknown {
   return Array.isArray(answer) && Array.isArray(answer[0]) ? answer[0] : answer;
 }

@@ -1,40 +1,31 @@
-// Reads a connection string as node-postgres does, and refuses what node-postgres would misread or silently
-// drop where that could lead to another database, to less protection, or to a password in a log.
+/**
+ * Reads a connection string as node-postgres does. Refuses what node-postgres would misread or silently drop, if that
+ * could lead to another database, to less protection, or to a password in a log.
+ */
 
-import { kindOf, ownProperties } from '../arguments/check.js';
-import { suggest } from '../arguments/spelling.js';
-import { invalidConfig } from './checks.js';
+import { string } from '../checks/checks.js';
+import { refuseConfig, setting } from '../checks/given.js';
+import { ownProperties } from '../checks/options.js';
+import { suggest } from '../checks/spelling.js';
+import { STRING_OPTIONS } from './database-options.js';
+import { REFUSED_IN_STRING } from './not-honoured.js';
 
-/** What a connection string says. */
+/** The contents of a connection string. */
 export interface ConnectionString {
   /**
-   * Settings by the names that the fields of `databaseConfig` have. One that is present wins over its field
-   * even if it is empty: `postgresql://localhost/app` with a field `user` does not connect as that user.
+   * Settings, under the names of the fields of `databaseConfig`. A setting that is present wins over its field even
+   * if it is empty: `postgresql://localhost/app` with a field `user` does not connect as that user.
    */
   readonly settings: Readonly<Record<string, string>>;
-  /** All parameters behind the question mark, for what only TLS knows. */
+  /** All parameters behind the question mark: TLS and the pooler have some of their own. */
   readonly parameters: Readonly<Record<string, string>>;
 }
 
 /**
- * The parameters that are settings. All others have no effect, as in node-postgres: what poolers and other
- * libraries add (`pgbouncer`, `connection_limit`, `channel_binding`, `connect_timeout`, `schema`).
+ * The parameters that are settings. All others have no effect, as in node-postgres: poolers and other libraries add
+ * `pgbouncer`, `connection_limit`, `channel_binding`, `connect_timeout`, `schema`.
  */
-const SETTINGS = [
-  'user',
-  'password',
-  'host',
-  'port',
-  'application_name',
-  'fallback_application_name',
-  'options',
-  'statement_timeout',
-  'lock_timeout',
-  'idle_in_transaction_session_timeout',
-  'query_timeout',
-  'replication',
-  'sslnegotiation',
-];
+const SETTINGS: readonly string[] = [...STRING_OPTIONS, ...REFUSED_IN_STRING];
 
 const TLS_PARAMETERS = [
   'ssl',
@@ -46,18 +37,15 @@ const TLS_PARAMETERS = [
   'uselibpqcompat',
 ];
 
-/** Stands in where there is a user but no host: a URL cannot be written so, a connection string can. */
+/** Stands in for a host that is missing beside a user: a connection string may leave it out, a URL may not. */
 const NO_HOST = 'no-host.invalid';
 
-/** Reads a connection string; `name` is what messages call it. The string itself is in none of them. */
+/** Reads a connection string. Messages call it `name`, and never hold the string itself. */
 export function parseConnectionString(value: unknown, name: string): ConnectionString {
-  if (typeof value !== 'string') {
-    throw invalidConfig(`${name} must be a string, got ${kindOf(value)}`);
-  }
-  const text = value.trim();
+  const text = string(setting(name, value)).trim();
   if (text.startsWith('/')) return readSocketPath(text);
   const url = parseUrl(text);
-  if (url === null) throw malformed(name);
+  if (url === null) refuseMalformed(name);
   refuseMisplacedPassword(url, name);
   const parsed = url.protocol === 'socket:' ? readSocketUrl(url, name) : readUrl(url, name);
   refuseIgnoredDatabase(parsed, name);
@@ -77,7 +65,7 @@ function readSocketUrl(url: URL, name: string): ConnectionString {
   const settings = {
     ...settingsOf(url, parameters, name),
     host: decode(url.pathname, decodeURI, name),
-    // Of two, node-postgres takes the first, here alone.
+    // If there are two, node-postgres takes the first, here and nowhere else.
     database: url.searchParams.get('db') ?? '',
   };
   return { settings, parameters };
@@ -89,7 +77,7 @@ function readUrl(url: URL, name: string): ConnectionString {
   const hostname = url.hostname === NO_HOST ? '' : url.hostname;
   if (parameters.host && /^%2f/i.test(hostname)) {
     // node-postgres would take the directory for a part of the database's name.
-    throw invalidConfig(`${name} names a directory and a host: leave one of them out`);
+    refuseConfig(`${name} names a directory and a host: leave one of them out`);
   }
   const settings = {
     ...settingsOf(url, parameters, name),
@@ -117,7 +105,7 @@ function decode(text: string, decoder: (text: string) => string, name: string): 
   try {
     return decoder(text);
   } catch {
-    throw malformed(name);
+    refuseMalformed(name);
   }
 }
 
@@ -133,9 +121,9 @@ function parseUrl(text: string): URL | null {
 }
 
 /**
- * Encodes spaces and percent signs that encode nothing. As in node-postgres, one of them is taken as a sign
- * that the whole string is not encoded, and of what looks encoded, only digits (`%20`) are then believed.
- * One at the very end is not seen, and cannot be decoded.
+ * Encodes spaces, and percent signs that encode nothing. node-postgres takes one of them as a sign that the whole
+ * string is not encoded, and then believes only encodings of two digits (`%20`). It does not see a percent sign at
+ * the very end, and such a string cannot be decoded.
  */
 function encodeStray(text: string): string {
   if (!/ |%(?:[^0-9a-f]|[0-9a-f][^0-9a-f])/i.test(text)) return text;
@@ -149,14 +137,14 @@ function encodeStray(text: string): string {
 function refuseMisplacedPassword(url: URL, name: string): void {
   const anonymous = url.username === '' && url.password === '';
   const behind = url.pathname + (url.searchParams.has('user') ? '' : url.search);
-  if (url.hash !== '' || (anonymous && behind.includes('@'))) throw malformed(name);
+  if (url.hash !== '' || (anonymous && behind.includes('@'))) refuseMalformed(name);
 }
 
 /** node-postgres takes the database from the path only. Ignoring the parameter would be another database. */
 function refuseIgnoredDatabase({ settings, parameters }: ConnectionString, name: string): void {
   for (const key of ['database', 'dbname', 'db']) {
     if (!parameters[key] || parameters[key] === settings.database) continue;
-    throw invalidConfig(
+    refuseConfig(
       `${name} names a database in its parameter ${key}, where node-postgres does not look: put it in the path, as in postgresql://host/database`,
     );
   }
@@ -167,14 +155,14 @@ function refuseUnknownTls({ parameters }: ConnectionString, name: string): void 
   for (const key of Object.keys(parameters)) {
     if (!/^(?:ssl|tls|uselibpq)/i.test(key) || TLS_PARAMETERS.includes(key)) continue;
     const shown = /^\w{1,40}$/.test(key) ? ` ${key}` : '';
-    throw invalidConfig(
+    refuseConfig(
       `${name} has a parameter${shown} that cannot be honoured${suggest(key, TLS_PARAMETERS)}`,
     );
   }
 }
 
-function malformed(name: string) {
-  return invalidConfig(
+function refuseMalformed(name: string): never {
+  refuseConfig(
     `${name} is not a valid connection string: write postgresql://user:password@host:port/database, ` +
       'with characters such as # % / ? @ in the user and the password percent-encoded',
   );

@@ -1,124 +1,39 @@
-// Turns `databaseConfig` into what is needed to connect, with the meaning and the precedence of node-postgres:
-// the connection string wins over the fields, the fields over the environment, the environment over defaults.
+/**
+ * Turns `databaseConfig` into what is needed to connect, with the meaning and the precedence of node-postgres: the
+ * connection string wins over the fields, the fields over the environment, the environment over defaults.
+ */
 
-import { userInfo } from 'node:os';
 import type { PoolConfig } from 'pg';
-import { kindOf } from '../arguments/check.js';
-import type { DatabaseConfig } from '../types.js';
-import {
-  checkedDigits,
-  checkedInteger,
-  checkedText,
-  type Given,
-  invalidConfig,
-  isAbsent,
-  MAX_INT32,
-  type Options,
-  refuseUnknown,
-} from './checks.js';
+import type { ConnectionSettings } from '../addon/native.js';
+import { digits, INT4_MAX, text } from '../checks/checks.js';
+import { refuseConfig, refuseValue, setting } from '../checks/given.js';
+import { type Options, refuseUnknown } from '../checks/options.js';
+import { givenOptions, isAbsent } from './absent.js';
 import { type ConnectionString, parseConnectionString } from './connection-string.js';
+import {
+  DATABASE_OPTIONS,
+  type Find,
+  readSettings,
+  type Sources,
+  toPoolOptions,
+} from './database-options.js';
+import { isNotHonoured, refuseNotHonoured } from './not-honoured.js';
 import { type Endpoint, passwordOfFile } from './password-file.js';
-import { type Pooler, resolvePooler } from './pooler.js';
+import { resolvePooler } from './pooler.js';
 import {
   authorities,
   type Tls,
-  type TlsMode,
   tlsOfEnvironment,
   tlsOfField,
   tlsOfParameters,
   toNodeTls,
 } from './tls.js';
-
-/** What the native side connects with. Every field is present, and `null` where there is nothing. */
-export interface ConnectionSettings {
-  /** Host name, address without brackets, or the directory of a Unix socket, which begins with `/`. */
-  host: string;
-  port: number;
-  user: string;
-  database: string;
-  /** `null`: none, or asked for by function. */
-  password: string | null;
-  tls: TlsMode;
-  /** PEM text: certificate authorities, the client's certificate and its key. */
-  ca: string | null;
-  cert: string | null;
-  key: string | null;
-  applicationName: string | null;
-  /** Command-line options for the server, as in `PGOPTIONS`. */
-  options: string | null;
-  pooler: Pooler;
-  /** 0: as the server has it. */
-  statementTimeoutMs: number;
-  /** 0: no limit. */
-  queryTimeoutMs: number;
-  /** 0: no limit. */
-  connectTimeoutMs: number;
-  max: number;
-  /** 0: never closed for being idle. */
-  idleTimeoutMs: number;
-  /** 0: never closed for its age. */
-  maxLifetimeMs: number;
-}
+import type { DatabaseConfig } from './types.js';
 
 /** Gives the password for one new connection. */
 export type AskPassword = () => string | Promise<string>;
 
-/** The options of `databaseConfig`. */
-export const DATABASE_OPTIONS = Object.keys({
-  connectionString: true,
-  host: true,
-  port: true,
-  database: true,
-  user: true,
-  password: true,
-  ssl: true,
-  max: true,
-  idleTimeoutMillis: true,
-  connectionTimeoutMillis: true,
-  maxLifetimeSeconds: true,
-  statement_timeout: true,
-  query_timeout: true,
-  lock_timeout: true,
-  idle_in_transaction_session_timeout: true,
-  options: true,
-  application_name: true,
-  fallback_application_name: true,
-} satisfies Record<keyof DatabaseConfig, true>);
-
-/**
- * Options of node-postgres that are not honoured here, each with the values that, beside `false` and
- * the like, ask for nothing but what happens anyway.
- */
-const NOT_HONOURED: Readonly<Record<string, readonly unknown[]>> = {
-  Client: [],
-  Promise: [],
-  allowExitOnIdle: [true],
-  binary: [],
-  client_encoding: ['utf8', 'UTF8', 'utf-8', 'UTF-8'],
-  connection: [],
-  enableChannelBinding: [],
-  keepAlive: [],
-  keepAliveInitialDelayMillis: [0],
-  log: [],
-  maxUses: [0, Number.POSITIVE_INFINITY],
-  min: [0],
-  onConnect: [],
-  pipeline: [],
-  poolSize: [],
-  replication: ['false'],
-  scramMaxIterations: [],
-  sslnegotiation: ['postgres'],
-  stream: [],
-  types: [],
-  verify: [],
-};
-
-const MAX_PORT = 65_535;
-const MAX_CONNECTIONS = 10_000;
-/** Longer than any statement here takes, and not as long as a network stack waits for a peer that is gone. */
-const DEFAULT_QUERY_TIMEOUT = 300_000;
-
-/** What `databaseConfig` resolves to. */
+/** `databaseConfig`, resolved. */
 export interface ResolvedDatabase {
   settings: ConnectionSettings;
   /** The user's function, if the password is one. */
@@ -137,29 +52,34 @@ export function resolveDatabase(
   const string = isAbsent(fields.connectionString)
     ? null
     : parseConnectionString(fields.connectionString, stringName);
-  const find = finder(fields, string, stringName, env);
-  refuseUnknown(fields, 'databaseConfig', DATABASE_OPTIONS, Object.keys(NOT_HONOURED));
-  refuseNotHonoured(find);
+  const sources = { fields, find: finder(fields, string, stringName, env), env };
+  refuseUnknown(
+    setting('databaseConfig', fields),
+    givenOptions(fields).filter((option) => !isNotHonoured(option)),
+    DATABASE_OPTIONS,
+  );
+  refuseNotHonoured(sources.find);
 
-  const endpoint = resolveEndpoint(find, env);
+  const read = readSettings(sources);
   const tls = resolveTls(fields, string, stringName, env);
-  if (tls.mode !== 'disable' && endpoint.host.startsWith('/')) {
-    throw invalidConfig('TLS is asked for, but host is a Unix socket, where Postgres offers none');
+  if (tls.mode !== 'disable' && read.host.startsWith('/')) {
+    refuseConfig('TLS is asked for, but host is a Unix socket, where Postgres offers none');
   }
-  const password = resolvePassword(find, endpoint, env);
+  const password = resolvePassword(sources, read);
   const settings: ConnectionSettings = {
-    ...endpoint,
+    ...read,
+    options: [read.options, ...sessionLimits(sources.find)].filter(Boolean).join(' ') || null,
+    // `null`: there is none, or the user's function is asked for it.
     password: typeof password === 'function' ? null : password,
     tls: tls.mode,
+    // PEM text, or `null` for none.
     ca: authorities(tls, env),
     cert: tls.cert,
     key: tls.key,
-    ...resolveSession(find),
-    ...resolvePool(fields),
-    pooler: resolvePooler(pooler, { ...endpoint, parameters: string?.parameters ?? {} }),
+    pooler: resolvePooler(pooler, { ...read, parameters: string?.parameters ?? {} }),
   };
   if (settings.pooler === 'transaction' && settings.options !== null) {
-    throw invalidConfig(
+    refuseConfig(
       'options, lock_timeout and idle_in_transaction_session_timeout belong to a session, which a pooler ' +
         "in transaction mode does not keep: leave them out, or say pooler: 'none' if there is no such pooler",
     );
@@ -167,12 +87,14 @@ export function resolveDatabase(
   return {
     settings,
     askPassword: typeof password === 'function' ? password : null,
-    poolConfig: toPoolConfig(settings, password, tls),
+    // Fields only, so that node-postgres has nothing left to look for or to read differently.
+    poolConfig: {
+      ...toPoolOptions(settings),
+      password: password ?? undefined,
+      ssl: toNodeTls(tls),
+    },
   };
 }
-
-/** Finds a setting by its precedence; `null` if nobody gave it. */
-type Find = (key: string, variable?: string) => Given | null;
 
 function finder(
   fields: Options,
@@ -180,65 +102,22 @@ function finder(
   stringName: string,
   env: NodeJS.ProcessEnv,
 ): Find {
-  return (key, variable) => {
+  return (option, variable) => {
     const given =
-      string && Object.hasOwn(string.settings, key)
-        ? { value: string.settings[key], name: `${key} in ${stringName}` }
-        : { value: fields[key], name: `databaseConfig.${key}` };
+      string && Object.hasOwn(string.settings, option)
+        ? setting(`${option} in ${stringName}`, string.settings[option])
+        : setting(`databaseConfig.${option}`, fields[option]);
     if (!isAbsent(given.value)) return given;
-    return variable && env[variable] ? { value: env[variable], name: variable } : null;
+    return variable && env[variable] ? setting(variable, env[variable]) : null;
   };
 }
 
-function refuseNotHonoured(find: Find): void {
-  for (const [option, harmless] of Object.entries(NOT_HONOURED)) {
-    const given = find(option, option === 'sslnegotiation' ? 'PGSSLNEGOTIATION' : undefined);
-    if (given === null || harmless.includes(given.value)) continue;
-    throw invalidConfig(`${given.name} is an option of node-postgres that cannot be honoured here`);
-  }
-}
-
-function resolveEndpoint(find: Find, env: NodeJS.ProcessEnv): Endpoint {
-  const host = find('host', 'PGHOST');
-  const port = find('port', 'PGPORT');
-  const given = find('user', 'PGUSER');
-  const user = given ? checkedText(given) : systemUser(env);
-  if (!user) throw invalidConfig('databaseConfig.user is missing, and the system user has no name');
-  const database = find('database', 'PGDATABASE');
-  return {
-    host: host ? withoutBrackets(checkedText(host)) : 'localhost',
-    port: port ? checkedDigits(port, 1, MAX_PORT) : 5432,
-    user,
-    database: database ? checkedText(database) : user,
-  };
-}
-
-/** `[::1]` is how an address is written in a URL, not what it is called. */
-function withoutBrackets(host: string): string {
-  return host.replace(/^\[(.+)\]$/, '$1');
-}
-
-/** In many containers no variable names the user. */
-function systemUser(env: NodeJS.ProcessEnv): string | null {
-  const name = process.platform === 'win32' ? env.USERNAME : env.USER;
-  if (name) return name;
-  try {
-    return userInfo().username;
-  } catch {
-    return null;
-  }
-}
-
-function resolvePassword(
-  find: Find,
-  endpoint: Endpoint,
-  env: NodeJS.ProcessEnv,
-): string | AskPassword | null {
+function resolvePassword({ find, env }: Sources, endpoint: Endpoint): string | AskPassword | null {
   const given = find('password', 'PGPASSWORD');
   if (given === null) return passwordOfFile(endpoint, env);
   if (typeof given.value === 'function') return given.value as AskPassword;
-  if (typeof given.value === 'string') return checkedText(given);
-  throw invalidConfig(`${given.name} must be a string or a function, got ${kindOf(given.value)}`);
+  if (typeof given.value === 'string') return text(given);
+  refuseValue(given, 'a string or a function');
 }
 
 function resolveTls(
@@ -247,69 +126,24 @@ function resolveTls(
   stringName: string,
   env: NodeJS.ProcessEnv,
 ): Tls {
-  const field = { value: fields.ssl, name: 'databaseConfig.ssl' };
-  // Read even where the connection string wins, so that an option that cannot be honoured is still refused.
+  const field = setting('databaseConfig.ssl', fields.ssl);
+  // Read even if the connection string wins, so that an option that cannot be honoured is still refused.
   const ofField = fields.ssl === undefined || fields.ssl === null ? null : tlsOfField(field);
   return (
     (string && tlsOfParameters(string.parameters, stringName)) ?? ofField ?? tlsOfEnvironment(env)
   );
 }
 
-function resolveSession(find: Find) {
-  const milliseconds = (key: string) => {
-    const given = find(key);
-    return given ? checkedDigits(given, 0, MAX_INT32) : 0;
-  };
-  const name = find('application_name', 'PGAPPNAME') ?? find('fallback_application_name');
-  const options = find('options', 'PGOPTIONS');
-  const limits = ['lock_timeout', 'idle_in_transaction_session_timeout']
-    .map((limit) => ({ limit, ms: milliseconds(limit) }))
-    .flatMap(({ limit, ms }) => (ms === 0 ? [] : [`-c ${limit}=${ms}`]));
-  return {
-    applicationName: name ? checkedText(name) : null,
-    options: [...(options ? [checkedText(options)] : []), ...limits].join(' ') || null,
-    statementTimeoutMs: milliseconds('statement_timeout'),
-    queryTimeoutMs: find('query_timeout') ? milliseconds('query_timeout') : DEFAULT_QUERY_TIMEOUT,
-  };
-}
+const SESSION_LIMITS = [
+  'lock_timeout',
+  'idle_in_transaction_session_timeout',
+] as const satisfies readonly (keyof DatabaseConfig)[];
 
-/** Of these, node-postgres's `Pool` takes none from the connection string or the environment. */
-function resolvePool(fields: Options) {
-  const integer = (key: string, min: number, max: number, otherwise: number) => {
-    const value = fields[key];
-    const given = { value: value ?? otherwise, name: `databaseConfig.${key}` };
-    return checkedInteger(given, min, max);
-  };
-  return {
-    connectTimeoutMs: integer('connectionTimeoutMillis', 0, MAX_INT32, 0),
-    max: integer('max', 1, MAX_CONNECTIONS, 10),
-    idleTimeoutMs: integer('idleTimeoutMillis', 0, MAX_INT32, 10_000),
-    maxLifetimeMs: 1000 * integer('maxLifetimeSeconds', 0, Math.floor(MAX_INT32 / 1000), 0),
-  };
-}
-
-/** Fields only, so that nothing is left to be found or read differently by node-postgres. */
-function toPoolConfig(
-  settings: ConnectionSettings,
-  password: string | AskPassword | null,
-  tls: Tls,
-): PoolConfig {
-  return {
-    host: settings.host,
-    port: settings.port,
-    user: settings.user,
-    database: settings.database,
-    password: password ?? undefined,
-    ssl: toNodeTls(tls),
-    application_name: settings.applicationName ?? undefined,
-    options: settings.options ?? undefined,
-    statement_timeout: settings.statementTimeoutMs || false,
-    // Our own default is for our own statements.
-    query_timeout:
-      settings.queryTimeoutMs === DEFAULT_QUERY_TIMEOUT ? undefined : settings.queryTimeoutMs,
-    connectionTimeoutMillis: settings.connectTimeoutMs,
-    max: settings.max,
-    idleTimeoutMillis: settings.idleTimeoutMs,
-    maxLifetimeSeconds: settings.maxLifetimeMs / 1000,
-  };
+/** The limits of a session, as command-line options of the server: the addon has no settings for them. */
+function sessionLimits(find: Find): string[] {
+  return SESSION_LIMITS.flatMap((limit) => {
+    const given = find(limit);
+    const ms = given ? digits(given, 0, INT4_MAX) : 0;
+    return ms === 0 ? [] : [`-c ${limit}=${ms}`];
+  });
 }

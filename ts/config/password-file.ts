@@ -1,10 +1,11 @@
-// The password file of libpq, by the rules of the module `pgpass` that node-postgres asks: the place of last
-// resort for a password.
+/**
+ * The password file of libpq, by the rules of node-postgres's module `pgpass`: the last place to look for a password.
+ */
 
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** What a line of the file is chosen by. */
+/** The connection that a line of the file has to match. */
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
@@ -41,14 +42,14 @@ function passwordFile(env: NodeJS.ProcessEnv): string | null {
   return env.APPDATA ? join(env.APPDATA, 'postgresql', 'pgpass.conf') : null;
 }
 
-/** The file's text, unless others can read it too: then libpq does not trust it either. */
+/** The file's text, or `null` if others can read it too: libpq does not trust it then either. */
 function readPrivate(path: string): string | null {
   try {
     const { mode } = statSync(path);
     if (process.platform === 'win32' || (mode & 0o077) === 0) return readFileSync(path, 'utf8');
     process.emitWarning(`The password file ${path} is ignored: others can read it. Use chmod 600.`);
   } catch {
-    // Having no such file is the usual case.
+    // Most users have no password file.
   }
   return null;
 }

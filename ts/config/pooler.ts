@@ -1,13 +1,21 @@
-// What stands between this process and Postgres. A pooler in transaction mode gives a client another
-// server connection for each transaction, so that nothing may be kept in a session: see
-// `src/connect/settings.rs`.
+/**
+ * Whether a pooler stands between this process and Postgres. A pooler in transaction mode gives a client another server
+ * connection for each transaction, so nothing may be kept in a session: see `src/connect/settings.rs`.
+ */
 
-import { quoted } from '../arguments/check.js';
-import { invalidConfig, isAbsent } from './checks.js';
+import type { ConnectionSettings } from '../addon/native.js';
+import { oneOf } from '../checks/checks.js';
+import { setting } from '../checks/given.js';
+import { isAbsent } from './absent.js';
 
-export type Pooler = 'none' | 'transaction';
+export type Pooler = ConnectionSettings['pooler'];
 
-/** Where to look for a pooler that nobody has named. */
+const POOLERS = Object.keys({
+  transaction: true,
+  none: true,
+} satisfies Record<Pooler, true>) as Pooler[];
+
+/** The address by which a pooler is recognised if the configuration does not name one. */
 export interface Address {
   host: string;
   port: number;
@@ -15,12 +23,10 @@ export interface Address {
   parameters: Readonly<Record<string, string>>;
 }
 
-/** Checks the option `pooler`; without it, tells by the address whether there is one in transaction mode. */
+/** Checks the option `pooler`. If it is absent, the address tells whether there is a pooler in transaction mode. */
 export function resolvePooler(given: unknown, address: Address): Pooler {
   if (isAbsent(given)) return isKnownPooler(address) ? 'transaction' : 'none';
-  if (given === 'transaction' || given === 'none') return given;
-  const got = typeof given === 'string' ? quoted(given) : typeof given;
-  throw invalidConfig(`pooler must be 'transaction' or 'none', got ${got}`);
+  return oneOf(setting('pooler', given), POOLERS, "'transaction' or 'none'");
 }
 
 function isKnownPooler({ host, port, parameters }: Address): boolean {

@@ -1,18 +1,24 @@
-// Decides how much of TLS a connection gets, with node-postgres's meaning of every option. Where that meaning
-// is in doubt the answer is an error, never a connection that is protected less than was asked for.
+/**
+ * Decides which TLS a connection gets, with node-postgres's meaning of every option. If the meaning is in doubt, the
+ * answer is an error, and never a connection that is protected less than the user asked for.
+ */
 
 import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
-import { kindOf, ownProperties } from '../arguments/check.js';
-import { crypto, tls as nodeTls } from '../lazy.js';
-import { type Given, givenOptions, invalidConfig, type Options } from './checks.js';
+import type { ConnectionSettings } from '../addon/native.js';
+import { crypto, tls as nodeTls } from '../basics/lazy.js';
+import { boolean } from '../checks/checks.js';
+import { type Given, refuseConfig, refuseValue, setting } from '../checks/given.js';
+import { type Options, ownProperties } from '../checks/options.js';
+import { suggest } from '../checks/spelling.js';
+import { givenOptions } from './absent.js';
 
 /**
- * `encrypt` verifies nothing, `verify-ca` who signed the certificate, `verify-full` also that it was issued
- * to the host.
+ * `encrypt` verifies nothing. `verify-ca` verifies that an authority signed the certificate, `verify-full` also that it
+ * was issued to the host.
  */
-export type TlsMode = 'disable' | 'encrypt' | 'verify-ca' | 'verify-full';
+export type TlsMode = ConnectionSettings['tls'];
 
 /** PEM text, or `null` for none. */
 export interface Tls {
@@ -26,7 +32,7 @@ function plain(mode: TlsMode): Tls {
   return { mode, ca: null, cert: null, key: null };
 }
 
-/** What `ssl`, given as one word, means. */
+/** The meaning of `ssl`, given as one word. */
 const WORDS: Readonly<Record<string, TlsMode>> = {
   true: 'verify-full',
   1: 'verify-full',
@@ -35,7 +41,7 @@ const WORDS: Readonly<Record<string, TlsMode>> = {
   0: 'disable',
 };
 
-/** What `PGSSLMODE` means. node-postgres knows no TLS that is tried and given up, which is libpq's `allow`. */
+/** The meaning of `PGSSLMODE`. node-postgres cannot try TLS and give it up, as libpq does for `allow`. */
 const ENVIRONMENT_MODES: Readonly<Record<string, TlsMode>> = {
   disable: 'disable',
   allow: 'disable',
@@ -46,13 +52,13 @@ const ENVIRONMENT_MODES: Readonly<Record<string, TlsMode>> = {
   'no-verify': 'encrypt',
 };
 
-/** What `sslmode` in a connection string means: any but two is verified TLS. */
+/** The meaning of `sslmode` in a connection string: all but two are verified TLS. */
 const STRING_MODES: Readonly<Record<string, TlsMode>> = {
   ...ENVIRONMENT_MODES,
   allow: 'verify-full',
 };
 
-/** The same with `uselibpqcompat=true`. As in node-postgres, what libpq does not know is verified. */
+/** The same with `uselibpqcompat=true`. As in node-postgres, a word that libpq does not know is verified TLS. */
 const LIBPQ_MODES: Readonly<Record<string, TlsMode>> = {
   ...STRING_MODES,
   prefer: 'encrypt',
@@ -63,7 +69,7 @@ const LIBPQ_MODES: Readonly<Record<string, TlsMode>> = {
 
 const FIELD_OPTIONS = ['rejectUnauthorized', 'ca', 'cert', 'key'];
 
-/** What a connection string calls the same. */
+/** The names of these options in a connection string. */
 const PARAMETERS = { ca: 'sslrootcert', cert: 'sslcert', key: 'sslkey' } as const;
 
 type Pem = keyof typeof PARAMETERS;
@@ -74,19 +80,20 @@ export function tlsOfField(given: Given): Tls {
   if (typeof value === 'boolean') return plain(value ? 'verify-full' : 'disable');
   if (typeof value === 'string' && Object.hasOwn(WORDS, value)) return tlsOfWord(value, name);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalidConfig(`${name} must be true, false or an object, got ${kindOf(value)}`);
+    refuseValue(given, 'true, false or an object');
   }
   const options = ownProperties(value);
   refuseOtherOptions(options, name);
   const pem = (key: Pem) => {
     const text = options[key];
-    return text === undefined || text === null
-      ? null
-      : pemText({ value: text, name: `${name}.${key}` });
+    return text === undefined || text === null ? null : pemText(setting(`${name}.${key}`, text));
   };
-  const mode = verifies(options.rejectUnauthorized, name) ? 'verify-full' : 'encrypt';
+  const verifies = boolean(
+    setting(`${name}.rejectUnauthorized`, options.rejectUnauthorized ?? true),
+  );
+  const mode = verifies ? 'verify-full' : 'encrypt';
   const tls = { mode, ca: pem('ca'), cert: pem('cert'), key: pem('key') } as const;
-  return checked(tls, (key) => `${name}.${key}`);
+  return checkPair(tls, (key) => `${name}.${key}`);
 }
 
 /** The parameters of the connection string called `name`; `null` if they say nothing of TLS. */
@@ -107,28 +114,28 @@ export function tlsOfParameters(
     cert: pemFile(sslcert, label('cert')),
     key: pemFile(sslkey, label('key')),
   };
-  return checked(tls, label);
+  return checkPair(tls, label);
 }
 
-/** The environment, where neither the connection string nor the fields say anything. */
+/** The environment. It counts if neither the connection string nor the fields say anything of TLS. */
 export function tlsOfEnvironment(env: NodeJS.ProcessEnv): Tls {
   const mode = env.PGSSLMODE;
   return plain(mode ? choice(ENVIRONMENT_MODES, mode, 'PGSSLMODE') : 'disable');
 }
 
 /**
- * All certificate authorities that a verified connection accepts: those that were named or, if none was,
- * those of Node.js, which are the public ones and those of `NODE_EXTRA_CA_CERTS`.
+ * All certificate authorities that a verified connection accepts: those that the user named or else those of Node.js,
+ * which are the public ones and those of `NODE_EXTRA_CA_CERTS`.
  */
 export function authorities(tls: Tls, env: NodeJS.ProcessEnv): string | null {
   if (tls.ca !== null || tls.mode !== 'verify-full') return tls.ca;
-  // Loaded here: who needs no TLS should not wait for it.
+  // Loaded here, so that a connection without TLS does not wait for it.
   const { rootCertificates } = nodeTls();
   const extra = extraAuthorities(env.NODE_EXTRA_CA_CERTS);
   return [...rootCertificates, ...(extra === null ? [] : [extra])].join('\n');
 }
 
-/** Node.js passes over a file that it cannot use; so does this. */
+/** Passes over a file that it cannot use, as Node.js does. */
 function extraAuthorities(file: string | undefined): string | null {
   if (!file) return null;
   try {
@@ -155,23 +162,26 @@ function tlsOfWord(word: string, name: string): Tls {
   return plain(choice(WORDS, word, name));
 }
 
+/**
+ * The mode that a word stands for. For a misspelt word, no other is suggested: `verify` would lead to `no-verify`,
+ * which protects less.
+ */
 function choice(modes: Readonly<Record<string, TlsMode>>, word: string, name: string): TlsMode {
   const mode = Object.hasOwn(modes, word) ? modes[word] : undefined;
-  if (mode) return mode;
-  throw invalidConfig(`${name} must be one of ${Object.keys(modes).join(', ')}`);
+  return mode ?? refuseValue(setting(name, word), `one of ${Object.keys(modes).join(', ')}`);
 }
 
 function modeOfParameters(parameters: Readonly<Record<string, string>>, name: string): TlsMode {
   const { sslmode = '', sslrootcert, uselibpqcompat = 'false' } = parameters;
   if (uselibpqcompat !== 'true' && uselibpqcompat !== 'false') {
-    throw invalidConfig(`uselibpqcompat in ${name} must be true or false`);
+    refuseValue(setting(`uselibpqcompat in ${name}`, uselibpqcompat), 'true or false');
   }
   if (sslmode === '') return 'verify-full';
   const label = `sslmode in ${name}`;
   if (uselibpqcompat === 'false') return choice(STRING_MODES, sslmode, label);
   if (sslmode === 'require' && sslrootcert) return 'verify-ca';
   if (sslmode === 'verify-ca' && !sslrootcert) {
-    throw invalidConfig(
+    refuseConfig(
       `${label} is verify-ca, which needs sslrootcert: a certificate for any host that a public authority signed would pass`,
     );
   }
@@ -184,26 +194,19 @@ function refuseOtherOptions(options: Options, name: string): void {
     const instead =
       option === 'checkServerIdentity'
         ? '; to leave out the check of the host, use uselibpqcompat=true&sslmode=verify-ca&sslrootcert=FILE in the connection string'
-        : `, only ${FIELD_OPTIONS.join(', ')}`;
-    throw invalidConfig(`${name}.${option} cannot be honoured${instead}`);
+        : `, only ${FIELD_OPTIONS.join(', ')}${suggest(option, FIELD_OPTIONS)}`;
+    refuseConfig(`${name}.${option} cannot be honoured${instead}`);
   }
 }
 
-function verifies(rejectUnauthorized: unknown, name: string): boolean {
-  if (rejectUnauthorized === undefined || rejectUnauthorized === null) return true;
-  if (typeof rejectUnauthorized === 'boolean') return rejectUnauthorized;
-  throw invalidConfig(
-    `${name}.rejectUnauthorized must be true or false, got ${kindOf(rejectUnauthorized)}`,
-  );
-}
-
-function pemText({ value, name }: Given): string {
+function pemText(given: Given): string {
+  const { value, name } = given;
   if (typeof value === 'string') return value;
   if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
   if (name.endsWith('.ca') && Array.isArray(value)) {
-    return value.map((item) => pemText({ value: item, name: `${name}[]` })).join('\n');
+    return value.map((item) => pemText(setting(`${name}[]`, item))).join('\n');
   }
-  throw invalidConfig(`${name} must be PEM text as a string or a Buffer, got ${kindOf(value)}`);
+  refuseValue(given, 'PEM text as a string or a Buffer');
 }
 
 function pemFile(path: string | undefined, name: string): string | null {
@@ -212,27 +215,27 @@ function pemFile(path: string | undefined, name: string): string | null {
     return readFileSync(path, 'utf8');
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? 'unreadable';
-    throw invalidConfig(`${name} names a file that cannot be read (${reason})`);
+    refuseConfig(`${name} names a file that cannot be read (${reason})`);
   }
 }
 
-/** Found out now rather than in a handshake, whose errors name neither the option nor the file. */
-function checked(tls: Tls, label: (key: Pem) => string): Tls {
+/** Checks that the texts belong together. The errors of a handshake would name neither the option nor the file. */
+function checkPair(tls: Tls, label: (key: Pem) => string): Tls {
   if (tls.ca !== null) checkCertificates(tls.ca, label('ca'));
   if (tls.cert !== null) checkCertificates(tls.cert, label('cert'));
   const key = tls.key === null ? null : readKey(tls.key, label('key'));
   if (tls.cert === null && key === null) return tls;
-  if (tls.cert === null) throw invalidConfig(`${label('key')} needs ${label('cert')} beside it`);
-  if (key === null) throw invalidConfig(`${label('cert')} needs ${label('key')} beside it`);
+  if (tls.cert === null) refuseConfig(`${label('key')} needs ${label('cert')} beside it`);
+  if (key === null) refuseConfig(`${label('cert')} needs ${label('key')} beside it`);
   if (!new (crypto().X509Certificate)(tls.cert).checkPrivateKey(key)) {
-    throw invalidConfig(`${label('key')} is not the key of ${label('cert')}`);
+    refuseConfig(`${label('key')} is not the key of ${label('cert')}`);
   }
   return tls;
 }
 
 function checkCertificates(pem: string, name: string): void {
   if (areCertificates(pem)) return;
-  throw invalidConfig(
+  refuseConfig(
     `${name} must be PEM text: certificates that begin with -----BEGIN CERTIFICATE-----, with line breaks`,
   );
 }
@@ -252,14 +255,12 @@ function isCertificate(pem: string): boolean {
 
 function readKey(pem: string, name: string): KeyObject {
   if (/\bENCRYPTED\b/.test(pem)) {
-    throw invalidConfig(
-      `${name} is encrypted, and its passphrase cannot be given: decrypt it first`,
-    );
+    refuseConfig(`${name} is encrypted, and its passphrase cannot be given: decrypt it first`);
   }
   try {
     return crypto().createPrivateKey(pem);
   } catch {
-    throw invalidConfig(
+    refuseConfig(
       `${name} must be PEM text: a private key that begins with -----BEGIN PRIVATE KEY-----, with line breaks`,
     );
   }

@@ -1,10 +1,10 @@
-/** Why `JSON.stringify` threw, which it says without a path, and in words that may hold user data. */
+/** Finds out why `JSON.stringify` threw: its own message has no path, and may hold user data. */
 
 import { types } from 'node:util';
-import { describeError } from '../describe-error.js';
+import { describeError } from '../errors/describe-error.js';
 import { keysOf, type Place, pathOf, ROOT } from './path.js';
 
-/** Says what keeps a payload from becoming JSON, given what `JSON.stringify` threw at it. */
+/** Says what keeps a payload from becoming JSON, given the error that `JSON.stringify` threw. */
 export function explainThrow(payload: unknown, thrown: unknown): string {
   if (isStackOverflow(thrown)) return 'payload is nested too deeply';
   if (isStringOverflow(thrown)) return 'payload is too large: its JSON text does not fit a string';
@@ -51,7 +51,7 @@ class Retrace {
   }
 }
 
-/** What `JSON.stringify` takes for the value: the result of its `toJSON`, where it has one. */
+/** The value as `JSON.stringify` takes it: the result of its `toJSON`, if it has one. */
 function converted(value: unknown, key: string): unknown {
   if (!mayHaveToJson(value)) return value;
   const { toJSON } = value;
@@ -67,7 +67,7 @@ function mayHaveToJson(value: unknown): value is { toJSON?: unknown } {
   );
 }
 
-/** Never the message: `toJSON` of user code likes to quote the value that it chokes on. */
+/** The class of the error. Its message is not shown: `toJSON` of user code may quote the value there. */
 function className(thrown: unknown): string {
   return describeError(thrown).name ?? `a thrown ${typeof thrown}`;
 }

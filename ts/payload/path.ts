@@ -1,6 +1,6 @@
-/** Where something stands inside a payload. The values themselves never become part of a path. */
+/** Paths inside a payload, which never hold its values. */
 
-import { clip } from '../text.js';
+import { clip } from '../basics/text.js';
 
 /** A member of an array or object, linked to what holds it; the payload itself has no parent. */
 export interface Place {
@@ -16,7 +16,7 @@ export interface FilledPlace extends Place {
 /** The place of the payload itself. Its key is the one that `JSON.stringify` hands to `toJSON`. */
 export const ROOT: Place = { parent: null, key: '' };
 
-/** Not a literal: V8 would look Unicode's categories up when it reads this file, which takes it half a millisecond. */
+/** Not a literal: V8 would look Unicode's categories up while reading this file, which takes half a millisecond. */
 const IDENTIFIER = String.raw`^[\p{ID_Start}$_][\p{ID_Continue}$]*$`;
 const LONGEST_KEY = 40;
 const SHOWN_AT_THE_START = 4;

@@ -1,6 +1,6 @@
 /**
- * Whether a payload fits into a jsonb value of Postgres, and out of it again. It is measured in what it
- * becomes: a claim brings a job's payload as Postgres writes it, and that may be much longer than what was
+ * Whether a payload fits into a jsonb value of Postgres, and out of it again. Its size is that of the text that
+ * Postgres writes, since a claim brings the payload as that text, which may be much longer than the text that was
  * sent.
  */
 
@@ -8,13 +8,13 @@
 export const MAX_TEXT_BYTES = 64 * 2 ** 20;
 
 /**
- * What grows most on its way is `1e308,` (`1e+308,` as JavaScript writes it), of which Postgres makes 309
- * digits, a comma and a space. A text of at most this many UTF-16 units always fits.
+ * A text of at most this many UTF-16 units always fits. Nothing grows more than `1e308,` (`1e+308,` as JavaScript
+ * writes it), of which Postgres makes 309 digits, a comma and a space.
  */
 const ALWAYS_FITS = Math.floor((MAX_TEXT_BYTES * 6) / 311);
 
 /**
- * But for numbers of `JSON.rawJSON`, which may be as large as Postgres has them: `1e131071,` makes 131,072
+ * The same with numbers of `JSON.rawJSON`, which may be as large as those of Postgres: `1e131071,` makes 131,072
  * digits. No number of JavaScript has an exponent of four digits.
  */
 const FITS_WHATEVER_IT_HOLDS = Math.floor((MAX_TEXT_BYTES * 9) / 131_074);
@@ -56,23 +56,23 @@ function tooMuchText(): string {
   return `Postgres would write it as more than ${MAX_TEXT_BYTES} bytes of text`;
 }
 
-/** A UTF-16 unit makes three bytes at the most, and a comma or colon two; more only a number can. */
+/** A UTF-16 unit makes three bytes at the most, and a comma or colon two. Only a number can make more. */
 const MOST_BYTES = 3;
 const MAY_HAVE_EXPONENT = /\d[eE][+-]?\d/;
 
 /**
- * Adds up what payloads become. To measure each would take longer than what else is done with a small one, so
- * that is done only where they may be too much together.
+ * Adds up the sizes of payloads. To measure a small one would take longer than all else that is done with it, so
+ * payloads are measured only if they may be too large together.
  */
 export class TotalSize {
-  /** Those that are not measured, while together they cannot be too much. */
+  /** The payloads that are not measured yet; `null` once they may be too large together. */
   private unmeasured: string[] | null = [];
   private atMost = 0;
   private measured = 0;
 
   constructor(private readonly max: number) {}
 
-  /** Adds a payload's JSON text; returns whether they are too much now. */
+  /** Adds a payload's JSON text. Returns whether the payloads are too large now. */
   add(text: string): boolean {
     if (this.unmeasured === null) {
       this.measured += measure(text).textBytes;
@@ -89,7 +89,7 @@ export class TotalSize {
   }
 }
 
-/** What a payload becomes. */
+/** The sizes of a payload in Postgres. */
 export interface Measure {
   /** As Postgres writes it. */
   textBytes: number;
@@ -151,7 +151,7 @@ function opens(code: number): boolean {
   return code === OPENING_BRACKET || code === OPENING_BRACE;
 }
 
-/** Where the string that begins at `start` has its closing quote. */
+/** The place of the closing quote of the string that begins at `start`. */
 function endOfString(text: string, start: number): number {
   let end = text.indexOf('"', start + 1);
   while (isEscaped(text, end)) end = text.indexOf('"', end + 1);

@@ -1,8 +1,8 @@
-/** From a payload to the JSON text that Postgres stores, or to an error that says where it fails. */
+/** Turns a payload into the JSON text that Postgres stores, or into an error with the path of the fault. */
 
-import { kindOf } from '../arguments/check.js';
-import { JobQueueError } from '../errors.js';
-import { isStorable } from '../text.js';
+import { isStorable } from '../basics/text.js';
+import { kindOf } from '../checks/kind.js';
+import { JobQueueError } from '../errors/job-queue-error.js';
 import { explainThrow } from './fault.js';
 import { type FilledPlace, pathOf, places } from './path.js';
 import { oversize } from './size.js';

@@ -1,12 +1,12 @@
-/** What JSON makes of the types of payloads. Each map is taken whole, so that it is known also where the job type is not. */
+/** Types of payloads, before and after JSON. Each map is taken whole, so that it works without knowing the job type. */
 
-/** As they may be added: what JSON has not is marked where it stands. */
+/** Payloads as they may be added. A type that JSON does not have is marked where it stands. */
 export type Storable<PayloadMap> = { [T in keyof PayloadMap]: Checked<PayloadMap[T]> };
 
-/** As handlers and records get them: `JSON.parse(JSON.stringify(payload))`. */
+/** Payloads as handlers and records get them: `JSON.parse(JSON.stringify(payload))`. */
 export type Stored<PayloadMap> = { [T in keyof PayloadMap]: Parsed<PayloadMap[T]> };
 
-/** Shown by the compiler where a payload has what JSON has not. */
+/** The compiler shows this if a payload holds something that JSON does not have. */
 export interface NotJson {
   'A payload may hold what JSON has: no function, method, bigint, symbol, Map or Set': never;
 }
@@ -19,9 +19,9 @@ type NoJson =
       ...args: never
     ) => unknown);
 type Primitive = string | number | boolean | null | undefined;
-/** A `Date` is one. */
+/** An object with `toJSON`, for example a `Date`. */
 type Converts<To> = { toJSON(...args: never): To };
-/** So deep it is looked into a payload, whose type may be without end. */
+/** How deep a payload's type is followed: it may have no end. */
 interface Less {
   10: 9;
   9: 8;
@@ -54,7 +54,7 @@ type Marked<T, Depth extends keyof Less = 10> = Depth extends 0
             : NotJson
           : { [Key in keyof T]: Marked<T[Key], Less[Depth]> };
 
-/** The type itself, where JSON changes nothing: then it keeps its name. */
+/** The type itself if JSON changes nothing, so that it keeps its name. */
 type Parsed<T> =
   IsAny<T> extends true
     ? T
@@ -78,5 +78,5 @@ type Changed<T, Depth extends keyof Less = 10> = Depth extends 0
             ? { [Key in keyof T]: Changed<NullForUndefined<T[Key]>, Less[Depth]> }
             : { [Key in keyof T]: Changed<T[Key], Less[Depth]> };
 
-/** What an array holds is never left out. */
+/** `undefined` becomes `null` in an array, and is left out of an object. */
 type NullForUndefined<T> = T extends undefined ? null : T;

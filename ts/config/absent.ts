@@ -1,0 +1,19 @@
+/**
+ * When a setting of the configuration counts as not given. Arguments are stricter: there, only `undefined` does,
+ * because to pass over a `null` client or filter would do something else than was meant.
+ */
+
+import type { Options } from '../checks/options.js';
+
+/**
+ * Whether a setting is left to what comes after it: the environment, then the default. Empty strings and `false` are,
+ * as in node-postgres: an unset variable arrives as an empty string through a shell or a template.
+ */
+export function isAbsent(value: unknown): boolean {
+  return value === undefined || value === null || value === '' || value === false;
+}
+
+/** The names of the options that ask for something: those that are neither `undefined` nor `null`. */
+export function givenOptions(options: Options): string[] {
+  return Object.keys(options).filter((name) => (options[name] ?? null) !== null);
+}

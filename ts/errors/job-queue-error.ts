@@ -1,0 +1,52 @@
+/** The code of an error: a string to compare with, which does not change between releases. */
+export type JobQueueErrorCode =
+  | 'INVALID_CONFIG'
+  | 'INVALID_ARGUMENT'
+  | 'INVALID_PAYLOAD'
+  | 'NOT_MIGRATED'
+  | 'CONNECTION_FAILED'
+  | 'JOB_RUNNING'
+  | 'LEASE_LOST'
+  | 'TIMEOUT'
+  | 'CANCELLED'
+  | 'DEADLINE'
+  | 'CLOSED'
+  | 'ADDON_UNAVAILABLE'
+  | 'DATABASE_ERROR';
+
+const brand = Symbol.for('pg-bg-job-queue.JobQueueError');
+
+/**
+ * The class of every error that this package throws or rejects with. An error never holds a payload, a password or a
+ * connection string.
+ *
+ * `instanceof` works across copies of this package: a bundler may put several into one process.
+ */
+export class JobQueueError extends Error {
+  override readonly name = 'JobQueueError';
+
+  /** The code to compare with. The message may change between releases, the code does not. */
+  readonly code: JobQueueErrorCode;
+
+  /** Postgres's five-character `SQLSTATE`, if the server refused a statement. */
+  declare readonly sqlState?: string;
+
+  constructor(
+    code: JobQueueErrorCode,
+    message: string,
+    details: { sqlState?: string | undefined; cause?: unknown } = {},
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    if (details.sqlState !== undefined) this.sqlState = details.sqlState;
+    Object.defineProperty(this, brand, { value: true });
+  }
+}
+
+Object.defineProperty(JobQueueError, Symbol.hasInstance, {
+  value(this: unknown, value: unknown): boolean {
+    // The brand is that of this class. A subclass has only its own instances.
+    const branded = this === JobQueueError && typeof value === 'object' && value && brand in value;
+    return Boolean(branded) || Function.prototype[Symbol.hasInstance].call(this, value);
+  },
+});

@@ -1,0 +1,61 @@
+/** A job to be added: its options, checked, and made into JSON text. */
+
+import { INT4_MAX, INT4_MIN, integer, name, time } from '../checks/checks.js';
+import { argument, type Given } from '../checks/given.js';
+import { options } from '../checks/options.js';
+import { stringifyPayload } from '../payload/stringify.js';
+import type { JobOptionsOf } from './types.js';
+
+/** A job to be added. */
+export interface ParsedJob {
+  type: string;
+  /** JSON text. */
+  payload: string;
+  /** The whole job as JSON text, as `NewJob` in `src/job/new_job.rs` reads it. */
+  json: string;
+}
+
+/** An option of a job. */
+interface Option {
+  /** Its value if it is absent or `undefined`. */
+  otherwise: number | null | undefined;
+  /** Checks a value, and gives its JSON text. */
+  toJson(given: Given): string;
+}
+
+/**
+ * The options of a job, in the order in which they are checked. The payload comes last: its `toJSON` is called once all
+ * else is right.
+ */
+const OPTIONS: Record<keyof JobOptionsOf<{ type: unknown }, 'type'>, Option> = {
+  job_type: { otherwise: undefined, toJson: (given) => JSON.stringify(name(given)) },
+  max_attempts: { otherwise: 3, toJson: (given) => String(integer(given, 1, INT4_MAX)) },
+  priority: { otherwise: 0, toJson: (given) => String(integer(given, INT4_MIN, INT4_MAX)) },
+  run_at: { otherwise: null, toJson: orNull((given) => String(time(given))) },
+  timeout_ms: {
+    otherwise: null,
+    toJson: orNull((given) => String(integer(given, 1, INT4_MAX))),
+  },
+  payload: { otherwise: undefined, toJson: ({ value, method }) => stringifyPayload(value, method) },
+};
+
+const ENTRIES = Object.entries(OPTIONS);
+const NAMES = Object.keys(OPTIONS);
+
+function orNull(toJson: Option['toJson']): Option['toJson'] {
+  return (given) => (given.value === null ? 'null' : toJson(given));
+}
+
+/** Checks the argument of `addJob`, and turns it into JSON text. */
+export function parseJob(method: string, job: unknown): ParsedJob {
+  const given = options(argument(method, 'job', job), NAMES);
+  let json = '';
+  let payload = '';
+  for (const [option, { otherwise, toJson }] of ENTRIES) {
+    const { [option]: value = otherwise } = given;
+    const text = toJson(argument(method, option, value));
+    json += `${json === '' ? '{' : ','}"${option}":${text}`;
+    if (option === 'payload') payload = text;
+  }
+  return { type: given.job_type as string, payload, json: `${json}}` };
+}

@@ -1,0 +1,104 @@
+// A job, as `addJob` takes it and as `getJob` gives it.
+
+import type { Storable, Stored } from '../payload/types.js';
+
+/** The status of a job. */
+export type JobStatus = 'pending' | 'processing' | 'completed' | 'failed' | 'cancelled';
+
+/** The names of the jobs in a payload map. */
+export type JobType<PayloadMap> = keyof PayloadMap & string;
+
+/** A job's id: a number, or the same in decimal digits, as ids arrive from URLs and JSON bodies. */
+export type JobId = number | string;
+
+/** A job to be added, whose type is one of several. The payload must be that of its type. */
+export type JobOptions<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> = {
+  [Each in T]: JobOptionsOf<PayloadMap, Each>;
+}[T];
+
+/** The options of a job that its row keeps, under the same names. */
+interface KeptOptions {
+  /** How often the job is tried before it stays `failed`: 1 to 2,147,483,647. Default 3. */
+  max_attempts: number;
+  /** Higher runs first: -2,147,483,648 to 2,147,483,647. Default 0. */
+  priority: number;
+  /** The earliest time to run. `null` or absent: now, by the database's clock. Not before 24 November 4714 BC. */
+  run_at: Date | null;
+  /**
+   * How long a run may take, in milliseconds: 1 to 2,147,483,647. After that its signal aborts and the attempt
+   * has failed. `null` or absent: the processor's `defaultTimeout`.
+   */
+  timeout_ms: number | null;
+}
+
+/** The same, as `addJob` takes them: each may be left out. */
+type GivenOptions = { [Option in keyof KeptOptions]?: KeptOptions[Option] | undefined };
+
+/** A job to be added, of one type. */
+export interface JobOptionsOf<PayloadMap, T extends JobType<PayloadMap>> extends GivenOptions {
+  /** The name under which its handler is registered: 1 to 255 characters. */
+  job_type: T;
+  /**
+   * Any JSON value. Handlers and records get `JSON.parse(JSON.stringify(payload))`, and its type: a `Date` becomes a
+   * `string`. Functions, methods, bigints, symbols and objects made of them, for example a `Map`, do not compile. The
+   * keys of objects come in the order of Postgres's `jsonb`, so a signature over the text of the payload does not hold
+   * for what the handler gets.
+   *
+   * The text of the payload may have 64 MiB as Postgres writes it: with a space after each comma and colon, and numbers
+   * without exponents, so that `1e308` has 309 digits. An array or object may have 8,388,608 members.
+   */
+  payload: Storable<PayloadMap>[T];
+}
+
+/** A job to be added, of any type. The payload must be that of its type. */
+export type AnyJobOptions<PayloadMap> = JobOptions<PayloadMap>;
+
+/** An entry of `error_history`: a failed attempt, or a lost worker. */
+export interface JobErrorEntry {
+  /** The error's message, up to 10,000 characters. */
+  message: string;
+  /** ISO 8601, UTC, by the database's clock. */
+  timestamp: string;
+  /** The error's class, up to 255 characters. */
+  name?: string;
+  /** The error's stack and its causes, up to 10,000 characters. */
+  stack?: string;
+  /** Which attempt it was, from 1. */
+  attempt?: number;
+}
+
+/** A row of `job_queue`. Fields have the names of the columns. Comparing `job_type` narrows `payload`. */
+export type JobRecord<
+  PayloadMap,
+  T extends JobType<PayloadMap> = JobType<PayloadMap>,
+> = T extends unknown ? JobRow<PayloadMap, T> : never;
+
+/** A row of `job_queue` of one job type. */
+export interface JobRow<PayloadMap, T extends JobType<PayloadMap>> extends KeptOptions {
+  id: number;
+  job_type: T;
+  payload: Stored<PayloadMap>[T];
+  status: JobStatus;
+  created_at: Date;
+  updated_at: Date;
+  /** When the job was last claimed; `null` if it never was, or was put back. */
+  locked_at: Date | null;
+  /** The `workerId` of the processor that last claimed the job. */
+  locked_by: string | null;
+  /** How many attempts have begun. */
+  attempts: number;
+  /**
+   * For a `failed` job: when it is tried again, or `null` if it is not tried again. For a `pending` job: a time before
+   * which it does not run, or `null`. For other jobs it has no meaning.
+   */
+  next_attempt_at: Date | null;
+  /** When `cancelJob` was called while the job ran; `null` if it was not. */
+  cancel_requested_at: Date | null;
+  /**
+   * Why the job does not go on: its type has no handler, or Postgres refuses to let it be claimed, settled or brought
+   * back. `null` otherwise.
+   */
+  pending_reason: string | null;
+  /** Oldest first; the last 100 are kept. */
+  error_history: JobErrorEntry[];
+}

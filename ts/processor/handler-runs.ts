@@ -1,0 +1,189 @@
+/**
+ * Runs the handlers of one processor. No exception of a handler leaves this file. Each run ends in exactly one outcome,
+ * and all outcomes of a turn of the event loop go to the engine together.
+ */
+
+import { AsyncResource } from 'node:async_hooks';
+import { toJson } from '../basics/json.js';
+import type { Log } from '../basics/log.js';
+import { inLine } from '../basics/text.js';
+import { now, setImmediate } from '../basics/timers.js';
+import { type DescribedError, describeError, inOneLine } from '../errors/describe-error.js';
+import { JobQueueError } from '../errors/job-queue-error.js';
+import type { AnyHandler } from './arguments.js';
+import { jobStorage } from './current-job.js';
+import { FailedRuns, type FailureListener } from './failed-runs.js';
+import { type EngineEnd, JobRun, type NativeJob, type RunControl } from './job-run.js';
+
+/** How a run ended, as the engine takes it. */
+interface Outcome {
+  id: number;
+  runNo: number;
+  error?: DescribedError;
+  pendingReason?: string;
+  cancelled?: boolean;
+}
+
+export class HandlerRuns {
+  /** The runs whose handlers have not ended. */
+  private readonly runs = new Set<JobRun>();
+  /** The runs among them that are not waited for: they wait for the end of the processor, or their time is up. */
+  private readonly leftBehind = new Set<JobRun>();
+  private onOthersEnded: (() => void)[] = [];
+  private outcomes: Outcome[] = [];
+  private readonly failures: FailedRuns;
+
+  constructor(
+    private readonly handlers: ReadonlyMap<string, AnyHandler>,
+    private readonly settle: (outcomes: string) => void,
+    private readonly control: RunControl,
+    listener: FailureListener,
+    private readonly log: Log | undefined,
+  ) {
+    this.failures = new FailedRuns(listener);
+  }
+
+  begin(jobs: NativeJob[]): void {
+    const runs = jobs.map((job) => new JobRun(job, this.control));
+    // All of them count as running before the first handler is called: it may ask for their end at once.
+    for (const run of runs) if (this.handlers.has(run.job_type)) this.runs.add(run);
+    for (const [at, job] of jobs.entries()) this.run(job, runs[at] as JobRun);
+  }
+
+  /** Tells a run to end. */
+  abort(id: number, runNo: number, reason: JobQueueError, end: EngineEnd): void {
+    const run = this.find(id, runNo);
+    if (run === undefined) return;
+    JobRun.abort(run, reason, end);
+    if (!end.failed) return;
+    this.leaveBehind(run);
+    if (JobRun.reason(run) !== reason) return;
+    this.log?.(`job ${id} (${inLine(run.job_type)}) failed: ${inOneLine(reason)}`);
+    this.failures.outOfTime(run, reason);
+  }
+
+  /** Takes note of how the transaction ended in which a handler completed its job. */
+  settledByHandler(id: number, runNo: number, committed: boolean): void {
+    const run = this.find(id, runNo);
+    if (run !== undefined) JobRun.completed(run, committed);
+    this.failures.settledByHandler(id, runNo, committed);
+  }
+
+  engineBegan(): void {
+    this.failures.engineBegan();
+  }
+
+  engineEnded(): void {
+    this.failures.engineEnded();
+  }
+
+  /** Whether the caller is one of these runs. If so, it waits for the others, and nothing waits for it. */
+  leaveCallerBehind(): boolean {
+    const caller = jobStorage.getStore() as JobRun | undefined;
+    if (caller === undefined || !this.runs.has(caller)) return false;
+    this.leaveBehind(caller);
+    return true;
+  }
+
+  /** Resolves when only runs are left that are not waited for. */
+  async othersEnded(): Promise<void> {
+    while (this.runs.size > this.leftBehind.size) {
+      await new Promise<void>((resolve) => {
+        this.onOthersEnded.push(resolve);
+      });
+    }
+  }
+
+  private find(id: number, runNo: number): JobRun | undefined {
+    for (const run of this.runs) if (JobRun.is(run, id, runNo)) return run;
+    return undefined;
+  }
+
+  private leaveBehind(run: JobRun): void {
+    this.leftBehind.add(run);
+    this.tellOthersEnded();
+  }
+
+  private tellOthersEnded(): void {
+    if (this.onOthersEnded.length === 0 || this.runs.size > this.leftBehind.size) return;
+    for (const resolve of this.onOthersEnded.splice(0)) resolve();
+  }
+
+  private run(job: NativeJob, run: JobRun): void {
+    const { id, runNo, job_type: jobType } = job;
+    const handler = this.handlers.get(jobType);
+    if (handler === undefined) {
+      this.refuse(run, runNo);
+      return;
+    }
+    const startedAt = now();
+    this.log?.(
+      `job ${id} (${inLine(jobType)}) started: attempt ${job.attempts} of ${job.max_attempts}`,
+    );
+
+    const end = (outcome: Outcome, why = '') => {
+      this.runs.delete(run);
+      this.leftBehind.delete(run);
+      if (JobRun.wasCancelled(run)) outcome.cancelled = true;
+      const duration = Math.round(now() - startedAt);
+      this.log?.(
+        `job ${id} (${inLine(jobType)}) ${howItEnded(run, outcome)} after ${duration} ms${why}`,
+      );
+      this.end(outcome);
+      this.tellOthersEnded();
+    };
+    jobStorage.run(run, callInScope, handler, job.payload).then(
+      () => end({ id, runNo }),
+      (thrown) => {
+        end({ id, runNo, error: describeError(thrown) }, this.log && `: ${inOneLine(thrown)}`);
+        this.failures.threw(run, thrown);
+      },
+    );
+  }
+
+  /** Ends a run whose job has no handler here. */
+  private refuse(run: JobRun, runNo: number): void {
+    const { id } = run;
+    const type = inLine(run.job_type);
+    const message = `No handler registered for job type: ${type}`;
+    this.log?.(`job ${id} (${type}) failed: ${message}`);
+    this.end({ id, runNo, error: { message }, pendingReason: message });
+    this.failures.threw(run, new JobQueueError('INVALID_ARGUMENT', message));
+  }
+
+  private end(outcome: Outcome): void {
+    if (this.outcomes.push(outcome) === 1) setImmediate(() => this.flush());
+  }
+
+  /** Tells the engine now which runs have ended in this turn of the event loop. */
+  flush(): void {
+    const outcomes = this.outcomes;
+    if (outcomes.length === 0) return;
+    this.outcomes = [];
+    this.settle(`[${outcomes.map(outcomeToJson).join()}]`);
+  }
+}
+
+/** Most outcomes have an id and a run alone, and there are many of them. */
+function outcomeToJson({ id, runNo, ...more }: Outcome): string {
+  return Object.keys(more).length === 0
+    ? `{"id":${id},"runNo":${runNo}}`
+    : toJson({ id, runNo, ...more, error: more.error && { ...more.error } });
+}
+
+function howItEnded(run: JobRun, outcome: Outcome): string {
+  if (outcome.cancelled) return 'was cancelled';
+  if (JobRun.isOver(run)) return 'ended too late';
+  return outcome.error === undefined ? 'completed' : 'failed';
+}
+
+/** Calls a handler in an asynchronous scope of its own, so that its `enterWith` does not reach the next handler. */
+function callInScope(handler: AnyHandler, payload: unknown): Promise<void> {
+  const scope = new AsyncResource('pg-bg-job-queue.job');
+  return scope.runInAsyncScope(callHandler, undefined, handler, payload);
+}
+
+/** Calls a handler. An async function makes one promise of its result, also if it throws at once. */
+async function callHandler(handler: AnyHandler, payload: unknown): Promise<void> {
+  await handler(payload);
+}
