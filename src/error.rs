@@ -33,6 +33,9 @@ pub struct Error {
     /// Nothing was sent to the server.
     #[serde(skip)]
     pub unsent: bool,
+    /// The server has ended the connection with it.
+    #[serde(skip)]
+    pub fatal: bool,
     /// The server did not answer in time: it is out of reach, or at work where its own limits do not hold, as at
     /// a commit.
     #[serde(skip)]
@@ -49,6 +52,7 @@ impl Error {
             sql_state: None,
             cause: None,
             unsent: false,
+            fatal: false,
             unanswered: false,
         }
     }
@@ -82,14 +86,12 @@ impl Error {
         self.is_of_class(&["02", "22", "23", "54", "P0"])
     }
 
-    /// Whether a row may be at fault of those that a statement is about: the server answered, and with nothing
-    /// that is about the connection (class 08, a shutdown, too many of them), the role (28), the database (3D, a
-    /// standby's 25006) or the server's disk (53100, 58). A trigger of the user's can raise anything else, a lock
-    /// or a slow trigger can outlast a limit, and a value can be too large to be given back.
+    /// Whether one of the rows that a statement is about may be at fault: the server answered, and a trigger of the
+    /// user's can raise anything, also what the server itself says of a lost connection (by a foreign table), a
+    /// standby, a full disk or a conflict, and end the connection. A lock or a slow trigger can outlast a limit, and a
+    /// value can be too large to be given back. What is the server's own fault fails without any row too.
     pub fn suspects_rows(&self) -> bool {
-        self.was_refused()
-            && !self.was_undone()
-            && !self.is_of_class(&["28", "3D", "25006", "53100", "53300", "58"])
+        self.sql_state.is_some() && !self.unsent
     }
 
     /// The same, or there was no answer: a deferred trigger runs at the commit, and may be slow there.
@@ -102,6 +104,12 @@ impl Error {
         self.is_of_class(&["55P03", "57014"])
     }
 
+    /// The same, or another server or a disk may be there again in a while: classes 08 (a connection), 40 (a conflict),
+    /// 53 (resources), 57 (an operator) and 58 (the system), and what a standby refuses. It says nothing of the job.
+    pub fn may_pass(&self) -> bool {
+        self.was_held_up() || self.is_of_class(&["08", "25006", "40", "53", "57", "58"])
+    }
+
     /// Whether the statement may have had an effect all the same: there was no answer, or a limit of the server's
     /// struck, which it may do after the commit, while the answer is on its way.
     pub fn leaves_open(&self) -> bool {
@@ -111,7 +119,7 @@ impl Error {
     /// Whether the server has refused the statement, which then has had no effect. If not, and there is no
     /// answer, it may have had one.
     pub fn was_refused(&self) -> bool {
-        self.sql_state.is_some() && !self.is_of_class(&["08", "57P"])
+        self.sql_state.is_some() && !self.fatal
     }
 
     /// Whether the server has undone the statement for the sake of another transaction (a conflict of

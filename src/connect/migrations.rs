@@ -21,21 +21,8 @@ struct Migration {
     file: &'static str,
 }
 
-macro_rules! migrations {
-    ($($name:literal),* $(,)?) => {
-        &[$(Migration {
-            name: $name,
-            file: include_str!(concat!("../../migrations/", $name, ".sql")),
-        }),*]
-    };
-}
-
-/// In the order in which they are applied.
-const MIGRATIONS: &[Migration] = migrations![
-    "1751131910823_initial",
-    "1795305600000_leases",
-    "1795392000000_add_job",
-];
+/// In the order in which they are applied: that of their names. `build.rs` lists the files.
+const MIGRATIONS: &[Migration] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
 /// The one that makes a function, whose text names its schema.
 const ADD_JOB: &str = "1795392000000_add_job";

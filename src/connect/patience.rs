@@ -61,13 +61,17 @@ impl Patience {
 
     /// The same, of a row that was refused so often before: what is slow each time is done in the end.
     pub fn probe_again(self, refusals: u32) -> Duration {
-        self.settles_again(refusals).min(LONGEST_PROBE)
+        self.settles_again(refusals, None).min(LONGEST_PROBE)
     }
 
     /// The same, of a run's outcome: up to a third of the lease, since it is written in the end or the job runs again.
-    pub fn settles_again(self, refusals: u32) -> Duration {
+    /// A worker that has only so much `time` finds out in a moment of it, so that what it hands back at the end is
+    /// written beside a slow one.
+    pub fn settles_again(self, refusals: u32, time: Option<Duration>) -> Duration {
         match refusals {
-            0 => self.probe(),
+            0 => time.map_or(self.probe(), |time| {
+                (time / 60).clamp(SHORTEST_PROBE, self.probe())
+            }),
             _ => doubled(refusals).min(self.last().max(PROBE)),
         }
     }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use deadpool::managed::PoolError;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::settings::Settings;
 use super::whereabouts::Whereabouts;
@@ -88,7 +90,7 @@ pub fn refusal(sql_state: &str, message: &str, whereabouts: Whereabouts<'_>) -> 
             format!(
                 "the server takes no writes ({message}): it is a standby or the old primary of a fail-over, or \
                  default_transaction_read_only is on for this role or database, as some hosts set it when the \
-                 disk is full"
+                 disk is full. If that happens to one job alone, a trigger writes to another server that is so"
             ),
         ),
         // sequence generator limit exceeded: in the words of the server's language, but for the name
@@ -138,8 +140,15 @@ pub fn refusal(sql_state: &str, message: &str, whereabouts: Whereabouts<'_>) -> 
         sql_state: Some(sql_state.to_owned()),
         cause: (!quotes_data).then(|| message.to_owned()),
         unsent: false,
+        fatal: false,
         unanswered: false,
     }
+}
+
+/// Whether the server has ended the connection with it.
+pub(super) fn is_fatal(error: &dyn DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<PgDatabaseError>();
+    error.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 /// The SQLSTATE "no data", for what the server itself does not tell.
@@ -181,11 +190,15 @@ pub(super) fn statement_failed(error: sqlx::Error, settings: &Settings) -> Error
     match error {
         sqlx::Error::Database(error) => {
             let state = error.code();
-            refusal(
+            let refused = refusal(
                 state.as_deref().unwrap_or("XX000"),
                 error.message(),
                 settings.whereabouts(),
-            )
+            );
+            Error {
+                fatal: is_fatal(&*error),
+                ..refused
+            }
         }
         sqlx::Error::Io(error) => Error::new(
             Code::ConnectionFailed,
@@ -251,6 +264,7 @@ pub(super) fn connect_failed(error: sqlx::Error, settings: &Settings) -> Error {
     };
     Error {
         sql_state,
+        fatal: true,
         ..not_connected(settings, &cause)
     }
 }

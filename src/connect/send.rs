@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Executor, Postgres};
 use tokio::time::{sleep, timeout};
 
 use super::patience::Limits;
-use super::refusal::{closed, refusal, silence, statement_failed};
+use super::refusal::{closed, is_fatal, refusal, silence, statement_failed};
 use super::settings::{Pooler, Settings};
 use super::statement::{Statement, Value};
 use crate::error::{Error, Result};
@@ -158,13 +158,10 @@ impl Failure {
             Self::Unquotable => false,
             Self::Refused(error) => match error {
                 sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
-                // The administrator's shutdown, a crash, not accepting connections, an idle
-                // session's end; the class "connection exception"; and "read-only": after a
-                // fail-over the server is a standby, and its name leads to the new primary.
-                sqlx::Error::Database(error) => error.code().is_some_and(|state| {
-                    matches!(&*state, "57P01" | "57P02" | "57P03" | "57P05" | "25006")
-                        || state.starts_with("08")
-                }),
+                // "Read-only": after a fail-over the server is a standby, and its name leads to the new primary.
+                sqlx::Error::Database(error) => {
+                    is_fatal(&**error) || error.code().as_deref() == Some("25006")
+                }
                 _ => false,
             },
         }

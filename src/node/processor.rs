@@ -8,7 +8,7 @@
 //!   of this run has completed its job,
 //! - `{ "kind": "error", "error" }`: something failed outside a handler.
 //!
-//! What handlers do comes back through `settle`, a batch a tick. What keeps the process alive is the
+//! What handlers do comes back through `settle`, once a turn of the event loop. What keeps the process alive is the
 //! promise of `start` or `runInBackground`, never the function.
 
 use std::sync::Arc;

@@ -186,14 +186,27 @@ impl Enqueuer {
 
     async fn send(self: &Arc<Self>, groups: Vec<Group>) {
         let jobs: Vec<&NewJob> = groups.iter().flat_map(|group| &group.jobs).collect();
-        let mut answers = self.insert(&jobs).await.into_iter();
+        let mut answers = self.insert(&jobs, false).await.into_iter();
         for Group { jobs, added, .. } in groups {
             // Whoever asked may be gone with its environment.
             let _ = added.send(answers.by_ref().take(jobs.len()).collect());
         }
     }
 
-    async fn insert(self: &Arc<Self>, jobs: &[&NewJob]) -> Answers {
+    /// Whether an insert that was refused was so for a job: of the user's triggers, each can raise anything. What the
+    /// server itself is kept from, it is kept from without any job too.
+    async fn is_fault_of_a_job(&self, error: &Error) -> bool {
+        error.blames_row() || self.inserts_nothing().await.is_ok()
+    }
+
+    async fn inserts_nothing(&self) -> Result<()> {
+        let none: [&NewJob; 0] = [];
+        let statement = enqueue::jobs(&self.schema, &none, false);
+        self.pool.fetch(statement).await.map(drop)
+    }
+
+    /// `known` is whether one of the jobs is known to be at fault.
+    async fn insert(self: &Arc<Self>, jobs: &[&NewJob], known: bool) -> Answers {
         let any_due = jobs.iter().any(|job| job.is_due());
         let told = any_due && self.lock().announcements.goes_along(Instant::now());
         let statement = enqueue::jobs(&self.schema, jobs, told);
@@ -207,10 +220,14 @@ impl Enqueuer {
             }
             // The statement had no effect: the server said so. Each half then finds out whether the
             // one that it was is in it.
-            Err(error) if jobs.len() > 1 && error.blames_row() => {
+            Err(error)
+                if jobs.len() > 1
+                    && error.was_refused()
+                    && (known || self.is_fault_of_a_job(&error).await) =>
+            {
                 let (first, second) = jobs.split_at(jobs.len() / 2);
-                let mut answers = Box::pin(self.insert(first)).await;
-                answers.append(&mut Box::pin(self.insert(second)).await);
+                let mut answers = Box::pin(self.insert(first, true)).await;
+                answers.append(&mut Box::pin(self.insert(second, true)).await);
                 answers
             }
             Err(error) => vec![Err(error); jobs.len()],

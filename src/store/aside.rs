@@ -17,6 +17,11 @@ const LEAST_REMEMBERED: Duration = Duration::from_secs(60);
 const SLOW: Duration = Duration::from_secs(10);
 /// A slow job is left alone for as long as another that was refused so many times more.
 const SLOW_LATER: u32 = 2;
+/// After what time a job that may be tried again is tried before others that wait.
+const STARVING: Duration = Duration::from_secs(10);
+/// Between two tries that are not quick, claims have this many times as long for the others.
+const SHARE: u32 = 3;
+const QUICK: Duration = Duration::from_millis(100);
 /// The most jobs that are remembered.
 const MOST: usize = 10_000;
 
@@ -30,6 +35,8 @@ struct State {
     careful_until: Option<Instant>,
     /// Until then, more slow ones are expected.
     slow_until: Option<Instant>,
+    /// Not before is one of them tried again that was slow.
+    suspect_after: Option<Instant>,
     /// A claim was not answered: the next one finds out whether one of the rows is the reason.
     in_doubt: bool,
 }
@@ -38,6 +45,7 @@ struct State {
 struct Entry {
     refusals: u32,
     until: Instant,
+    remembered_until: Instant,
 }
 
 /// For how long a job is left alone that was refused so often in a row.
@@ -71,17 +79,54 @@ impl Aside {
         self.lock().careful_until = Some(now + FIRST);
     }
 
-    /// Those to be left alone now.
+    /// All that are remembered, also if they may be tried again.
     pub fn ids(&self, now: Instant) -> Vec<i64> {
         let mut state = self.lock();
         // A job that was not refused again for twice as long as its pause is none of these any more. A worker that
         // polls seldom comes back to it later.
-        state.jobs.retain(|_, entry| {
-            let remembered = (pause(entry.refusals) * 2).max(LEAST_REMEMBERED);
-            now < entry.until + remembered
-        });
-        let left = state.jobs.iter().filter(|(_, entry)| now < entry.until);
-        left.map(|(id, _)| *id).collect()
+        state.jobs.retain(|_, entry| now < entry.remembered_until);
+        state.jobs.keys().copied().collect()
+    }
+
+    /// Those to be left alone now.
+    pub fn resting(&self, now: Instant) -> Vec<i64> {
+        let mut ids = self.ids(now);
+        let state = self.lock();
+        ids.retain(|id| state.jobs.get(id).is_some_and(|entry| now < entry.until));
+        ids
+    }
+
+    /// The one of them that is to be tried again now, while `others` wait or not: the one that has waited longest, and
+    /// before others if it has waited for long. What was slow takes no more than a part of the time.
+    pub fn suspect(&self, now: Instant, others: bool) -> Option<i64> {
+        let state = self.lock();
+        if state.suspect_after.is_some_and(|after| now < after) {
+            return None;
+        }
+        let was_slow = (state.slow_until).is_some_and(|until| now + SLOW / 2 < until);
+        let waited = if others { STARVING } else { Duration::ZERO };
+        let may_be_tried = |entry: &&Entry| entry.until + waited <= now && !(others && was_slow);
+        let suspects = state.jobs.iter().filter(|(_, entry)| may_be_tried(entry));
+        suspects
+            .min_by_key(|(_, entry)| entry.until)
+            .map(|(id, _)| *id)
+    }
+
+    /// A job was tried again, and claimed.
+    pub fn forget(&self, id: i64) {
+        self.lock().jobs.remove(&id);
+    }
+
+    /// A job was tried again, and not found: it is locked, or another processor's.
+    pub fn rest(&self, id: i64, now: Instant) {
+        if let Some(entry) = self.lock().jobs.get_mut(&id) {
+            entry.until = now + FIRST;
+        }
+    }
+
+    /// One that was put aside was tried again, which took this long.
+    pub fn tried_suspect(&self, took: Duration, now: Instant) {
+        self.lock().suspect_after = (took > QUICK).then(|| now + took * SHARE);
     }
 
     /// How often a job was refused in a row that was put aside lately, also if it may be tried again.
@@ -103,12 +148,6 @@ impl Aside {
         self.lock().slow_until = Some(now + SLOW);
     }
 
-    /// Whether one that was put aside may be tried before others that wait: not while those were slow just now.
-    pub fn may_try_suspect(&self, now: Instant) -> bool {
-        let slow_until = self.lock().slow_until;
-        slow_until.is_none_or(|until| until < now + SLOW / 2)
-    }
-
     /// Whether one was slow lately.
     pub fn knows_slow(&self, now: Instant) -> bool {
         self.lock().slow_until.is_some_and(|until| now < until)
@@ -119,7 +158,13 @@ impl Aside {
         if state.jobs.len() >= MOST {
             state.jobs.clear();
         }
-        state.jobs.insert(id, Entry { refusals, until });
+        let remembered_until = until + (pause(refusals) * 2).max(LEAST_REMEMBERED);
+        let entry = Entry {
+            refusals,
+            until,
+            remembered_until,
+        };
+        state.jobs.insert(id, entry);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -138,12 +183,14 @@ mod tests {
         assert!(!aside.is_careful(now));
         assert_eq!(aside.put(7, now), 1);
         assert!(aside.is_careful(now));
-        assert_eq!(aside.ids(now + FIRST / 2), [7]);
+        assert_eq!(aside.resting(now + FIRST / 2), [7]);
+        assert_eq!(aside.suspect(now + FIRST / 2, false), None);
         let later = now + FIRST;
-        assert!(aside.ids(later).is_empty());
+        assert!(aside.resting(later).is_empty());
+        assert_eq!(aside.suspect(later, false), Some(7));
         assert_eq!(aside.put(7, later), 2);
-        assert_eq!(aside.ids(later + FIRST * 3 / 2), [7]);
-        assert!(aside.ids(later + FIRST * 2).is_empty());
+        assert_eq!(aside.resting(later + FIRST * 3 / 2), [7]);
+        assert!(aside.resting(later + FIRST * 2).is_empty());
         assert_eq!(pause(40), LONGEST);
     }
 
@@ -156,5 +203,21 @@ mod tests {
         assert!(aside.ids(later).is_empty());
         assert!(!aside.is_careful(later));
         assert_eq!(aside.put(7, later), 1);
+    }
+
+    #[test]
+    fn what_may_be_tried_again_leaves_time_to_the_others() {
+        let now = Instant::now();
+        let aside = Aside::default();
+        aside.put(7, now);
+        aside.put(8, now + FIRST);
+        let later = now + FIRST * 2;
+        assert_eq!(aside.suspect(later, true), None);
+        assert_eq!(aside.suspect(later, false), Some(7));
+        assert_eq!(aside.suspect(later + STARVING, true), Some(7));
+        aside.tried_suspect(FIRST, later);
+        assert_eq!(aside.suspect(later + FIRST * SHARE / 2, false), None);
+        aside.forget(7);
+        assert_eq!(aside.suspect(later + FIRST * SHARE, false), Some(8));
     }
 }

@@ -12,6 +12,7 @@ use super::claim::Claim;
 use super::each::each;
 use super::recover::{self, Manner};
 use super::settle::Ways;
+use super::unreadable::blames_value;
 use super::worker::Worker;
 use super::{aside, claim, refuse, settle};
 use crate::connect::passed_over;
@@ -22,6 +23,8 @@ use crate::processor::{Exchanged, Fate, Recovered, Wanted};
 
 /// The most slow jobs that one careful claim finds. Outcomes wait for it, and the server may be slow, not the jobs.
 const MOST_SLOW: u32 = 3;
+/// The most jobs that one careful claim finds which another server or a disk keeps from being claimed.
+const MOST_ELSEWHERE: u32 = 10;
 /// For how long a careful claim that takes jobs one by one goes on after the first.
 const GATHERS: Duration = Duration::from_millis(100);
 
@@ -30,7 +33,7 @@ impl Worker {
     /// returns with the first that it could claim.
     ///
     /// A job that was put aside before, and may be tried again, is tried alone, so that it does not take the others
-    /// along once more.
+    /// along once more, and one in a claim.
     pub(super) async fn claim_carefully(&self, wanted: &Wanted, below: i64) -> Result<Exchanged> {
         let claim = self.claim(wanted);
         let now = Instant::now();
@@ -38,25 +41,21 @@ impl Worker {
         let rows = self
             .fetch(claim::due(&self.schema, &claim, below, aside))
             .await?;
-        let ids = read_ids(&rows).map_err(unreadable)?;
-        let listed = ids.len();
-        let (suspects, others): (Vec<_>, Vec<_>) = ids
-            .into_iter()
-            .partition(|id| self.shared.aside.refusals(*id) > 0);
+        let others = read_ids(&rows).map_err(unreadable)?;
+        let listed = others.len();
+        let suspect = self.shared.aside.suspect(now, !others.is_empty());
         let mut exchanged = Exchanged::default();
         // The last is tried first.
-        let mut parts: Vec<_> = suspects.into_iter().map(|id| vec![id]).collect();
-        let before =
-            parts.len() - usize::from(!parts.is_empty() && self.shared.aside.may_try_suspect(now));
-        if self.shared.aside.knows_slow(now) {
+        let mut parts = if self.shared.aside.knows_slow(now) {
             // Where one is slow, there may be more: each half would take its time once more.
-            parts.splice(before..before, others.into_iter().rev().map(|id| vec![id]));
+            others.into_iter().rev().map(|id| vec![id]).collect()
         } else {
-            parts.insert(before, others);
-        }
+            vec![others]
+        };
+        parts.extend(suspect.map(|id| vec![id]));
         // Until when what was claimed waits for more of them.
         let mut gathers_until = None;
-        let mut slow = 0;
+        let (mut slow, mut elsewhere) = (0, 0);
         // Whether one was found that is at fault.
         let mut found_out = false;
         while let Some(mut part) = parts.pop() {
@@ -75,16 +74,32 @@ impl Worker {
             };
             let is_suspect = refusals > 0;
             let limit = self.patience().probe_again(refusals);
-            let error = match self.probe_within(limit, &named).await {
+            let answer = self.probe_within(limit, &named).await;
+            if is_suspect {
+                let now = Instant::now();
+                self.shared.aside.tried_suspect(now - asked, now);
+            }
+            let error = match answer {
                 Ok(rows) => {
                     self.shared.slowness.answered(asked.elapsed(), limit);
                     let (claimed, seen) = read_exchanged(&rows).map_err(unreadable)?;
+                    let found = exchanged.found();
                     exchanged.exhausted.extend(claimed.exhausted);
                     exchanged.claim_sent.get_or_insert(asked);
                     for job in claimed.claimed {
                         self.read_payload(job, is_suspect, &mut exchanged).await?;
                     }
                     let passed = seen.passed_over.unwrap_or_default();
+                    if let [id] = part[..]
+                        && is_suspect
+                        && passed.is_empty()
+                    {
+                        if exchanged.found() > found {
+                            self.shared.aside.forget(id);
+                        } else {
+                            self.shared.aside.rest(id, Instant::now());
+                        }
+                    }
                     for &id in &passed {
                         let put = self.put_aside(id, passed_over(), &mut exchanged).await;
                         if exchanged.found() == 0 {
@@ -131,18 +146,25 @@ impl Worker {
             };
             found_out = true;
             slow += u32::from(error.was_held_up());
-            self.put_aside(id, error, &mut exchanged).await?;
+            elsewhere += u32::from(error.may_pass() && !error.was_held_up());
+            self.put_aside(id, error.clone(), &mut exchanged).await?;
             if slow == MOST_SLOW {
                 break;
+            }
+            if elsewhere == MOST_ELSEWHERE && exchanged.found() == 0 {
+                // Where each fails so, it is no job's fault: the disk is full, perhaps.
+                return Err(error);
             }
         }
         // What was not come to is due still, and so is what comes behind those that were listed.
         let has_rest = parts.iter().any(|part| !part.is_empty());
-        exchanged.unfinished = has_rest || (listed >= claim.limit && found_out);
+        let has_suspect = suspect.is_some() && self.shared.aside.suspect(now, false).is_some();
+        exchanged.unfinished = has_rest || has_suspect || (listed >= claim.limit && found_out);
         self.shared.aside.trust();
-        if slow > 1 && exchanged.found() == 0 {
-            // Where each is slow, the server may be.
-            self.shared.slowness.grows();
+        if slow > 0 && exchanged.found() == 0 {
+            // It may be the server that is slow, with each statement.
+            let nothing = self.probe(&claim::named(&self.schema, &claim, &[])).await;
+            let _ = nothing.inspect_err(|error| self.failed_without_rows(error));
         }
         Ok(exchanged)
     }
@@ -178,7 +200,7 @@ impl Worker {
                 self.shared.aside.put_slow(id, refusals, Instant::now());
                 exchanged.in_doubt = true;
             }
-            Err(error) if error.suspects_rows() => exchanged.unreadable.push(Unreadable {
+            Err(error) if keeps_from_being_read(&error) => exchanged.unreadable.push(Unreadable {
                 run: job.run,
                 job_type: job.job_type,
                 error,
@@ -249,7 +271,7 @@ impl Worker {
 
     /// Brings lost jobs back that [`recover::jobs`] was kept from.
     pub(super) async fn recover_carefully(&self) -> Result<Recovered> {
-        let aside = self.shared.lost_aside.ids(Instant::now());
+        let aside = self.shared.lost_aside.resting(Instant::now());
         let rows = self.fetch(recover::ended(&self.schema, aside)).await?;
         let ids = read_ids(&rows).map_err(unreadable)?;
         let mut recovered = Recovered {
@@ -311,6 +333,12 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// Whether a payload cannot be read, and will not be in a while either.
+fn keeps_from_being_read(error: &Error) -> bool {
+    let passes = error.may_pass() && !error.was_held_up();
+    error.was_refused() && (blames_value(error) || !passes)
 }
 
 fn add(recovered: &mut Recovered, more: Recovered) {

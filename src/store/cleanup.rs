@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connect::{Named, Schema, Statement, Value};
 
-/// Where a batch ended, for the next to go on from.
+/// Where a page ended, for the next to go on from.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Position {

@@ -26,7 +26,7 @@ pub fn readable(answer: Result<Vec<String>>) -> Option<Result<Vec<String>>> {
 }
 
 /// A value that does not fit, memory that was not to be had for it, or what is damaged (class XX).
-fn blames_value(error: &Error) -> bool {
+pub(super) fn blames_value(error: &Error) -> bool {
     let state = error.sql_state.as_deref().unwrap_or_default();
     error.blames_row() || state.starts_with("XX") || state == "53200"
 }

@@ -92,7 +92,7 @@ impl Worker {
     }
 
     /// Takes note of a statement without any row that failed.
-    fn failed_without_rows(&self, error: &Error) {
+    pub(super) fn failed_without_rows(&self, error: &Error) {
         if error.was_held_up() || error.unanswered {
             self.shared.slowness.grows();
         }
@@ -279,7 +279,7 @@ impl Store for Worker {
         let settle = |outcomes: Vec<Outcome>| async move {
             let values = settle::values(outcomes, self.ways());
             let statement = settle::each(&self.schema, values);
-            let limit = self.patience().settles_again(refusals);
+            let limit = self.patience().settles_again(refusals, self.time);
             self.probe_within(limit, &statement).await
         };
         let error = match settle(outcomes.clone()).await {
@@ -304,6 +304,10 @@ impl Store for Worker {
         let [outcome] = &outcomes[..] else {
             return Ok(SettledEach::Refused(error));
         };
+        if refusals == 0 && error.was_held_up() {
+            // Another way may be as slow, and others wait: that is tried the next time.
+            return Ok(SettledEach::Refused(error));
+        }
         let fate = self.settle_refused(outcome, error).await?;
         Ok(SettledEach::Fates(vec![(outcome.run, fate)]))
     }

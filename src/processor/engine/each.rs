@@ -18,6 +18,8 @@ const LOCKED: Duration = Duration::from_secs(1);
 /// After what time to try again to write an outcome that was refused once; twice that after the next time.
 const REFUSED: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
+/// The same, where something else than the job has to come back: another server, a disk.
+const LONGEST_ELSEWHERE: Duration = Duration::from_secs(15);
 /// How long a refusal waits for others to be told with.
 const LONGEST_UNTOLD: Duration = Duration::from_secs(2);
 
@@ -74,7 +76,7 @@ impl Later {
     /// Whether another outcome is written, or none, where nothing else is left to do.
     fn is_concluded_last(&self) -> bool {
         let refused = self.tried.refused.as_ref();
-        refused.is_some_and(|(error, _)| !error.was_held_up())
+        refused.is_some_and(|(error, _)| !error.may_pass())
             && !matches!(self.outcome.end, End::Refused { .. })
     }
 }
@@ -126,14 +128,14 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     /// What is locked is asked for together, what was refused alone. Where nothing else is left to do, a run that was
-    /// refused has failed; what is merely slow is like what is locked; and what was to be handed back comes back when
+    /// refused has failed; what may pass is like what is locked; and what was to be handed back comes back when
     /// its lease ends.
     fn take_up_again(&mut self, now: Instant) {
         if self.each.parts.is_empty() && self.is_done_but_for_each() {
             let mut left_to_lease = Vec::new();
             for later in &mut self.each.later {
                 match (&later.tried.refused, &later.outcome.end) {
-                    (Some((error, _)), _) if error.was_held_up() => {}
+                    (Some((error, _)), _) if error.may_pass() => {}
                     (Some(_), End::Released { .. }) => left_to_lease.push(later.outcome.run),
                     (Some(_), End::Refused { .. }) | (None, _) => {}
                     (Some((error, _)), _) => {
@@ -257,7 +259,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let (pause, refused) = match error {
             None => (LOCKED.min(self.settings.lease / 4), None),
             Some(error) => {
-                let doubled = REFUSED.saturating_mul(1 << before.min(16)).min(LONGEST);
+                let longest = if error.may_pass() && !error.was_held_up() {
+                    LONGEST_ELSEWHERE
+                } else {
+                    LONGEST
+                };
+                let doubled = REFUSED.saturating_mul(1 << before.min(16)).min(longest);
                 if before == 0 {
                     let id = outcome.run.id;
                     let error = error.clone();
