@@ -196,7 +196,7 @@ describe('none is added', () => {
       'drop function keep_out cascade',
     );
     const given = [...jobs(), { job_type: 'batch', payload: {}, priority: 7 }];
-    await rejection(queue.addJobs(given), 'DATABASE_ERROR', 'keeps a job from being added');
+    await rejection(queue.addJobs(given), 'DATABASE_ERROR', 'no job was added');
     await expectNothing();
   });
 

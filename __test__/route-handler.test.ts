@@ -129,7 +129,7 @@ describe('the route', () => {
     expect(onJobFailed.mock.calls).toEqual([
       [expect.objectContaining({ code: 'DEADLINE' }), expect.objectContaining({ id })],
     ]);
-    expect(onJobFailed.mock.calls[0]?.[0].message).toMatch('in its last attempt');
+    expect(onJobFailed.mock.calls[0]?.[0].message).toMatch('during the last attempt');
   });
 
   test('does not begin what usually takes longer than is left', async () => {

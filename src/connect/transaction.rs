@@ -90,7 +90,7 @@ impl Transaction {
 
     fn step(&mut self) -> Result<(&mut PgConnection, Step<'_>)> {
         let Some(connection) = self.connection.as_mut().filter(|_| self.answered) else {
-            let message = "the connection to Postgres broke in the midst of a transaction";
+            let message = "the connection to Postgres broke during a transaction";
             return Err(Error::new(Code::ConnectionFailed, message));
         };
         self.answered = false;
@@ -164,7 +164,7 @@ impl CopyIn<'_> {
     /// Adds none of the rows.
     pub async fn abort(mut self) -> Result<()> {
         let aborted = async {
-            let aborted = self.copy.abort("not all of the rows can be had");
+            let aborted = self.copy.abort("not all of the rows arrived");
             aborted.await.map_err(Failure::Refused)
         };
         let answer = within(self.limit, aborted).await;

@@ -102,7 +102,7 @@ impl Outcome {
         };
         let state = error.sql_state.as_deref().unwrap_or("none");
         let message =
-            format!("The run {how}, but Postgres refused to write that (SQLSTATE {state})");
+            format!("The run {how}, but Postgres refused to store that (SQLSTATE {state})");
         let entry = serde_json::json!({ "name": "Refused", "message": message }).to_string();
         Self {
             run: self.run,

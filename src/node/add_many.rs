@@ -45,12 +45,12 @@ impl NativeAddMany {
     #[napi]
     pub fn finish<'env>(&mut self, env: &'env Env) -> Result<PromiseRaw<'env, String>> {
         self.parts = None;
-        let added = (self.added.take()).ok_or_else(|| invalid("it has finished before"))?;
+        let added = (self.added.take()).ok_or_else(|| invalid("finish was called twice"))?;
         env.spawn_future(async move {
             let ended = |_| {
                 Err(Error::new(
                     Code::Closed,
-                    "the job queue ended before it answered",
+                    "the job queue ended before it answered: the jobs may have been added",
                 ))
             };
             let ids = added.await.unwrap_or_else(ended).map_err(to_napi)?;

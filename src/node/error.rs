@@ -15,6 +15,7 @@ pub fn to_json(value: &impl serde::Serialize) -> String {
 }
 
 pub fn invalid(error: impl std::fmt::Display) -> napi::Error {
-    let message = "the boundary was crossed with arguments of a wrong form: please report this";
+    let message = "the addon was called with arguments that it does not understand: this is a bug of \
+                   pg-bg-job-queue, please report it";
     to_napi(Error::new(Code::InvalidArgument, message).caused_by(error))
 }

@@ -42,7 +42,7 @@ impl Passwords {
                 let unanswered = || {
                     Error::new(
                         Code::ConnectionFailed,
-                        "databaseConfig.password did not give a password",
+                        "the function databaseConfig.password gave no password",
                     )
                 };
                 answer.await.ok().flatten().ok_or_else(unanswered)

@@ -187,7 +187,7 @@ impl Parts {
             let jobs = serde_json::from_str(&part).map_err(|error| {
                 Error::new(
                     Code::InvalidArgument,
-                    "a part of the jobs was not understood",
+                    "a part of the jobs cannot be read: this is a bug of pg-bg-job-queue, please report it",
                 )
                 .caused_by(error)
             })?;
@@ -201,6 +201,6 @@ impl Parts {
 fn broken_off() -> Error {
     Error::new(
         Code::Closed,
-        "the jobs stopped coming before all were there: none of them was added",
+        "addJobs ended before all jobs had arrived: none of them was added",
     )
 }

@@ -24,7 +24,7 @@ pub fn results(rows: &[PgRow]) -> Result<Vec<String>> {
 pub fn unreadable(error: sqlx::Error) -> Error {
     Error::new(
         Code::DatabaseError,
-        "an answer of Postgres was not understood",
+        "the answer of Postgres cannot be read: see the cause of this error",
     )
     .caused_by(error)
 }

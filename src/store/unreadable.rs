@@ -36,7 +36,11 @@ pub async fn records(pool: &Pool, schema: &Schema, ids: Statement) -> Result<Vec
     let ids = fetch_results(pool, ids).await?;
     let ids: std::result::Result<Vec<i64>, _> = ids.iter().map(|id| id.parse()).collect();
     let ids = ids.map_err(|error| {
-        Error::new(Code::DatabaseError, "an id of a job was not understood").caused_by(error)
+        Error::new(
+            Code::DatabaseError,
+            "a job id in the answer of Postgres cannot be read",
+        )
+        .caused_by(error)
     })?;
     Reader { pool, schema }.parts(&ids).await
 }

@@ -63,7 +63,7 @@ export function resolveDatabase(
   const read = readSettings(sources);
   const tls = resolveTls(fields, string, stringName, env);
   if (tls.mode !== 'disable' && read.host.startsWith('/')) {
-    refuseConfig('TLS is asked for, but host is a Unix socket, where Postgres offers none');
+    refuseConfig('TLS is asked for, but host is a Unix socket, where Postgres offers no TLS');
   }
   const password = resolvePassword(sources, read);
   const settings: ConnectionSettings = {
@@ -81,7 +81,7 @@ export function resolveDatabase(
   if (settings.pooler === 'transaction' && settings.options !== null) {
     refuseConfig(
       'options, lock_timeout and idle_in_transaction_session_timeout belong to a session, which a pooler ' +
-        "in transaction mode does not keep: leave them out, or say pooler: 'none' if there is no such pooler",
+        "in transaction mode does not keep: leave them out, or use pooler: 'none' if there is no pooler of that mode",
     );
   }
   return {

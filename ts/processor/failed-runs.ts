@@ -69,7 +69,7 @@ export class FailedRuns {
 }
 
 function afterCommit(run: JobRun, error: unknown): JobQueueError {
-  const what = JobRun.wasOutOfTime(run) ? 'was out of time' : 'threw';
+  const what = JobRun.wasOutOfTime(run) ? 'ran out of time' : 'threw';
   return causedByUser(
     'INVALID_ARGUMENT',
     `the handler of job ${run.id} ${what} after the transaction that completed the job was committed; ` +

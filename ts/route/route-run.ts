@@ -121,7 +121,7 @@ async function limited<T>(
     'DEADLINE',
     ms === 0
       ? `createRouteHandler: there was no time left for ${what}`
-      : `createRouteHandler: ${what} had not ended after ${ms} ms, and may still be done`,
+      : `createRouteHandler: ${what} had not ended after ${ms} ms: it may still complete`,
   );
 }
 

@@ -116,14 +116,14 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let running = self.begun_or_counted();
         self.hand_back(
             Code::Deadline,
-            "the job was handed back, because the time of its processor is up",
+            "the job was handed back, because its processor has reached its deadline",
         );
         if running > 0 {
             self.handlers.report(&Error::new(
                 Code::Deadline,
                 format!(
-                    "jobs that did not end before the deadline: {running}. They were handed back, and run again behind \
-                     what is due now, unless that was their last attempt"
+                    "jobs that did not end before the deadline: {running}. They were handed back, and run again after \
+                     the jobs that are due now, unless this was their last attempt"
                 ),
             ));
         }
@@ -153,7 +153,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             };
         }
         let message = format!(
-            "Did not end before the deadline, after {} ms",
+            "Did not end before the deadline; it had run for {} ms",
             had.as_millis()
         );
         let entry = serde_json::json!({ "name": "Deadline", "message": message }).to_string();

@@ -286,7 +286,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             Some(error) => &error.message,
         };
         let message = format!(
-            "the outcome of job {} could not be written, and the job runs again when its lease has ended: {why}",
+            "the outcome of job {} could not be written, so the job runs again when its lease has ended: {why}",
             outcome.run.id
         );
         let mut error = Error::new(Code::DatabaseError, message);
@@ -310,7 +310,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.handlers.report(&Error::new(
             Code::LeaseLost,
             format!(
-                "the outcome of job {} was refused: the run had lost its lease",
+                "the outcome of job {} was refused, and the job stays as it is: the run had lost its lease",
                 run.id
             ),
         ));
@@ -321,9 +321,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let untold = std::mem::take(&mut self.each.untold);
         self.tell_refusals("settled", untold);
         let kept = std::mem::take(&mut self.each.kept);
-        self.tell_refusals("deleted: kept as completed", kept);
+        self.tell_refusals("deleted (it is kept as completed)", kept);
         let due = std::mem::take(&mut self.each.due_as_failed);
-        self.tell_refusals("pending: it has failed and is due again", due);
+        self.tell_refusals("pending (it has failed and is due again)", due);
     }
 
     /// Reports what Postgres has refused: once for each reason.

@@ -14,11 +14,11 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Why a job has failed whose run might else be handed back.
 const LAST_ATTEMPT: &str =
-    "the job has failed, because the time of its processor was up in its last attempt";
+    "the job has failed, because its processor has reached its deadline during the last attempt";
 
 /// Why a run is handed back.
 pub(super) const STOPPED: &str =
-    "the job was handed back, because its processor was stopped before it ended";
+    "the job was handed back, because its processor was stopped before the run ended";
 
 #[derive(Default)]
 pub(super) struct Ending {
@@ -141,7 +141,8 @@ fn not_written(runs: &[Run], unreachable: bool) -> Error {
     Error::new(
         code,
         format!(
-            "the outcomes of {jobs} could not be written in time: {why}. What was not written runs again when its lease has ended"
+            "the outcomes of {jobs} could not be written in time: {why}. A job whose outcome was not written runs \
+             again when its lease has ended"
         ),
     )
 }

@@ -322,7 +322,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     fn end_unreadable(&mut self, unreadable: crate::job::Unreadable) {
         let state = unreadable.error.sql_state.as_deref().unwrap_or("none");
-        let message = format!("Postgres cannot give the payload back (SQLSTATE {state})");
+        let message = format!("Postgres cannot return the payload (SQLSTATE {state})");
         self.handlers.report(
             &Error::new(
                 Code::InvalidPayload,

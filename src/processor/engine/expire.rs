@@ -65,7 +65,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         if self.dispatch.forget(run) {
             self.held.remove(run);
         } else if self.held.lose(run) {
-            let message = format!("the run of job {} has lost its lease", run.id);
+            let message = format!(
+                "the run of job {} has lost its lease: another worker can take the job over",
+                run.id
+            );
             self.handlers
                 .abort(run, &Error::new(Code::LeaseLost, message), false);
         }

@@ -86,7 +86,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                         self.cancel(run);
                     }
                 }
-                self.tell_refusals("kept by its worker: its lease cannot be extended", refusals);
+                self.tell_refusals(
+                    "kept by its worker (its lease cannot be extended)",
+                    refusals,
+                );
             }
             Err(error) => {
                 self.report_failure(asked_at, &error);

@@ -149,14 +149,14 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let (code, why) = match by {
             By::Handler => (
                 Code::InvalidArgument,
-                "has ended, and the transaction in which it completed its job is still open: a handler must await \
+                "has ended, but the transaction in which it called completeIn is still open: a handler must await \
                  the commit or rollback. The job is settled when the transaction ends. If that takes longer than a \
                  lease and the transaction is rolled back, the job runs again",
             ),
             By::Engine => (
                 Code::DatabaseError,
-                "was to end, because its time was up or its job was cancelled, and the transaction in which it \
-                 completes its job has stayed open since for as long as a lease lasts. If it is not committed, the \
+                "had to end, because its time was up or its job was cancelled. The transaction in which it called \
+                 completeIn has stayed open for a whole lease since then. If the transaction is not committed, the \
                  job runs again when its lease ends",
             ),
         };
