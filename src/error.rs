@@ -1,4 +1,4 @@
-//! What can go wrong, in the words that reach the user. Never holds a payload, a password or a
+//! Errors, with the messages that reach the user. An error never holds a payload, a password or a
 //! connection string.
 
 use serde::Serialize;
@@ -28,12 +28,12 @@ pub struct Error {
     pub message: String,
     /// Postgres's `SQLSTATE`, where the server refused a statement.
     pub sql_state: Option<String>,
-    /// What the layer below said, where that is more than the message tells.
+    /// The message of the layer below, where it says more than this message.
     pub cause: Option<String>,
     /// Nothing was sent to the server.
     #[serde(skip)]
     pub unsent: bool,
-    /// The server did not answer in time: it is out of reach, or at work where its own limits do not hold, as at
+    /// The server did not answer in time: it is out of reach, or it works where its own limits do not hold, as at
     /// a commit.
     #[serde(skip)]
     pub unanswered: bool,
@@ -64,28 +64,29 @@ impl Error {
         self
     }
 
-    /// What is kept with a job that the server refuses to let be changed.
+    /// The reason that is stored with a job which the server refuses to let be changed.
     pub fn refuses_to_let_be(&self, what: &str) -> String {
         let state = self.sql_state.as_deref().unwrap_or("none");
         format!("Postgres refuses to let the job be {what} (SQLSTATE {state})")
     }
 
-    /// Whether the server found fault with the data that it was sent (`SQLSTATE` class 22), so that
-    /// sending the same again can only fail again.
+    /// Whether the server refused the data of the statement (`SQLSTATE` class 22), so that
+    /// sending the same data again can only fail again.
     pub fn blames_data(&self) -> bool {
         self.is_of_class(&["22"])
     }
 
     /// Whether, of several rows that were sent, one may be at fault: its data, a constraint of the
-    /// user's (class 23), what a trigger of the user's raised (P0) or passed over (02), or a limit that it exceeds (54).
+    /// user's (class 23), an error that a trigger of the user's raised (P0), a skipped row (02), or an exceeded limit
+    /// (54).
     pub fn blames_row(&self) -> bool {
         self.is_of_class(&["02", "22", "23", "54", "P0"])
     }
 
-    /// Whether a row may be at fault of those that a statement is about: the server answered, and with nothing
-    /// that is about the connection (class 08, a shutdown, too many of them), the role (28), the database (3D, a
+    /// Whether one of the statement's rows may be at fault: the server answered, with an error that is not
+    /// about the connection (class 08, a shutdown, too many of them), the role (28), the database (3D, a
     /// standby's 25006) or the server's disk (53100, 58). A trigger of the user's can raise anything else, a lock
-    /// or a slow trigger can outlast a limit, and a value can be too large to be given back.
+    /// or a slow trigger can outlast a limit, and a value can be too large to be returned.
     pub fn suspects_rows(&self) -> bool {
         self.was_refused()
             && !self.was_undone()
@@ -97,19 +98,19 @@ impl Error {
         self.suspects_rows() || self.unanswered
     }
 
-    /// Whether a lock or slow work has outlasted a limit: the server is there, and may do it in a while.
+    /// Whether a lock or slow work has outlasted a limit: the server is there, and may run the statement later.
     pub fn was_held_up(&self) -> bool {
         self.is_of_class(&["55P03", "57014"])
     }
 
     /// Whether the statement may have had an effect all the same: there was no answer, or a limit of the server's
-    /// struck, which it may do after the commit, while the answer is on its way.
+    /// ended it, which may happen after the commit, while the answer is on its way.
     pub fn leaves_open(&self) -> bool {
         !self.unsent && (!self.was_refused() || self.is_of_class(&["57014"]))
     }
 
-    /// Whether the server has refused the statement, which then has had no effect. If not, and there is no
-    /// answer, it may have had one.
+    /// Whether the server has refused the statement, which then has had no effect. A statement without an
+    /// answer may have had one.
     pub fn was_refused(&self) -> bool {
         self.sql_state.is_some() && !self.is_of_class(&["08", "57P"])
     }

@@ -1,4 +1,4 @@
-//! From what Postgres, sqlx and the pool say to what the user is told.
+//! The errors of Postgres, sqlx and the pool, made into the errors that the user gets.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub fn refusal(sql_state: &str, message: &str, whereabouts: Whereabouts<'_>) -> 
             Code::ConnectionFailed,
             format!("the server ended the connection: {message}"),
         ),
-        // program limit exceeded, statement too complex: of what is sent, only a payload can be that
+        // program limit exceeded, statement too complex: among the values sent, only a payload can be that
         "54000" | "54001" => (
             Code::InvalidPayload,
             format!("a payload is too large or nested too deeply for Postgres: {message}"),
@@ -99,7 +99,7 @@ pub fn refusal(sql_state: &str, message: &str, whereabouts: Whereabouts<'_>) -> 
                  docs/upgrading.md, \"Ids\", says how to widen them",
             ),
         ),
-        // "untranslatable character": of what is sent, a payload is most likely to have one
+        // "untranslatable character": among the values sent, a payload is most likely to have one
         "22P05" => (
             Code::InvalidPayload,
             String::from(
@@ -107,7 +107,7 @@ pub fn refusal(sql_state: &str, message: &str, whereabouts: Whereabouts<'_>) -> 
                  database with the encoding UTF8 stores every character",
             ),
         ),
-        // "invalid column reference": since Postgres 18, of an update too
+        // "invalid column reference": since Postgres 18, an update can fail with it too
         "42P10" => (
             Code::DatabaseError,
             format!(
@@ -142,11 +142,11 @@ pub fn refusal(sql_state: &str, message: &str, whereabouts: Whereabouts<'_>) -> 
     }
 }
 
-/// The SQLSTATE "no data", for what the server itself does not tell.
+/// The SQLSTATE "no data", for a skipped row, which is no error to the server itself.
 const PASSED_OVER: &str = "02000";
 
-/// A row was free, and the server has not changed it, without an error: a trigger returned null, or a rule did
-/// something instead.
+/// A row was free, and the server has not changed it, without an error: a trigger returned null, or a rule replaced
+/// the statement.
 pub fn passed_over() -> Error {
     let message =
         "a trigger or a rule of the database discarded the change without raising an error";
@@ -155,10 +155,10 @@ pub fn passed_over() -> Error {
     error
 }
 
-/// What an insert fails with that was kept from a row: it casts this to another type.
+/// An insert whose row was discarded fails with this text: it casts the text to another type.
 const KEPT_OUT: &str = "kept out of job_queue, but for ";
 
-/// A trigger or a rule has kept a job from being added, without an error, and so none was.
+/// A trigger or a rule has discarded a job without an error, so none was added.
 pub fn kept_out() -> Error {
     let message = "a trigger or a rule of the database discarded a job without raising an error: no job was added";
     let mut error = Error::new(Code::DatabaseError, message);
@@ -166,9 +166,9 @@ pub fn kept_out() -> Error {
     error
 }
 
-/// Whether a message may hold what the statement was about: Postgres quotes a value that it cannot read
-/// (class 22), and triggers of the user's say what they like (class P0, and 23 if they wish). Of
-/// constraints Postgres itself names the constraint alone.
+/// Whether a message may hold the statement's data: Postgres quotes a value that it cannot read
+/// (class 22), and triggers of the user's may write any text (class P0, and 23 if they wish). For
+/// constraints, Postgres itself names the constraint alone.
 fn may_quote_data(sql_state: &str, message: &str) -> bool {
     match sql_state.get(..2) {
         Some("22" | "P0") => true,
@@ -237,7 +237,7 @@ pub(super) fn connect_failed(error: sqlx::Error, settings: &Settings) -> Error {
         sqlx::Error::Configuration(error) => error.to_string(),
         other => other.to_string(),
     };
-    // What it says quotes the character.
+    // The original message quotes the character.
     let cause = if cause.contains("saslprep") {
         String::from(
             "the user name or the password has a character that cannot be sent: both are prepared with \
@@ -273,7 +273,7 @@ fn certificate_advice(cause: &str) -> Option<&'static str> {
     }
 }
 
-/// What to do about what PgBouncer says of a parameter that it would have to keep for each client.
+/// What to do when PgBouncer refuses a parameter that it would have to keep for each client.
 fn startup_advice(cause: &str) -> Option<&'static str> {
     cause
         .contains("unsupported startup parameter")
@@ -304,7 +304,7 @@ pub(super) fn pool_failed(error: PoolError<Error>, settings: &Settings) -> Error
     }
 }
 
-/// No connection was to be had in time: all are busy, or the server does not answer.
+/// No connection was available in time: all are busy, or the server does not answer.
 pub(super) fn timed_out(settings: &Settings) -> Error {
     let limit = settings.connect_timeout.unwrap_or_default().as_millis();
     let max = settings.max_connections;

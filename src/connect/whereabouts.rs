@@ -1,4 +1,4 @@
-//! Where the tables were looked for, and what a user can do where they, or a right to them, are missing.
+//! Where the tables were looked for, and the advice for a user if they, or a right to them, are missing.
 
 use super::statement::identifier;
 use crate::job::NEW_JOB;
@@ -7,7 +7,7 @@ use crate::job::NEW_JOB;
 #[derive(Debug, Clone, Copy)]
 pub struct Whereabouts<'a> {
     pub schema: &'a str,
-    /// Not known of a client of the caller's.
+    /// Not known for a client of the caller's.
     pub database: Option<&'a str>,
 }
 

@@ -1,5 +1,5 @@
-//! Errors cross as the JSON text of [`Error`], as the message of a native error; TypeScript makes the
-//! `JobQueueError` of it, in the realm and with the stack of the caller.
+//! Errors cross as the JSON text of [`Error`], in the message of a native error. TypeScript makes a
+//! `JobQueueError` from it, in the realm and with the stack of the caller.
 
 use crate::error::{Code, Error};
 

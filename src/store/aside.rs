@@ -1,4 +1,4 @@
-//! Jobs that Postgres refuses to let be changed, as far as that could not be written into their rows: this
+//! Jobs that Postgres refuses to let be changed, and whose rows could not even store that: this
 //! process leaves them alone for a while, which doubles with each refusal.
 
 use std::collections::HashMap;
@@ -11,11 +11,11 @@ use tokio::time::Instant;
 const FIRST: Duration = Duration::from_secs(1);
 /// ... and at the most.
 const LONGEST: Duration = Duration::from_secs(300);
-/// For how long it is remembered after that, at the least.
+/// How long it is remembered after that, at the least.
 const LEAST_REMEMBERED: Duration = Duration::from_secs(60);
-/// For how long after a slow job more of them are expected.
+/// How long after a slow job more slow jobs are expected.
 const SLOW: Duration = Duration::from_secs(10);
-/// A slow job is left alone for as long as another that was refused so many times more.
+/// A slow job is left alone for as long as another job that was refused this many times more.
 const SLOW_LATER: u32 = 2;
 /// The most jobs that are remembered.
 const MOST: usize = 10_000;
@@ -28,7 +28,7 @@ struct State {
     jobs: HashMap<i64, Entry>,
     /// Until then, statements find out which rows they can change.
     careful_until: Option<Instant>,
-    /// Until then, more slow ones are expected.
+    /// Until then, more slow jobs are expected.
     slow_until: Option<Instant>,
     /// A claim was not answered: the next one finds out whether one of the rows is the reason.
     in_doubt: bool,
@@ -40,7 +40,7 @@ struct Entry {
     until: Instant,
 }
 
-/// For how long a job is left alone that was refused so often in a row.
+/// How long a job is left alone that was refused this often in a row.
 pub fn pause(refusals: u32) -> Duration {
     FIRST
         .saturating_mul(1 << refusals.saturating_sub(1).min(16))
@@ -61,7 +61,7 @@ impl Aside {
         self.lock().in_doubt = true;
     }
 
-    /// A careful claim was.
+    /// A careful claim was answered.
     pub fn trust(&self) {
         self.lock().in_doubt = false;
     }
@@ -71,10 +71,10 @@ impl Aside {
         self.lock().careful_until = Some(now + FIRST);
     }
 
-    /// Those to be left alone now.
+    /// The jobs to be left alone now.
     pub fn ids(&self, now: Instant) -> Vec<i64> {
         let mut state = self.lock();
-        // A job that was not refused again for twice as long as its pause is none of these any more. A worker that
+        // A job that was not refused again for twice as long as its pause is forgotten. A worker that
         // polls seldom comes back to it later.
         state.jobs.retain(|_, entry| {
             let remembered = (pause(entry.refusals) * 2).max(LEAST_REMEMBERED);
@@ -84,7 +84,7 @@ impl Aside {
         left.map(|(id, _)| *id).collect()
     }
 
-    /// How often a job was refused in a row that was put aside lately, also if it may be tried again.
+    /// How often a job that was put aside lately was refused in a row, also if it may be tried again.
     pub fn refusals(&self, id: i64) -> u32 {
         self.lock().jobs.get(&id).map_or(0, |entry| entry.refusals)
     }
@@ -96,20 +96,20 @@ impl Aside {
         refusals
     }
 
-    /// The same, of one that was slow, so often in a row, as its row says: it would hold up the next claim that it is
-    /// a part of.
+    /// The same, for a job that was slow, this often in a row, as its row says: it would hold up the next claim that
+    /// it is a part of.
     pub fn put_slow(&self, id: i64, refusals: u32, now: Instant) {
         self.put_until(id, refusals, now + pause(refusals + SLOW_LATER));
         self.lock().slow_until = Some(now + SLOW);
     }
 
-    /// Whether one that was put aside may be tried before others that wait: not while those were slow just now.
+    /// Whether a job that was put aside may be tried before waiting ones: not if jobs were slow just now.
     pub fn may_try_suspect(&self, now: Instant) -> bool {
         let slow_until = self.lock().slow_until;
         slow_until.is_none_or(|until| until < now + SLOW / 2)
     }
 
-    /// Whether one was slow lately.
+    /// Whether a job was slow lately.
     pub fn knows_slow(&self, now: Instant) -> bool {
         self.lock().slow_until.is_some_and(|until| now < until)
     }

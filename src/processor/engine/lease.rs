@@ -1,4 +1,4 @@
-//! Keeping the leases of what is held.
+//! Keeping the leases of the held runs.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ const TRIES_A_LEASE: u32 = 16;
 /// Extending leases.
 pub(super) struct Leases {
     under_way: bool,
-    /// After a failure: not to be tried again before.
+    /// After a failure: extensions are not tried again before this time.
     after: Instant,
     backoff: Backoff,
 }
