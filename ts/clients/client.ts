@@ -6,7 +6,7 @@ import { JobQueueError } from '../errors/job-queue-error.js';
 export interface Client {
   /**
    * Sends a statement, exactly once, and resolves to its rows. The object that libraries return is often lazy, and
-   * sends again at each `then`: it is for one `await`.
+   * sends again at each `then`: await it only once.
    */
   send(text: string, values: Value[]): PromiseLike<unknown>;
   /**

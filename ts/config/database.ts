@@ -1,5 +1,5 @@
 /**
- * Turns `databaseConfig` into what is needed to connect, with the meaning and the precedence of node-postgres: the
+ * Turns `databaseConfig` into the settings of a connection, with the meaning and the precedence of node-postgres: the
  * connection string wins over the fields, the fields over the environment, the environment over defaults.
  */
 
@@ -42,7 +42,7 @@ export interface ResolvedDatabase {
   poolConfig: PoolConfig;
 }
 
-/** Resolves the fields of `databaseConfig`; `stringName` is what messages call its connection string. */
+/** Resolves the fields of `databaseConfig`; messages call its connection string `stringName`. */
 export function resolveDatabase(
   fields: Options,
   stringName: string,
@@ -69,7 +69,7 @@ export function resolveDatabase(
   const settings: ConnectionSettings = {
     ...read,
     options: [read.options, ...sessionLimits(sources.find)].filter(Boolean).join(' ') || null,
-    // `null`: there is none, or the user's function is asked for it.
+    // `null`: there is no password, or the user's function gives it.
     password: typeof password === 'function' ? null : password,
     tls: tls.mode,
     // PEM text, or `null` for none.

@@ -9,7 +9,7 @@ interface Refused {
   sqlState: string | null;
 }
 
-/** Calls `tell` if the result says that some jobs could not be changed. `what` says what they should have become. */
+/** Calls `tell` if the result says that some jobs could not be changed. `what` is the change, as in `cancelled`. */
 export function tellRefused(
   what: string,
   result: string | undefined,
