@@ -97,19 +97,19 @@ interface DatabaseConfig {
   /** The most connections that this queue opens: 1 to 10,000. Default 10. */
   max?: number | undefined;
   /**
-   * An idle connection is closed after this many milliseconds; 0 = never. Default 10,000. The server's
+   * An idle connection is closed after this many milliseconds; 0 keeps it open. Default 10,000. The server's
    * `idle_session_timeout` does not apply.
    */
   idleTimeoutMillis?: number | undefined;
   /** The longest wait for a connection, in milliseconds; 0 = no limit but the operating system's. Default 0. */
   connectionTimeoutMillis?: number | undefined;
-  /** A connection is replaced when it is this many seconds old: 0 to 2,147,483; 0 = never. Default 0. */
+  /** A connection is replaced when it is this many seconds old: 0 to 2,147,483; 0 keeps it. Default 0. */
   maxLifetimeSeconds?: number | undefined;
   /** Postgres's `statement_timeout` in milliseconds; 0 or `false` = the server's setting. Default 0. */
   statement_timeout?: number | false | undefined;
   /**
    * The longest wait for an answer of Postgres, in milliseconds; 0 = no limit. Default 300,000. A call that waits
-   * longer rejects with `CONNECTION_FAILED`, and its message says that the statement may have been executed.
+   * longer rejects with `CONNECTION_FAILED`, and its message says that the statement may have run.
    */
   query_timeout?: number | undefined;
   /** Postgres's `lock_timeout` in milliseconds; 0 = the server's setting. Default 0. */
@@ -248,7 +248,7 @@ interface JobOptionsOf<PayloadMap, T extends JobType<PayloadMap>> extends GivenO
    * Any JSON value. Handlers and records get `JSON.parse(JSON.stringify(payload))`, and its type: a `Date` becomes a
    * `string`. Functions, methods, bigints, symbols and objects made of them, for example a `Map`, do not compile. The
    * keys of objects come in the order of Postgres's `jsonb`, so a signature over the text of the payload does not hold
-   * for what the handler gets.
+   * for the payload that the handler gets.
    *
    * The text of the payload may have 64 MiB as Postgres writes it: with a space after each comma and colon, and numbers
    * without exponents, so that `1e308` has 309 digits. An array or object may have 8,388,608 members.
@@ -303,7 +303,7 @@ interface JobRow<PayloadMap, T extends JobType<PayloadMap>> extends KeptOptions 
 }
 //#endregion
 //#region ts/processor/job-context.d.ts
-/** The columns of its job that a handler sees, as `src/job/claimed.rs` lists what a claim reads. */
+/** The columns of its job that a handler sees: those that `src/job/claimed.rs` lists for a claim. */
 interface SeenColumns {
   /** Which attempt this is, from 1. */
   readonly attempts: number;

@@ -1,4 +1,4 @@
-/** Jobs of one call that are so many that they travel by `COPY`, in parts. */
+/** The jobs of one call that are enough to travel by `COPY`, in parts. */
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { JobOptions, JobQueue } from '../index.js';
@@ -26,7 +26,7 @@ async function count(): Promise<number> {
   return row?.count as number;
 }
 
-/** What `statement` makes is there until the test ends, when `undo` unmakes it. */
+/** Runs `statement`, and `undo` when the test ends. */
 async function during(statement: string, undo: string): Promise<void> {
   await database.query(statement);
   onTestFinished(async () => void (await database.query(undo)));
@@ -196,7 +196,7 @@ describe('none is added', () => {
       'drop function keep_out cascade',
     );
     const given = [...jobs(), { job_type: 'batch', payload: {}, priority: 7 }];
-    await rejection(queue.addJobs(given), 'DATABASE_ERROR', 'keeps a job from being added');
+    await rejection(queue.addJobs(given), 'DATABASE_ERROR', 'no job was added');
     await expectNothing();
   });
 

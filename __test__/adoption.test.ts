@@ -90,7 +90,7 @@ const kinds: Record<string, Kind> = {
   'without a history': { row: { error_history: 'null' }, becomes: 'completed' },
 };
 
-/** What stands in a column that the original let be null, and that is so no more. */
+/** The value of a column that the original let be null, and that may no longer be null. */
 const filledIn: Row = {
   status: 'pending',
   created_at: expect.any(Date),
@@ -320,7 +320,7 @@ describe("a table that is not the original's is left as it is", () => {
   test("dataqueue's", async () => {
     await using database = await originalDatabase();
     await insert(database, 'its own');
-    // What its migrations add, as far as it is told by it.
+    // The columns of its migrations by which it is recognised.
     await database.query(`
       alter table job_queue add timeout_ms int, add failure_reason varchar, add completed_at timestamptz,
         add started_at timestamptz, add last_retried_at timestamptz, add last_failed_at timestamptz,
@@ -393,7 +393,7 @@ describe("the original's SQL", () => {
     const set = (assignments: string) =>
       database.query(`update job_queue set ${assignments} where id = $1`, [id]);
     await code.claim(1);
-    // What claims without a lease is not timed by one.
+    // A worker that claims without a lease is not timed by one.
     expect(await runAll(database)).toEqual([]);
     await code.fail(id, 'broke');
     expect(await runAll(database)).toEqual([]);

@@ -1,4 +1,4 @@
-/** What the table refuses, whoever writes it, because the statements of the engine could not bear it. */
+/** The values that the table refuses from every writer, because the engine's statements would fail on them. */
 import { expect, test } from 'vitest';
 import { cliOutput } from './helpers/cli.js';
 import { useJobs } from './helpers/jobs.js';

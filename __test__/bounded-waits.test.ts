@@ -1,4 +1,4 @@
-/** Locks, slow statements and handlers that hang: what waits for them, for how long, and what goes on meanwhile. */
+/** Locks, slow statements and hanging handlers: the waits for them, their limits, and the work that goes on. */
 import type { PoolClient } from 'pg';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { currentJob, type JobQueueError } from '../index.js';
@@ -257,7 +257,7 @@ describe('what a worker claimed and never began', () => {
 
   test('on its last attempt, is not counted though its worker was killed', async () => {
     await jobs.insert(1, { max_attempts: '1' });
-    // A claim, and then nothing: what a worker leaves that is killed before its handler begins.
+    // A claim alone: a worker that is killed before its handler begins leaves that.
     await jobs.update(
       `status = 'processing', run_no = 1, claim_token = -5, locked_by = 'gone',
       locked_at = now() - interval '2 minutes', lease_expires_at = now() - interval '1 minute'`,
@@ -322,7 +322,7 @@ test.skipIf(notPooled)(
     await queue.getAllJobs();
     const user = await transaction('lock table job_queue in access exclusive mode');
     await expect(queue.getAllJobs()).rejects.toMatchObject({ code: 'CONNECTION_FAILED' });
-    // While what it waits for is still locked.
+    // While the row that it waits for is still locked.
     await until(async () => (await waiting()) === 0);
     await user.query('rollback');
     expect(await queue.getAllJobs()).toEqual([]);

@@ -1,4 +1,4 @@
-/** What waits until it is on the disk, and what need not: as the transactions that write it are set. */
+/** The writes that wait until they are on the disk, and those that need not, by the settings of their transactions. */
 import { beforeAll, expect, test } from 'vitest';
 import { useJobs } from './helpers/jobs.js';
 
@@ -62,7 +62,7 @@ test('a run whose claim a crash took back, and that another has by now, writes n
     {
       job: async () => {
         [first] = await jobs.database.query(claimed);
-        // What the log did not hold.
+        // The log did not hold it.
         await jobs.update(
           "status = 'pending', run_no = 0, attempts = 0, lease_expires_at = null",
           id,

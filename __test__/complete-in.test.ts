@@ -114,7 +114,7 @@ describe('a job that its handler completes in a transaction', () => {
     expect(await jobs.row(id)).toMatchObject({ status: 'completed', error_history: [] });
     expect(errors).toEqual([
       expect.objectContaining({
-        message: expect.stringContaining('was out of time after the transaction'),
+        message: expect.stringContaining('ran out of time after the transaction'),
         cause: expect.objectContaining({ code: 'TIMEOUT' }),
       }),
     ]);

@@ -8,7 +8,7 @@ import { Random } from './crash/random.js';
 import { useDatabase } from './helpers/database.js';
 import { openProxy, openServer } from './helpers/network.js';
 
-/** What the crash test puts in the workers' way is there, and is in nobody else's. */
+/** The obstacles of the crash test meet the workers, and nobody else. */
 const database = useDatabase();
 let pool: Pool;
 

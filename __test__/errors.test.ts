@@ -130,7 +130,7 @@ describe('an error that Postgres gave', () => {
     await viewed.query('create view job_queue as select * from jobs');
     await using running = await openQueue(viewed);
     const start = running.createProcessor({ task: async () => {} }, { onError() {} }).start();
-    await rejection(start, 'DATABASE_ERROR', /job_queue is no table/);
+    await rejection(start, 'DATABASE_ERROR', /job_queue is not a table/);
   });
 
   test('says what a publication needs', async () => {

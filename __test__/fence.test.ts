@@ -1,4 +1,4 @@
-/** A run that lost its job writes nothing, whoever has taken it, and whatever the server's clock says. */
+/** A run that lost its job writes nothing, whichever worker has the job now, and whatever the server's clock says. */
 import { expect, test } from 'vitest';
 import type { JobQueueError } from '../index.js';
 import { heldHandler, Journal, useJobs } from './helpers/jobs.js';

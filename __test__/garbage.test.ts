@@ -1,4 +1,4 @@
-/** What an app lets go of is let go of by the addon too: a cron route makes a processor for each request. */
+/** The addon frees every object that the app no longer holds: a cron route makes a processor for each request. */
 import { expect, test } from 'vitest';
 import { runScript } from './helpers/child.js';
 import { useDatabase } from './helpers/database.js';

@@ -1,4 +1,4 @@
-/** Triggers of the user's that keep a job as it is without an error. That costs the job alone, and is told. */
+/** Triggers of the user's that discard a change of a job without an error. Only this job waits, and it is reported. */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { currentJob, type JobQueueError, type ProcessorOptions } from '../index.js';
 import { Journal, useJobs } from './helpers/jobs.js';

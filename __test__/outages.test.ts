@@ -50,7 +50,7 @@ async function terminate(applicationName: string): Promise<number> {
   return ended.length;
 }
 
-/** Has the whole server refuse writes, of those who are connected too, until it is told otherwise. */
+/** Makes the whole server refuse writes, also of open connections, until it is told otherwise. */
 async function makeReadOnly(): Promise<() => Promise<unknown>> {
   const set = async (sql: string, expected: string) => {
     await database.query(sql);
@@ -72,7 +72,7 @@ async function makeReadOnly(): Promise<() => Promise<unknown>> {
 
 /**
  * Adds jobs with payloads of their own, and runs them, while `disturb` is called again and again;
- * what has to hold then is the same whatever the disturbance is.
+ * the same has to hold after every kind of disturbance.
  */
 async function workThrough(times: number, disturb: (applicationName: string) => Promise<unknown>) {
   const application_name = `working ${randomUUID()}`;
@@ -107,7 +107,7 @@ async function workThrough(times: number, disturb: (applicationName: string) => 
   await Promise.all(adders);
 
   const isDone = async () => {
-    // A claim whose answer was lost is known to nobody, and comes back when its lease ends.
+    // The job of a claim whose answer was lost comes back when its lease ends.
     await database.query(
       `update job_queue set lease_expires_at = now() where id in (
         select id from job_queue where status = 'processing' and locked_at < now() - interval '2 s'
@@ -266,7 +266,7 @@ describe('a server that has become read-only', () => {
     const [first = 0] = await jobs.insert(1);
     await started;
     const makeWritable = await makeReadOnly();
-    // What has ended cannot be written, and is kept.
+    // The outcomes cannot be written, and are kept.
     release();
     await errors.reaches(1);
     expect(errors.notes[0]).toMatchObject({ sqlState: '25006' });
@@ -294,7 +294,7 @@ describe('a server that has become read-only', () => {
     });
     const error = await rejection(queue.addJob(job), 'DATABASE_ERROR');
     expect(error.sqlState).toBe('25006');
-    // What was demoted stays so for who is connected; a new connection may lead elsewhere.
+    // A demoted server stays read-only for open connections; a new connection may lead elsewhere.
     await database.query(`alter database ${standby.name} reset default_transaction_read_only`);
     expect(await queue.addJob(job)).toBeGreaterThan(0);
     expect(proxy.accepted).toBe(2);

@@ -1,6 +1,6 @@
 /**
- * What the statements cost at a million rows. A queue's statistics are always wrong, so the plans must
- * be right whatever these say: for a table that was empty when it was analysed, for one that never
+ * The cost of the statements at a million rows. A queue's statistics are always wrong, so the plans must
+ * be right with all of these: for a table that was empty when it was analysed, for one that never
  * was, for one that was when every job had ended, and for plans kept from before the table grew.
  */
 import { Client } from 'pg';
@@ -26,7 +26,7 @@ type Run = (queue: JobQueue) => Promise<unknown>;
 
 interface Operation {
   run: Run;
-  /** What it resolves to, where that tells whether it did what it is here for. */
+  /** The expected result, if that shows whether the operation did its work. */
   result?: number;
   /** How it may read the table. */
   indexes: string[];
@@ -42,10 +42,10 @@ const byType = 'job_queue_ready_by_type';
 const byStatus = 'job_queue_by_status';
 const byLease = 'job_queue_leases';
 const pending = 'job_queue_pending';
-/** What runs, in the fixture. */
+/** The running jobs of the fixture. */
 const running = 310;
 
-/** A claim by type offers four times what it takes, and a hundred more, of each type. */
+/** A claim by type offers four times the jobs that it takes, and a hundred more, of each type. */
 const operations: Record<string, Operation> = {
   'claim of 10': {
     run: claim({}),
@@ -132,7 +132,7 @@ const operations: Record<string, Operation> = {
   getAllJobs: {
     run: (queue) => queue.getAllJobs(100, 50),
     indexes: [byStatus, byLease, pending],
-    // So many of each status, what it takes to find each status, and what runs.
+    // This many of each status, the cost of finding each status, and the running jobs.
     rows: 4 * 152 + running,
     sorted: 4 * 150 + running,
     buffers: 2000,
@@ -159,7 +159,7 @@ const operations: Record<string, Operation> = {
 /** All but the one that walks all completed jobs, which is tried less often. */
 const { cleanupOldJobs: _, ...quickOperations } = operations;
 
-/** What is also done on clients of the caller's, whose planner is as its owner has set it. */
+/** The operations that also run on clients of the caller's, with the planner settings of their owner. */
 const { addJob, getJob, cancelJob, retryJob } = operations as Record<string, Operation>;
 const callersOperations = { addJob, getJob, cancelJob, retryJob } as Record<string, Operation>;
 
@@ -193,7 +193,7 @@ const noStatistics = "delete from pg_statistic where starelid = 'job_queue'::reg
 const claimedSize = (pages: number, rows: number) =>
   `update pg_class set relpages = ${pages}, reltuples = ${rows} where oid = 'job_queue'::regclass`;
 
-/** What the statistics can say, and how they come to. */
+/** The states of the statistics, and how they come about. */
 const statistics: Record<string, string> = {
   'of a table that was new': `${noStatistics}; ${claimedSize(0, 0)}`,
   'of a table whose rows had all been deleted': `${noStatistics}; ${claimedSize(1000, 0)}`,
@@ -265,7 +265,7 @@ describe.each([18, 14] as const)('on Postgres %i', { timeout: 120_000 }, (versio
     return queue;
   }
 
-  /** Runs operations, and tells what they did beyond their bounds. */
+  /** Runs operations, and returns the reads beyond their bounds. */
   async function excesses(
     name: string,
     queue: JobQueue,
@@ -273,7 +273,7 @@ describe.each([18, 14] as const)('on Postgres %i', { timeout: 120_000 }, (versio
   ): Promise<string[]> {
     const found = new Set<string>();
     for (const [operation, { run, result, indexes, sorted = 0, ...most }] of Object.entries(of)) {
-      // Enough to see what is wrong, and a wrong plan takes its time.
+      // Enough to see the fault, and a wrong plan takes its time.
       if (found.size > 2) break;
       log.take(name);
       const got = await run(queue);

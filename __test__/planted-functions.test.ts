@@ -1,9 +1,9 @@
 /**
  * A role that may create in the schema of the queue, as everybody may in `public` before Postgres 15, leaves
  * functions and operators there that fit the arguments of a call better than Postgres's own. No
- * statement of the package finds one: it would run with the rights of whoever sent the statement.
+ * statement of the package finds one: it would run with the rights of the role that sent the statement.
  *
- * What is found is taken up, and all is done again, so that a failure lists everything at once, each with the
+ * Found ones are removed, and all is done again, so that a failure lists all of them at once, each with the
  * statement that found it.
  */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
@@ -17,7 +17,7 @@ import { calledNames, foundAs, plant, uproot } from './helpers/plants.js';
 const schema = 'jobs';
 /** Names that a pattern which found less than there is would not have. */
 const amongThem = ['now', 'pg_notify', 'json_build_object', 'power', 'count', 'isfinite', 'format'];
-/** So much is planted at the least, or the planting is at fault. */
+/** At least this many are planted, or the planting is at fault. */
 const many = 5_000;
 
 let server: EmbeddedPostgres;
@@ -53,7 +53,7 @@ interface Found {
   statement: string;
 }
 
-/** What was found in the schema by the statements of a role, by the server's log since the last time. */
+/** The planted objects that a role's statements found, by the server's log since the last time. */
 function foundBy(user: string): { found: Found[]; errors: string[] } {
   const file = openSync(server.logFile, 'r');
   const buffer = Buffer.alloc(statSync(server.logFile).size - position);
@@ -82,7 +82,7 @@ const brief = (statement: string) =>
     .replace(/\s+/g, ' ')
     .slice(0, 160);
 
-/** Does what `act` does until it finds nothing planted, and tells what it found until then. */
+/** Repeats `act` until it finds nothing planted, and returns the objects that it found. */
 async function allThatIsFound(user: string, act: () => Promise<unknown[]>): Promise<Found[]> {
   const all: Found[] = [];
   const seen = new Set<string>();

@@ -95,7 +95,7 @@ function everything(queue: JobQueue): [string, () => Promise<unknown>][] {
   ];
 }
 
-/** What of `everything` is refused; all of it for want of a privilege, which the error says. */
+/** The parts of `everything` that are refused, each because of a missing privilege, which the error names. */
 async function refused(queue: JobQueue): Promise<string[]> {
   const names: string[] = [];
   for (const [name, call] of everything(queue)) {

@@ -1,6 +1,6 @@
 /**
- * Jobs that Postgres refuses to let be changed: by a foreign key, a unique index, a trigger, or for what they hold.
- * Each costs itself alone, its run is not repeated for ever, and it is told.
+ * Jobs that Postgres refuses to let be changed: by a foreign key, a unique index, a trigger, or for their data.
+ * Each delays itself alone, its run is not repeated for ever, and it is reported.
  */
 import { afterEach, describe, expect, test } from 'vitest';
 import type { JobQueueError, ProcessorOptions } from '../index.js';

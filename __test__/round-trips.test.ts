@@ -1,7 +1,7 @@
 /**
- * What a worker says to the server, counted message by message: a claim and a settlement for each batch while
- * there is work, in one round trip or side by side, and nothing but the poll while there is none. What it
- * costs behind a pooler is told by `pooler.test.ts`.
+ * The messages of a worker to the server, counted: a claim and a settlement for each batch while
+ * there is work, in one round trip or side by side, and nothing but the poll while there is none. `pooler.test.ts`
+ * counts them behind a pooler.
  */
 import { Client } from 'pg';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
@@ -67,7 +67,7 @@ const allDone = () =>
     return rows.length === 0;
   });
 
-/** Whatever is sent is prepared already: it is bound, run, and answered. */
+/** Every statement is prepared already: it is bound, run, and answered. */
 const PREPARED = /^(BD?E[CS]*S)*$/;
 
 test.each([
@@ -80,7 +80,7 @@ test.each([
   await allDone();
   await insert(2_000);
   watched.wiretap.take();
-  // Of what others add by SQL nobody hears: this wakes the worker.
+  // Inserts by plain SQL send no notification: this wakes the worker.
   await watched.queue.addJob({ job_type: 'job', payload: {} });
   await allDone();
   const { answers } = watched.wiretap.take();

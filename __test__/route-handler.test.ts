@@ -129,7 +129,7 @@ describe('the route', () => {
     expect(onJobFailed.mock.calls).toEqual([
       [expect.objectContaining({ code: 'DEADLINE' }), expect.objectContaining({ id })],
     ]);
-    expect(onJobFailed.mock.calls[0]?.[0].message).toMatch('in its last attempt');
+    expect(onJobFailed.mock.calls[0]?.[0].message).toMatch('during the last attempt');
   });
 
   test('does not begin what usually takes longer than is left', async () => {
@@ -144,7 +144,7 @@ describe('the route', () => {
     const result = (await (await GET(request())).json()) as RouteResult;
     expect(result.completed).toBeGreaterThan(0);
     expect(result.left).toBeGreaterThan(0);
-    // What ran at the deadline was none that could be known not to end.
+    // The jobs that ran at the deadline could not be known not to end.
     const attempts = await jobs.rows(`status = 'pending' and attempts > 0`);
     expect(attempts).toEqual([]);
     // Of the other type that is as slow, nothing waits.
@@ -230,7 +230,7 @@ describe('the route answers in time', () => {
   const old = { status: "'completed'", updated_at: `now() - interval '31 days'` };
   const stuck = { status: "'processing'", locked_at: `now() - interval '1 hour'` };
 
-  /** Makes what deletes a job, or puts one back, do something else first. */
+  /** Makes a statement that deletes a job, or puts one back, run other SQL first. */
   async function trigger(what: string, body: string): Promise<void> {
     await jobs.database.query(
       `create function stop() returns trigger language plpgsql as $$ begin ${body} return new; end $$`,

@@ -51,7 +51,7 @@ function listen(): Journal<string> {
 }
 
 function expectNoMarker(text: string, what: string): void {
-  // The failure shall not repeat what is not to be told, but say where it is.
+  // The failure must not repeat the secret, only say where it is.
   for (const marker of [PAYLOAD_MARKER, PASSWORD_MARKER]) {
     const at = text.indexOf(marker);
     if (at >= 0) expect.fail(`${what} tells a secret: ${text.slice(Math.max(0, at - 200), at)}`);
@@ -86,7 +86,7 @@ async function alterTable(add: string, drop: string): Promise<void> {
 
 type Provoke = () => Promise<unknown>;
 
-/** Each fails, and what it fails with is looked at. */
+/** Each fails, and its error is searched. */
 const faults: Record<string, Provoke> = {
   'a wrong password': async () =>
     (await openQueue({ password: `${PASSWORD_MARKER} wrong` })).addJob(job),

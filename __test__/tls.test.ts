@@ -142,7 +142,7 @@ function fields(): [string, DatabaseConfig['ssl']][] {
   ];
 }
 
-/** Servers by what is wrong with them, and what we say of it where it matters. */
+/** Servers by their faults, and our message where it matters. */
 const servers: [string, () => Promise<Certificate | null>, RegExp][] = [
   [
     'one that is all right',
@@ -248,7 +248,7 @@ describe('a certificate of the client', () => {
 });
 
 describe('where OpenSSL and rustls differ', () => {
-  /** What node-postgres and we make of a server's certificate, given an authority. */
+  /** Whether node-postgres and this package accept a server's certificate, given an authority. */
   async function judge(certificate: Certificate, ca: string) {
     await serve(certificate);
     const config = {

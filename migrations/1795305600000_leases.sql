@@ -1,13 +1,13 @@
--- What the engine needs: leases, the fence, and the indexes of its statements. Applied twice, by two
+-- The engine's additions: leases, the fence, and the indexes of its statements. Applied twice, by two
 -- tools that do not know of each other, it does nothing the second time.
 
--- Whoever may create in the schema may have left functions and operators there that fit better than those of
--- Postgres. So functions are named with their schema, and operators stand between types that Postgres has
--- them for: none for varchar, which is compared as text.
+-- A role that may create in the schema may have left functions and operators there that fit better than those of
+-- Postgres. So functions are named with their schema, and operators stand between types for which Postgres has
+-- them: it has none for varchar, which is compared as text.
 
 -- Up Migration
 
--- Rows written by hand may lack what every row is now sure to have, or hold what no row may hold any more.
+-- Rows written by hand may lack values that every row now must have, or hold values that no row may hold any more.
 update job_queue
 set status = coalesce(status, 'pending'),
     created_at = coalesce(created_at, updated_at, run_at, current_timestamp),
@@ -21,7 +21,7 @@ where status is null or created_at is null or updated_at is null
 
 -- A new table, which the first migration has just made in this transaction, counts its jobs in 64 bits. A table that
 -- was there before keeps the type of its ids, because node-postgres gives a bigint to JavaScript as a string: see
--- docs/upgrading.md. What this transaction has made is no transaction old.
+-- docs/upgrading.md. The age of a table that this transaction has made is zero transactions.
 do $$
 begin
   if exists (
@@ -45,16 +45,16 @@ alter table job_queue
   alter column priority set not null,
   -- The fence: every write of a run names it. It grows with every claim and is never given out twice, also
   -- if the server crashes or a standby takes over that has not heard of a claim: it is the time of the
-  -- claim in microseconds, or one more than the last, if that is more. JavaScript has each of these numbers.
+  -- claim in microseconds, or one more than the last, if that is more. JavaScript can hold each of them exactly.
   add column if not exists run_no bigint not null default 0,
   -- Until when the worker that runs the job owns it.
   add column if not exists lease_expires_at timestamptz,
   -- How long a run may take, in milliseconds; null leaves it to the worker.
   add column if not exists timeout_ms integer check (timeout_ms > 0),
-  -- When somebody asked for a running job to be cancelled.
+  -- When cancelJob was called while the job ran.
   add column if not exists cancel_requested_at timestamptz,
   -- Which claim of which worker holds the job, so that a claim whose answer was lost is found again. Negative until
-  -- the attempt is counted, as a job's last one is when its handler begins.
+  -- the attempt is counted: for a job's last attempt, when its handler begins.
   add column if not exists claim_token bigint,
   -- How often in a row Postgres has refused to let the job be claimed, settled or brought back; null if it has not.
   add column if not exists refusals integer,
@@ -66,9 +66,9 @@ alter table job_queue
       when 'failed' then case when attempts < max_attempts then next_attempt_at end
     end
   ) stored,
-  -- What the engine could not bear, whoever writes it: numbers that JavaScript cannot tell apart, or by which its
-  -- statements fail. One short constraint, because every insert and every update takes the time to set it up. A status
-  -- is anybody's own.
+  -- Refuses numbers that the engine cannot handle, from every writer: those that JavaScript cannot tell apart, or that
+  -- make its statements fail. One short constraint, because every insert and every update takes the time to set it up.
+  -- A status is not restricted.
   drop constraint if exists job_queue_bearable,
   add constraint job_queue_bearable check ((id | run_no) < 9007199254740992);
 
@@ -79,20 +79,20 @@ alter table job_queue set (
   autovacuum_analyze_scale_factor = 0.05
 );
 
--- Each index holds only what its statements look for, under a condition that only they say: no other can
--- be served by it, whatever the statistics make the planner believe. A job is in few of them at a time,
--- since each costs every write of the job.
+-- Each index holds only the rows that its statements look for, under a condition that only they state: no other
+-- statement can use it, even when the planner's statistics are wrong. A job is in few of them at a time,
+-- since each index makes every write of the job dearer.
 
 -- The order of the claim; the same within a job type, for workers that take some types only.
 create index if not exists job_queue_ready on job_queue (priority desc, ready_at, id)
   where ready_at < 'infinity';
 create index if not exists job_queue_ready_by_type on job_queue (job_type, priority desc, ready_at, id)
   where ready_at is not null and job_type::text >= '';
--- What runs, in the order in which its leases end.
+-- Running jobs, in the order in which their leases end.
 create index if not exists job_queue_leases on job_queue (lease_expires_at)
   where status::text = 'processing';
--- The lists of what waits, newest first: without the status in its key, which would make it twice as dear to
--- add a job to it.
+-- The lists of pending jobs, newest first: without the status in the key, which would make each insert into it
+-- twice as dear.
 create index if not exists job_queue_pending on job_queue (created_at, id)
   where status::text = 'pending';
 -- The lists of all other jobs, newest first, and the clean-up, oldest first.
@@ -100,8 +100,8 @@ create index if not exists job_queue_by_status on job_queue (status, created_at,
   where status::text <> 'pending' and status::text <> 'processing';
 
 -- The primary key gets three entries for each job: when it is added, claimed and settled. A page that is
--- filled to a third at first has room for them all. Else it is searched for dead entries and split, which
--- takes a tenth of a worker's throughput, and spares but 20 bytes a job.
+-- filled to a third at first has room for them all. Else the page is searched for dead entries and split, which
+-- costs a tenth of a worker's throughput, and saves only 20 bytes a job.
 alter index if exists job_queue_pkey set (fillfactor = 33);
 
 drop index if exists idx_job_queue_status;
@@ -111,8 +111,8 @@ drop index if exists idx_job_queue_priority;
 
 -- Down Migration
 
--- Workers may be at it. What they run would stay theirs for ever, without a lease that ends: it is put back,
--- and nobody claims more before the columns are gone.
+-- Workers may be running. Their jobs would stay theirs for ever, without a lease that ends: so the jobs are put back,
+-- and no worker claims more before the columns are gone.
 lock table job_queue in access exclusive mode;
 update job_queue
 set status = case when cancel_requested_at is null then 'pending' else 'cancelled' end,

@@ -1,15 +1,15 @@
--- Adds a job from SQL: from triggers, from psql, from other languages. What it takes, its defaults and
--- what it refuses are those of the API's addJob; what it refuses has the SQLSTATE 22023. It runs with the
--- rights of its caller, who needs what addJob needs: see docs/transactions.md.
+-- Adds a job from SQL: from triggers, from psql, from other languages. Its parameters, its defaults and its
+-- checks are those of the API's addJob; a failed check has the SQLSTATE 22023. It runs with the
+-- rights of its caller, who needs the same grants as addJob: see docs/transactions.md.
 --
--- The one migration that is edited after a release: `migrate` applies it again where the function of a schema is another.
+-- The one migration that is edited after a release: `migrate` applies it again in a schema whose function differs.
 
 -- Up Migration
 
--- Written by a string, since the schema that it belongs to is pinned by name: whatever the caller's
--- search_path, nothing of the caller's is found in place of what is meant. Nor is what somebody may have
--- created in that schema: functions are named with theirs, and operators stand between types that Postgres
--- has them for. The path is what the table's own triggers have.
+-- Created from a string, since the function names its schema: so with every search_path of the caller, it finds
+-- no object of the caller's in place of the intended one. It also finds no function that somebody has
+-- created in that schema: functions are named with their schema, and operators stand between types for which
+-- Postgres has them. The table's own triggers run with the same path.
 do $migration$
 declare
   former regprocedure;
@@ -91,7 +91,7 @@ begin
     $function$
   $statement$, pg_catalog.current_schema());
 
-  -- Another version's took other options: what this transaction has not written.
+  -- Drops the functions of other versions, which took other options: those that this transaction has not written.
   for former in
     select function.oid::regprocedure from pg_catalog.pg_proc function
     where function.pronamespace = pg_catalog.to_regnamespace(

@@ -32,7 +32,7 @@ impl Backoff {
 }
 
 /// A number in `0..1` that differs between processes and calls. `RandomState` is seeded by the
-/// operating system, which spares a dependency for so little.
+/// operating system, which spares a dependency for this little use.
 fn fraction() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let bits = RandomState::new().hash_one(0u8) >> 11;

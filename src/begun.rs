@@ -1,13 +1,13 @@
-//! Beginning what a task is to do before there is the task.
+//! Beginning a task's work before the task exists.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-/// Does what a future does until it first has to wait, here and now, and returns the rest of it, which may go on
-/// on another thread. A statement is then on its way before that thread has even woken up.
+/// Polls a future once, here and now, and returns the rest of it, which may continue on another thread. A statement
+/// is then on its way before that thread has even woken up.
 pub fn begun<F: Future>(future: F) -> impl Future<Output = F::Output> + use<F> {
     let mut future: Pin<Box<F>> = Box::pin(future);
-    // Whoever goes on polls it again, and is then the one to be woken.
+    // The next task polls it again, and its waker is the one that is then woken.
     let first = future
         .as_mut()
         .poll(&mut Context::from_waker(Waker::noop()));

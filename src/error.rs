@@ -1,4 +1,4 @@
-//! What can go wrong, in the words that reach the user. Never holds a payload, a password or a
+//! Errors, with the messages that reach the user. An error never holds a payload, a password or a
 //! connection string.
 
 use serde::Serialize;
@@ -28,7 +28,7 @@ pub struct Error {
     pub message: String,
     /// Postgres's `SQLSTATE`, where the server refused a statement.
     pub sql_state: Option<String>,
-    /// What the layer below said, where that is more than the message tells.
+    /// The message of the layer below, where it says more than this message.
     pub cause: Option<String>,
     /// Nothing was sent to the server.
     #[serde(skip)]
@@ -68,20 +68,21 @@ impl Error {
         self
     }
 
-    /// What is kept with a job that the server refuses to let be changed.
+    /// The reason that is stored with a job which the server refuses to let be changed.
     pub fn refuses_to_let_be(&self, what: &str) -> String {
         let state = self.sql_state.as_deref().unwrap_or("none");
         format!("Postgres refuses to let the job be {what} (SQLSTATE {state})")
     }
 
-    /// Whether the server found fault with the data that it was sent (`SQLSTATE` class 22), so that
-    /// sending the same again can only fail again.
+    /// Whether the server refused the data of the statement (`SQLSTATE` class 22), so that
+    /// sending the same data again can only fail again.
     pub fn blames_data(&self) -> bool {
         self.is_of_class(&["22"])
     }
 
     /// Whether, of several rows that were sent, one may be at fault: its data, a constraint of the
-    /// user's (class 23), what a trigger of the user's raised (P0) or passed over (02), or a limit that it exceeds (54).
+    /// user's (class 23), an error that a trigger of the user's raised (P0), a skipped row (02), or an exceeded limit
+    /// (54).
     pub fn blames_row(&self) -> bool {
         self.is_of_class(&["02", "22", "23", "54", "P0"])
     }
@@ -99,7 +100,7 @@ impl Error {
         self.suspects_rows() || self.unanswered
     }
 
-    /// Whether a lock or slow work has outlasted a limit: the server is there, and may do it in a while.
+    /// Whether a lock or slow work has outlasted a limit: the server is there, and may run the statement later.
     pub fn was_held_up(&self) -> bool {
         self.is_of_class(&["55P03", "57014"])
     }
@@ -111,13 +112,13 @@ impl Error {
     }
 
     /// Whether the statement may have had an effect all the same: there was no answer, or a limit of the server's
-    /// struck, which it may do after the commit, while the answer is on its way.
+    /// ended it, which may happen after the commit, while the answer is on its way.
     pub fn leaves_open(&self) -> bool {
         !self.unsent && (!self.was_refused() || self.is_of_class(&["57014"]))
     }
 
-    /// Whether the server has refused the statement, which then has had no effect. If not, and there is no
-    /// answer, it may have had one.
+    /// Whether the server has refused the statement, which then has had no effect. A statement without an
+    /// answer may have had one.
     pub fn was_refused(&self) -> bool {
         self.sql_state.is_some() && !self.fatal
     }

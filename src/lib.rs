@@ -1,14 +1,14 @@
 //! A background job queue kept in Postgres: the engine behind the npm package of the same name.
 //!
-//! The rooms, of which each may call those below it that `docs/architecture.md` names:
+//! The rooms. Each may call those rooms below it that `docs/architecture.md` names:
 //!
 //! - [`node`] is the only room that knows Node-API. It converts and decides nothing.
-//! - [`queue`] owns the connections of a queue, its engines, and what they share.
+//! - [`queue`] owns the connections of a queue, its engines, and their shared state.
 //! - [`store`] holds every statement that is sent to Postgres, one verb a file.
 //! - [`processor`] is the engine: it claims, dispatches, settles and keeps leases. It knows neither
 //!   Node-API nor SQL, and reaches both over the traits that it defines.
-//! - [`connect`] holds what comes before a statement can be sent: settings, connections, migrations.
-//! - [`job`] says what a job is.
+//! - [`connect`] prepares for statements: settings, connections, migrations.
+//! - [`job`] defines a job.
 
 mod backoff;
 #[cfg(feature = "database")]

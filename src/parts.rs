@@ -1,11 +1,11 @@
-//! Taking apart what was refused as a whole, to find out which of it is at fault.
+//! Splitting rows that were refused together, to find the rows that are at fault.
 
 use crate::error::Error;
 
-/// Of many, so many parts are made where one is slow: each part that holds a slow one takes its time once more.
+/// The number of parts where a row is slow: each part with a slow row takes that row's time once more.
 const MANY: usize = 16;
 
-/// The parts to try next: halves, or where something took too long, many.
+/// The parts to try next: halves, or many parts if a row took too long.
 pub fn apart<T>(whole: Vec<T>, error: &Error) -> Vec<Vec<T>> {
     let count = if error.was_held_up() { MANY } else { 2 };
     let size = whole.len().div_ceil(count).max(1);

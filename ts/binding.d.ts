@@ -2,11 +2,11 @@
 /* eslint-disable */
 
 export declare class NativeAddMany {
-  /** Adds the next jobs (JSON). What is wrong with them is told by `finish`. */
+  /** Adds the next jobs (JSON). `finish` reports their errors. */
   add(part: string): void
   /** All parts are there; resolves to the ids (JSON). */
   finish(): Promise<string>
-  /** There will not be all parts: nothing is added. */
+  /** Some parts will not come: no job is added. */
   abort(): void
 }
 
@@ -16,8 +16,8 @@ export declare class NativeProcessor {
   /** Resolves when the processor was stopped and has ended. Not to be called while an engine runs. */
   runInBackground(): Promise<undefined>
   /**
-   * Runs what is due until nothing is, or until so much time is over, and then takes `lastWordsMs` at the most to
-   * write what became of it; resolves to JSON:
+   * Runs due jobs until none is left, or until the given time is over, and then takes `lastWordsMs` at the most to
+   * write the outcomes; resolves to JSON:
    * `{ started, completed, failed, cancelled, released, didNotFit, notClaimed }`. Not to be called while an
    * engine runs.
    */
@@ -28,12 +28,12 @@ export declare class NativeProcessor {
    * that its job is to be cancelled before it ended.
    */
   settle(outcomes: string): void
-  /** Lets a run go on for so long from now, where its time is limited and ends sooner. */
+  /** Lets a run go on for this long from now, if its time is limited and ends sooner. */
   extendTimeout(id: number, runNo: number, byMs: number): void
   /** The handler of this run is about to complete its job in a transaction of its own. */
   settledByHandler(id: number, runNo: number): void
   stop(): void
-  /** Stops, waits for what runs, and hands back what still runs after `timeout_ms`. */
+  /** Stops, waits for the running jobs, and hands back those that still run after `timeout_ms`. */
   drain(timeoutMs: number): Promise<void>
 }
 
@@ -45,22 +45,22 @@ export declare class NativeQueue {
   constructor(settings: ConnectionSettings, schema: string, askPassword?: ((arg: number) => void) | undefined | null)
   /** The statement of an operation (JSON), for a client that is not this queue's own. */
   statement(operation: string): OperationStatement
-  /** What such a client was refused, in the words of this package: JSON of an error. */
+  /** The error that Postgres answered to that client, in the words of this package: JSON of an error. */
   describeRefusal(sqlState: string, message: string): string
   /**
    * Runs an operation (JSON) on a connection of this queue and resolves to the `result` of each
-   * row. The answer is waited for `limitMs` at the most, where that is not null, and else for the
-   * `query_timeout`.
+   * row. Waits for the answer for `limitMs` at the most, or for the `query_timeout` if that is
+   * null.
    */
   run(operation: string, limitMs: number | null): Promise<Array<string>>
   /** Adds jobs (JSON), each for itself; resolves to JSON: of each its id, or its error. */
   addEach(jobs: string): Promise<string>
-  /** Begins to add so many jobs, all or none. */
+  /** Begins to add this number of jobs, all or none. */
   addMany(count: number): NativeAddMany
   answerPassword(question: number, password?: string | undefined | null): void
   /** `notify` is called with a JSON text; see `NativeProcessor`. */
   createProcessor(settings: ProcessorSettings, notify: (arg: string) => void): NativeProcessor
-  /** Closes the connections. What is under way ends first. */
+  /** Closes the connections. Statements that are under way end first. */
   close(): Promise<void>
 }
 
@@ -85,10 +85,10 @@ export interface ConnectionSettings {
   maxLifetimeMs: number
 }
 
-/** Applies what is missing. JSON: `{ applied: string[], recognised: string[], renewed: string[] }`. */
+/** Applies the missing migrations. JSON: `{ applied: string[], recognised: string[], renewed: string[] }`. */
 export declare function migrate(settings: ConnectionSettings, schema: string): Promise<string>
 
-/** Reverts the last `count`. JSON: `{ reverted: string[] }`. */
+/** Reverts the last `count` migrations. JSON: `{ reverted: string[] }`. */
 export declare function migrateDown(settings: ConnectionSettings, schema: string, count: number): Promise<string>
 
 /** All migrations as one SQL script. */

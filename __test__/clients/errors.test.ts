@@ -189,9 +189,9 @@ describe('an error of the client', () => {
     ['no rows', { rowCount: 1 }],
     ['no text', { rows: [{ result: 1 }] }],
     ['an empty row', { rows: [null] }],
-  ])('that it answers %s says that what was asked may have been done', async (_, answer) => {
+  ])('that it answers %s says that the statement may have run', async (_, answer) => {
     const client = { query: async () => answer } as unknown as DatabaseClient;
-    await rejection(queue.getJob(client, 1), 'DATABASE_ERROR', /client .* may have been done/);
+    await rejection(queue.getJob(client, 1), 'DATABASE_ERROR', /client .* may have run/);
   });
 
   test('that is thrown and not rejected is passed on', async () => {

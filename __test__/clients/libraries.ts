@@ -1,6 +1,6 @@
 /**
  * The database clients that apps have, each with transactions and savepoints in its own way, so that
- * one suite can say of all of them what users rely on.
+ * one suite can test for all of them the promises that users rely on.
  */
 import { join } from 'node:path';
 import {
@@ -52,7 +52,7 @@ export const libraries: Record<string, Open> = {
   'anything whose query gives the rows themselves': async (url) => {
     const pool = new Pool({ connectionString: url });
     const query = async (text: string, values: unknown[]) => (await pool.query(text, values)).rows;
-    // Types do not promise to take it; what would come of it is a job that was added and an error.
+    // Its types do not promise to take it: a job would be added, and the call would still reject.
     return { ...openPool(pool), db: { query } as unknown as DatabaseClient };
   },
   'Prisma 7': (url) => openPrisma(7, new PrismaPg({ connectionString: url })),
@@ -131,7 +131,7 @@ export const libraries: Record<string, Open> = {
   "a Client of Neon's driver": async (url) => openClient(new NeonClient({ connectionString: url })),
 };
 
-/** What no application in its right mind would make of every number, date and JSON text. */
+/** Parsers that change every number, date and JSON text as no sensible application would. */
 const strangeTypes = {
   getTypeParser: (oid: number) => (text: unknown) =>
     oid === 25 ? text : { strangely: 'parsed', oid },
@@ -269,7 +269,7 @@ async function openKysely(url: string, plugins: KyselyPlugin[] = []): Promise<Op
 }
 
 async function openKnex(url: string, config: Knex.Config = {}): Promise<Opened> {
-  // It prints what it also rejects with.
+  // It also prints the error that it rejects with.
   const log = { warn() {}, error() {} };
   const db = knex({ client: 'pg', connection: url, log, ...config });
   return {

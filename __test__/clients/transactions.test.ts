@@ -135,7 +135,7 @@ describe.each(Object.entries(libraries))('in a transaction of %s', (library, ope
       return;
     }
     expect(refused).toMatchObject([
-      { code: 'INVALID_ARGUMENT', message: expect.stringContaining('is no transaction') },
+      { code: 'INVALID_ARGUMENT', message: expect.stringContaining('is not a transaction') },
     ]);
     expect(await queue.getJob(id)).toMatchObject({ status: 'failed', attempts: 1 });
   });

@@ -1,4 +1,4 @@
-/** Adds the jobs of the crash test, from a process of its own, and says what it was told of each. */
+/** Adds the jobs of the crash test, from a process of its own, and reports the answer for each. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { initJobQueue } from '../../index.js';
 import { type Mixture, type Payloads, randomJob } from './jobs.js';
@@ -18,7 +18,7 @@ export interface AdderSettings {
 export type ToAdder = { pause: boolean; end: boolean };
 
 export type FromAdder = {
-  /** Keys and ids of the jobs that are said to be added. */
+  /** Keys and ids of the jobs whose `addJob` has resolved. */
   added: [key: string, id: number][];
   /** Keys of those that may have been added or not. */
   unsure: string[];

@@ -1,17 +1,17 @@
 /**
- * What the crash test writes down beside the queue, in the same database: each job that is added, and each
- * change of a job's status, owner or attempts, by triggers; what handlers did; and what was done to the
- * workers and to the jobs.
+ * The records of the crash test, in the same database as the queue: each job that is added, and each
+ * change of a job's status, owner or attempts, by triggers; the handlers' work; and the faults of the
+ * workers and of the jobs.
  *
- * Who made a change is told by the connection's `application_name`. A worker's connections have its
- * `workerId` for theirs. Times are those of the machine, also where the server's clock is set to others
+ * The connection's `application_name` says who made a change. For a worker's connections it is the
+ * `workerId`. Times are those of the machine, also if the server's clock is set to another
  * (`tell_time_by`).
  */
 
-/** Those who change jobs and are no workers. */
+/** The programs that change jobs and are not workers. */
 export const MONKEY = 'monkey';
 
-/** How the name of a worker ends that removes the jobs that it completes. */
+/** The end of the name of a worker that removes the jobs that it completes. */
 export const REMOVING = '-removing';
 
 export const auditTables = `
@@ -22,7 +22,7 @@ export const auditTables = `
     job_id bigint not null,
     by_whom text not null default current_setting('application_name'),
     at timestamptz not null default machine_time(),
-    -- What a statement takes for the time: when its transaction began, or a time between that and now.
+    -- The time that a statement goes by: when its transaction began, or a time between that and now.
     server_time timestamptz not null default greatest(now(), clock_timestamp()),
     xid xid8 not null default pg_current_xact_id(),
     -- Null where the job was deleted.
@@ -92,7 +92,7 @@ export const auditTables = `
       job.attempts, job.max_attempts, job.run_no, job.ready_at, job.locked_at, job.lease_expires_at
     from ledger left join job_queue job on job.id = ledger.job_id;
 
-  -- What handlers did: 'begun', 'ended', or 'committed' in the transaction that completes the job.
+  -- The handlers' work: 'begun', 'ended', or 'committed' in the transaction that completes the job.
   create table effect (
     job_id bigint not null,
     worker text not null,
@@ -109,13 +109,13 @@ export const auditTables = `
     at timestamptz not null
   );
 
-  -- What the adders were told: id is null if the job may have been added or not.
+  -- The answers to the adders: id is null if the job may have been added or not.
   create table told (key text not null, id bigint);
 
-  -- What was asked of the queue: 'retry' or 'cancel'.
+  -- Requests to the queue: 'retry' or 'cancel'.
   create table asked (what text not null, job_id bigint not null);
 
-  -- What was done; until is when it was over, by itself or by the test's hand.
+  -- The faults; until is when a fault was over, by itself or by the test's hand.
   create table fault (
     kind text not null,
     -- 'worker', 'jobs' or 'server'.
@@ -125,12 +125,12 @@ export const auditTables = `
     until timestamptz
   );
 
-  -- The jobs that a fault has met themselves.
+  -- The jobs that a fault has met directly.
   create table touched (job_id bigint not null, what text not null);
 `;
 
 /**
- * Has the books tell the machine's time where the server's clock is set to another, by the file that says
+ * Makes the records use the machine's time while the server's clock is set to another, by the file that says
  * how far that is off. Read from the disk each time, it is never out of step with the clock.
  */
 export const tellTimeBy = (clockFile: string) => `

@@ -1,4 +1,4 @@
-/** What the runner of the crash test knows, written down beside what the database does, and counted. */
+/** The records of the crash test's runner, beside those of the database, and their counts. */
 import type { Pool } from 'pg';
 import type { Chaos, Fault } from './chaos.js';
 import type { Crew } from './crew.js';
@@ -14,14 +14,14 @@ export interface JobCounts {
   unsureAndAdded: number;
   runs: number;
   byStatus: Record<string, number>;
-  /** How many of them faults have met themselves. */
+  /** How many of them faults have met directly. */
   touched: Record<string, number>;
 }
 
 interface Books extends Pick<Chaos, 'touched' | 'asked'>, Pick<Crew, 'begun' | 'stalls'> {
   told: Told;
   faults: Fault[];
-  /** When the test itself stood still, and with it the ways of all to the database. */
+  /** When the test itself stood still, and with it all workers' proxies to the database. */
   ownStalls: Stall[];
 }
 

@@ -1,4 +1,4 @@
-/** What goes wrong in the crash test, at random. */
+/** The faults of the crash test, at random. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { type JobQueue, JobQueueError } from '../../index.js';
@@ -15,7 +15,7 @@ import type { Random } from './random.js';
 export interface Fault {
   kind: string;
   hits: 'worker' | 'jobs' | 'server';
-  /** Null where it was not done to one. */
+  /** Null if the fault did not meet a single worker. */
   worker: string | null;
   at: Date;
   until: Date | null;
@@ -25,7 +25,7 @@ export interface Chaos {
   faults: Fault[];
   /** The jobs that faults have met themselves. */
   touched: { what: string; id: string }[];
-  /** What was asked of the queue that disturbs what runs. */
+  /** The requests to the queue that disturb running jobs. */
   asked: { what: string; id: string }[];
   /** How often the adders were cut off. */
   adderCuts: number;
@@ -57,10 +57,10 @@ export function unleash(means: Means): Chaos {
   const chaosEnded = new AbortController();
   const ended = chaosEnded.signal;
   const underWay: Promise<void>[] = [];
-  /** Of those that are done to the server, one of a kind at a time. */
+  /** Of the faults of the server, one of a kind at a time. */
   const striking = new Set<string>();
   let adderCuts = 0;
-  // In the first half alone: it would hide what the workers themselves do not bring back.
+  // In the first half alone: it would hide jobs that the workers themselves do not bring back.
   const reclaimsUntil = performance.now() + minutes * 30_000;
 
   const touch = (what: string, ids: string[]) => {
@@ -98,7 +98,7 @@ export function unleash(means: Means): Chaos {
 
   async function strikeWorker(kind: keyof typeof ofWorkers): Promise<void> {
     const working = crew.places.filter(({ works }) => works);
-    // Somebody has to be left who takes over.
+    // A worker has to be left that takes over.
     if (working.length < 2) return;
     const place = random.pick(working);
     const { workerId } = place;
@@ -107,11 +107,11 @@ export function unleash(means: Means): Chaos {
     place.works = false;
     await ofWorkers[kind].strike(place).catch(passOver);
     fault.until = new Date();
-    // Who has taken its place says so itself.
+    // The worker that has taken its place reports that itself.
     if (crew.places.includes(place)) place.works = true;
   }
 
-  /** What people and other programs do to jobs while they run. */
+  /** The requests of people and other programs while jobs run. */
   async function intervene(): Promise<void> {
     const { rows } = await pool.query<{ id: string; job_type: string; status: string }>(
       `select id, job_type, status from job_queue
@@ -174,7 +174,7 @@ export function unleash(means: Means): Chaos {
     disturbOnAndOn(intervene, 500),
     disturbOnAndOn(cutAdders, 2 * faultEvery),
   ];
-  // What went wrong in one is said by calm.
+  // `calm` reports the errors of these.
   for (const loop of loops) loop.catch(() => {});
 
   return {
@@ -197,7 +197,7 @@ export function unleash(means: Means): Chaos {
   };
 }
 
-/** As somebody does it by hand who does not want to wait for the next attempt. */
+/** An update by hand, of a person who does not want to wait for the next attempt. */
 const hurry = `
   update job_queue set next_attempt_at = now()
   where id = $1 and status = 'failed' and attempts < max_attempts`;
@@ -209,7 +209,7 @@ async function nobodySleeps(pool: Pool): Promise<boolean> {
   return rowCount === 0;
 }
 
-/** What one fault does to another, or to who disturbs, is no failure of the test. */
+/** If one fault meets another, or a disturber, that is no failure of the test. */
 function passOver(error: unknown): void {
   if (!isExpected(error)) throw error;
 }

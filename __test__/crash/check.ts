@@ -1,4 +1,4 @@
-/** What has to be true when all is over. Each is a query for what violates it. */
+/** The promises that have to hold when all is over. Each is a query for its violations. */
 import type { Pool } from 'pg';
 import { MONKEY, REMOVING } from './audit.js';
 import { aftermath, LONGEST_INNOCENT_WAIT, longWaits } from './innocents.js';
@@ -9,19 +9,19 @@ const isOver = (row: string) =>
 
 const isTheWorkers = `by_whom like 'worker-%'`;
 
-/** A change by which a worker has completed a job, which one of them removes then. */
+/** A change by which a worker has completed a job. One of the workers then removes it. */
 const isCompletion = `(status = 'completed' or (status is null and old_status = 'processing'))`;
 
-/** By which a worker takes a job. */
+/** A change by which a worker takes a job. */
 const isClaim = `(status = 'processing' and run_no > old_run_no)`;
 
 /**
- * By which an attempt is counted: a claim, or, in the last attempt, what the worker writes just before the
- * handler begins.
+ * A change by which an attempt is counted: a claim, or, for the last attempt, the worker's statement just before
+ * the handler begins.
  */
 const countsAttempt = `(status = 'processing' and attempts = old_attempts + 1)`;
 
-/** Faults by which a worker is lost, its answers, or its leases. Of what else happens, no run has to be lost. */
+/** Faults that lose a worker, its answers, or its leases. No run has to be lost by any other fault. */
 const losses = `(
     'kill', 'deploy', 'freeze', 'silence', 'halfOpen', 'cut', 'terminate', 'restart', 'clock'
   )`;
@@ -33,7 +33,7 @@ const isLost = (worker: string, from: string, to: string) => `exists (
       and fault.at <= ${to} and (fault.kind in ('kill', 'deploy') or fault.until >= ${from})
   )`;
 
-/** The jobs that have ended because no attempt was left, and not by what their last run said. */
+/** The jobs that have ended because no attempt was left, and not by the outcome of their last run. */
 const exhausted = `
   select distinct job.id, job.job_type, job.attempts, job.max_attempts from every_job job
   join audit on audit.job_id = job.id and audit.seq = (
@@ -152,7 +152,7 @@ const promises: Record<string, string> = {
       where ${countsAttempt} group by job_id, by_whom, attempts
     ) counts using (job_id, worker, attempt)
     where begun > coalesce(counted, 0)`,
-  // But for the moment from the count of the last attempt until the handler begins.
+  // Except in the moment from the count of the last attempt until the handler begins.
   'no job without a begun run ends for want of attempts': `
     select * from (${exhausted}) exhausted
     where not exists (select from begun where begun.job_id = exhausted.id)
@@ -178,7 +178,7 @@ const promises: Record<string, string> = {
       from (${exhausted}) exhausted
     ) exhausted
     where attempts > begun + lost`,
-  // A foreign key to a job is none that could keep its worker from it.
+  // A foreign key to a job is no fault that could keep its worker from it.
   'no run that no fault has met is taken from its worker': `
     select taken.* from audit taken
     join lateral (
@@ -212,7 +212,7 @@ const promises: Record<string, string> = {
 export interface Violation {
   promise: string;
   count: number;
-  /** Some of them, with what the audit knows of the jobs. */
+  /** Some of the violations, with the records of their jobs. */
   examples: unknown[];
 }
 

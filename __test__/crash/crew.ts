@@ -13,7 +13,7 @@ export interface Place {
   readonly workerId: string;
   readonly leaseDuration: number;
   readonly process: Process<WorkerSettings, ToWorker, FromWorker>;
-  /** Its worker has been started, and nothing is being done to it that is not over yet. */
+  /** Its worker has been started, and no fault of it is under way. */
   works: boolean;
 }
 
@@ -22,7 +22,7 @@ const END_TIMEOUT = 20_000;
 
 export class Crew implements AsyncDisposable {
   readonly places: Place[] = [];
-  /** What `onError` of the workers was told, of those that could still say so. */
+  /** The errors that `onError` of the workers got, from those that could still report them. */
   readonly errors: Record<string, number> = {};
   /** The runs that handlers said had begun; `at` in milliseconds since the Unix epoch. */
   readonly begun: { worker: string; jobId: number; attempt: number; at: number }[] = [];
@@ -38,7 +38,7 @@ export class Crew implements AsyncDisposable {
   constructor(
     readonly databaseUrl: string,
     readonly random: Random,
-    /** Whether one of the workers removes what it completes. */
+    /** Whether one of the workers removes the jobs that it completes. */
     readonly removing: boolean,
   ) {}
 
@@ -57,7 +57,7 @@ export class Crew implements AsyncDisposable {
     this.places[number] = this.#hire(number, proxy);
   }
 
-  /** Puts new workers in all places, now that all is calm. What hangs in the old ones is handed back. */
+  /** Puts new workers in all places, now that all is calm. Hanging jobs of the old ones are handed back. */
   async relieve(): Promise<void> {
     this.#isCalm = true;
     const old = [...this.places];

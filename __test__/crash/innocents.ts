@@ -1,28 +1,28 @@
 /**
- * How long innocent jobs waited: those that no fault has met themselves, from when they were due to their
- * first run. The times are left out in which nobody could have run them, since the server was away, or the
+ * How long innocent jobs waited, from when they were due to their first run. A job is innocent if no fault has
+ * met it directly. Times in which no worker could have run it are left out: the server was away, or the
  * whole table locked, or the clock had gone back.
  */
 import type { Pool } from 'pg';
 import type { Times } from './recovery.js';
 
 /**
- * The longest that one may wait, in seconds: for a worker that asks in vain (5 s), for what it does until it
- * asks again (up to 15 s after an outage), and in line.
+ * The longest that one may wait, in seconds: for a worker whose claim is not answered (5 s), for its wait until the
+ * next claim (up to 15 s after an outage), and in line.
  */
 export const LONGEST_INNOCENT_WAIT = 20;
 
 /**
- * For how long what was done to a worker goes on to show when it is over: connections that nobody answers
- * are waited for, and a statement that was slow goes on.
+ * How long a worker's fault goes on to show when it is over: the worker waits for silent
+ * connections, and a slow statement goes on.
  */
 export const aftermath = `(
     case when fault.kind in ('halfOpen', 'slow') then interval '13 seconds' else interval '2 seconds' end
   )`;
 
 /**
- * No innocents are jobs that somebody has locked, referred to, refused or asked something of, twins, and
- * those that a worker had claimed to which something happened before it ran them.
+ * These jobs are not innocent: jobs that were locked, referred to, refused, retried or cancelled, twins, and
+ * jobs of a worker that met a fault between their claim and their run.
  */
 const waits = `
   with away as (
@@ -55,7 +55,7 @@ const waits = `
     )
     and not exists (select from held where held.job_id = ledger.job_id)`;
 
-/** For what breaks the promise. */
+/** For jobs that break the promise. */
 export const longWaits = `
   select * from (${waits}) waits where ms > 1000 * ${LONGEST_INNOCENT_WAIT} order by ms desc`;
 

@@ -12,7 +12,7 @@ async function main(): Promise<void> {
       jobs: { type: 'string', default: '5000' },
       // The mean time from one fault to the next, in milliseconds.
       'fault-every': { type: 'string', default: '1500' },
-      // Kinds of faults, and of what is always there, to leave out: `slow,clock`.
+      // Kinds of faults, and of constant obstacles, to leave out: `slow,clock`.
       without: { type: 'string', default: '' },
       seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
     },

@@ -1,11 +1,11 @@
 /**
- * What the crash test puts in the way of the workers' statements, within the server: triggers that refuse
- * or take long, foreign keys, a unique index. All of it is switched by tables, and is over by itself.
+ * The obstacles of the crash test to the workers' statements, within the server: triggers that refuse
+ * or take long, foreign keys, a unique index. Tables switch them on, and each ends by itself.
  */
 import type { Pool } from 'pg';
 import type { Random } from './random.js';
 
-/** What a trigger can refuse. */
+/** The changes that a trigger can refuse. */
 export const transitions = [
   'claim',
   'count',
@@ -30,7 +30,7 @@ const tables = `
   );
   create index on refusal (job_id);
 
-  -- A change by anybody but a worker is not refused: the test tidies up.
+  -- Only changes by workers are refused: the test itself tidies up.
   create function refuse() returns trigger language plpgsql as $$
   declare
     this text := case
@@ -60,7 +60,7 @@ const tables = `
   $$;
   create trigger refuse before update or delete on job_queue for each row execute function refuse();
 
-  -- How long the statements of which worker take at the most, and until when: which part of the time before
+  -- The worker whose statements are slow, for how long at the most, and until when: the part of that time before
   -- they have locked anything, and the rest when they have done all.
   create table slowness (
     worker text not null,
@@ -93,7 +93,7 @@ const tables = `
   create trigger be_slow_after after update or delete on job_queue for each statement
     execute function be_slow();
 
-  -- Where the jobs that others refer to for a while are referred to.
+  -- The table whose rows refer to jobs for a while.
   create table visit (job_id bigint not null references job_queue (id));
 `;
 
@@ -147,7 +147,7 @@ const twins = `
     where payload ? 'open' and status in ('pending', 'processing');
 `;
 
-/** What is always there, beside the faults that come and go. */
+/** The obstacles that are always there, beside the faults that come and go. */
 export const standing = ['refuse', 'keep', 'twins', 'hang'];
 
 export async function putUp(pool: Pool, random: Random, without: Set<string>): Promise<void> {
@@ -158,7 +158,7 @@ export async function putUp(pool: Pool, random: Random, without: Set<string>): P
   if (!without.has('twins')) await pool.query(twins);
 }
 
-/** From now on no trigger refuses anything or takes long. What keeps completed jobs stays. */
+/** From now on no trigger refuses a change or takes long. The foreign keys to completed jobs stay. */
 export async function takeDown(pool: Pool, without: Set<string>): Promise<void> {
   if (!without.has('refuse')) await pool.query('delete from still_refusing');
   await pool.query('delete from refusal; delete from slowness');

@@ -21,8 +21,8 @@ export interface Recovery {
 }
 
 /**
- * Counts the jobs of a higher priority alone: those do not wait in line once they are free. What the
- * queue is asked for from outside (retries, cancels) ends no measurement, but takes the job out; so
+ * Counts only the jobs of a higher priority: they do not wait in line once they are free. A request
+ * from outside (a retry, a cancel) ends no measurement, but takes the job out; so
  * does an outage of the server meanwhile.
  */
 const query = `

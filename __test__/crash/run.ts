@@ -1,6 +1,6 @@
 /**
- * The crash test: adders and workers in processes of their own, on a server that keeps what it has
- * committed, while everything dies, freezes and is cut off at random. Then the books are checked.
+ * The crash test: adders and workers in processes of their own, on a server that keeps all
+ * committed changes, while everything dies, freezes and is cut off at random. Then the records are checked.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -40,7 +40,7 @@ export interface CrashTestOptions {
   adders?: number;
   /** The mean time from one fault to the next, in milliseconds. Default 1,500. */
   faultEvery?: number;
-  /** Kinds of faults that are left out, and of what is always there: `refuse`, `keep`, `twins`, `hang`. */
+  /** Kinds of faults and of constant obstacles that are left out: `refuse`, `keep`, `twins`, `hang`. */
   without?: string[];
   /** Adds no more jobs once it is aborted. */
   signal?: AbortSignal;
@@ -59,11 +59,11 @@ export interface CrashTestSummary {
   adderCuts: number;
   /** How often the machine gave a process no time. */
   stalls: number;
-  /** What `onError` of the workers was told, of those that were not killed. */
+  /** The errors that `onError` of the workers got, from those that were not killed. */
   errors: Record<string, number>;
   /** In milliseconds. */
   recovery: Record<string, Recovery>;
-  /** From when jobs were due that no fault has met to their first run, in milliseconds. */
+  /** The waits of jobs that no fault has met, from when they were due to their first run, in milliseconds. */
   innocentWaits: Waits;
   secondsToDrain: number;
   violations: Violation[];
@@ -99,7 +99,7 @@ export async function runCrashTest(options: CrashTestOptions): Promise<CrashTest
   const pool = new Pool({ connectionString: url, application_name: 'runner', max: 4 });
   await using _pool = { [Symbol.asyncDispose]: () => pool.end() };
   pool.on('error', () => {});
-  // Of others: what locks and waits must not keep the test itself from looking.
+  // Connections of its own: locks and waits must not keep the test itself from looking.
   const othersPool = new Pool({ connectionString: url, application_name: 'others', max: 30 });
   await using _othersPool = { [Symbol.asyncDispose]: () => othersPool.end() };
   othersPool.on('error', () => {});
@@ -241,7 +241,7 @@ export async function runCrashTest(options: CrashTestOptions): Promise<CrashTest
     };
   }
 
-  /** Runs what is left, failed jobs too, without the minutes between their attempts. */
+  /** Runs the jobs that are left, failed ones too, without the minutes between their attempts. */
   async function drain(): Promise<number> {
     const begun = performance.now();
     const hurry = `
@@ -253,7 +253,7 @@ export async function runCrashTest(options: CrashTestOptions): Promise<CrashTest
       await pool.query(hurry);
       const { rows } = await pool.query<{ count: number }>(open);
       const took = performance.now() - begun;
-      // What is left by then is found by the check.
+      // The check finds jobs that are left by then.
       if (rows[0]?.count === 0 || took > DRAIN_TIMEOUT) return Math.round(took / 100) / 10;
       await delay(100);
     }

@@ -7,7 +7,7 @@ export interface Stall {
 }
 
 const EVERY = 50;
-/** What a lease of the crash test bears. */
+/** The longest stall that a lease of the crash test bears. */
 const BORNE = 200;
 
 /** Tells of the times in which this process stood still, if they were long; keeps no process running. */

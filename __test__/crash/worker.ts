@@ -11,12 +11,12 @@ export interface WorkerSettings {
   workerId: string;
   leaseDuration: number;
   removeOnComplete: boolean;
-  /** Whether handlers hang that are to: nobody ends their worker once all is calm. */
+  /** Whether handlers that are to hang do so: no fault ends their worker once all is calm. */
   mayHang: boolean;
 }
 
 export type ToWorker = { stop: { drainMs: number } };
-/** That it works, that a run has begun, that it has stood still, and, as its last word, how often `onError` was told of each code. */
+/** It works, a run has begun, it has stood still, and, as its last message, how often `onError` got each code. */
 export type FromWorker =
   | { started: true }
   | { begun: { jobId: number; attempt: number; at: number } }
@@ -34,7 +34,7 @@ const pool = new Pool({
   max: 5,
   connectionTimeoutMillis: 3_000,
   query_timeout: 3_000,
-  // What a lost connection has locked, as by completeIn, is locked until the server gives it up.
+  // Locks of a lost connection, as by completeIn, last until the server gives it up.
   idle_in_transaction_session_timeout: 3_000,
 });
 // An idle connection tells the pool that it has ended, one in use the process.
@@ -47,7 +47,7 @@ interface Effect {
   what: 'begun' | 'ended';
 }
 
-/** Writes what handlers have done. What comes while an insert is under way goes with the next. */
+/** Writes the handlers' work. Records that come while an insert is under way go with the next. */
 class Recorder {
   #gathered: Effect[] = [];
   #underWay: Promise<unknown> = Promise.resolve();
@@ -103,7 +103,7 @@ async function completeInTransaction({ rollbacks }: Payloads['transaction']): Pr
     await client.query('commit');
     broken = false;
   } finally {
-    // Whatever went wrong, the connection is closed, which ends the transaction.
+    // After any error, the connection is closed, which ends the transaction.
     client.release(broken);
   }
 }
@@ -150,7 +150,7 @@ const handlers: JobHandlers<Payloads> = {
     await recorder.record('ended');
   },
   async hanging({ once }) {
-    // One whose time is limited may hang at any time.
+    // A handler whose time is limited may hang at any time.
     const ends = once && (!mayHang || (await hasBegunBefore()));
     await recorder.record('begun');
     if (!ends) await new Promise(() => {});
@@ -159,8 +159,8 @@ const handlers: JobHandlers<Payloads> = {
 };
 
 /**
- * Says that the run has begun, on a line that does not break, and in each error whose it is: the checker
- * compares that with who owned the job.
+ * Reports that the run has begun, on a line that does not break, and names the run in each error: the checker
+ * compares that with the owner of the job.
  */
 function signed<P>(handler: (payload: P) => Promise<void>) {
   return async (payload: P) => {

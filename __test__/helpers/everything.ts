@@ -10,14 +10,14 @@ export interface Role {
   pooler: 'none' | 'transaction';
 }
 
-/** What the table's owner can do by hand, who has an eye on it, too. */
+/** The statements of the table's owner, by hand and to monitor the queue. */
 export interface Hand {
   query(sql: string): Promise<Record<string, unknown>[]>;
 }
 
 /**
- * Does it all, in steps. What rejects ends its step alone: the next may do what it is here for all the
- * same. Resolves to what was thrown and reported.
+ * Does it all, in steps. A rejection ends its step alone: the next may still do its
+ * work. Resolves to the errors that were thrown and reported.
  */
 export async function doEverything(role: Role, hand: Hand): Promise<unknown[]> {
   const pool = new Pool({ connectionString: role.url });

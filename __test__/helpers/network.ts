@@ -46,22 +46,22 @@ export async function openServer(accept: (socket: Socket) => void = () => {}): P
 export interface TestProxy extends TestServer {
   /** Where new connections lead from now on. */
   target: Address;
-  /** From now on nothing gets through, in neither direction, and nobody is told. */
+  /** From now on nothing gets through in either direction, and neither side is told. */
   silence(): void;
-  /** What was said meanwhile arrives, and all goes on. */
+  /** The messages sent meanwhile arrive, and all goes on. */
   resume(): void;
   /**
-   * What is connected now stays silent for ever; what connects later is served. As where a firewall
+   * Present connections stay silent for ever; later ones are served. As if a firewall
    * has forgotten its connections: both ends keep them open, and neither hears of the other.
    */
   forget(): void;
   /**
-   * From now on an answer that holds this text is lost, together with its connection: what was asked
-   * has been done. Until `deliverAnswers`.
+   * From now on an answer that holds this text is lost, together with its connection: the statement
+   * has run. Until `deliverAnswers`.
    */
   loseAnswers(text: string): void;
   deliverAnswers(): void;
-  /** From now on each piece of what is said arrives later by a time of its own, in either direction. */
+  /** From now on each piece of a message is late by a random time, in either direction. */
   delay(milliseconds: () => number): void;
   hurry(): void;
 }

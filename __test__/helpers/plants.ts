@@ -11,7 +11,7 @@ const root = join(__dirname, '../..');
 /** Where the package has its SQL. */
 const folders = ['migrations', 'src/store', 'src/connect'];
 
-/** What is called without its name: by syntax, or as a cast. */
+/** Functions that are called without their names: by syntax, or as a cast. */
 const implicit = ['extract', 'timezone', 'date_part', 'int4', 'int8', 'float8', 'text', 'numeric'];
 
 /** As Postgres writes them in its messages. */
@@ -33,7 +33,7 @@ const others = ['name', 'xid', 'regclass', 'jsonpath', 'text[]', 'bigint[]', 'in
 const operators = ['=', '<>', '<', '>', '<=', '>=', '+', '-', '*', '/', '||', '->', '->>', '@>'];
 const comparisons = new Set(['=', '<>', '<', '>', '<=', '>=', '@>']);
 
-/** Whatever looks like a call in the sources. Which of them are Postgres's, its catalogue knows. */
+/** Every text in the sources that looks like a call. The catalogue says which of them are Postgres's. */
 export function calledNames(): string[] {
   const names = new Set(implicit);
   for (const folder of folders) {
@@ -71,7 +71,7 @@ function signatures(): Map<number, string[][]> {
 
 interface Original {
   name: string;
-  /** What it gives, as far as a function of SQL may give it. */
+  /** The type that it returns, if a function of SQL may return it. */
   returns: string;
   /** How many arguments its kinds take, at the least and at the most. */
   least: number;
@@ -91,7 +91,7 @@ const originals = `
   where pronamespace = 'pg_catalog'::regnamespace and proname = any ($1)
   group by proname`;
 
-/** Its name, its arguments and what it gives, for each list of types that a call of it may have. */
+/** Its name, its arguments and its result, for each list of types that a call of it may have. */
 function functionsLike({ name, returns, least, most, names }: Original): string[][] {
   const made = new Map<string, string[]>();
   for (const [count, lists] of signatures()) {
@@ -106,7 +106,7 @@ function functionsLike({ name, returns, least, most, names }: Original): string[
   return [...made.values()];
 }
 
-/** What an operator between two types would give. */
+/** The type that an operator between two types would return. */
 function resultOf(operator: string, types: string[]): string {
   if (comparisons.has(operator)) return 'boolean';
   const result = ['timestamp with time zone', 'interval'].find((type) => types.includes(type));
@@ -125,7 +125,7 @@ export async function plant(url: string, schema: string): Promise<number> {
     const planted = operators.flatMap((operator) =>
       pairs.map((types) => [operator, ...types, resultOf(operator, types)]),
     );
-    // Nothing of them is to be found by what makes them.
+    // The statements that create them must not find any of them.
     await client.query("set search_path = ''");
     await client.query(createFunctions(schema, functions));
     await client.query(createOperators(schema, planted));
@@ -170,7 +170,7 @@ function arrayOf(rows: string[][]): string {
 }
 
 /**
- * What a message of Postgres says it has found, or could not choose between: the name of a function, or an
+ * The object that a message of Postgres has found, or could not choose: the name of a function, or an
  * operator between its types, of which `%` is any.
  */
 export function foundAs(message: string): string | undefined {
@@ -184,7 +184,7 @@ export function foundAs(message: string): string | undefined {
   return left === 'unknown' ? `% ${symbol} ${right}` : `${left} ${symbol} %`;
 }
 
-/** Takes up what was found. */
+/** Removes the found ones. */
 export async function uproot(client: ClientBase, schema: string, found: string): Promise<void> {
   await client.query(
     `do $do$

@@ -1,5 +1,5 @@
-//! Whose table a migration finds. One of the original's is adopted; what merely has its name is another
-//! application's, and is left alone.
+//! Recognising the table that a migration finds. A table of the original's is adopted; a table that merely has the
+//! same name belongs to another application, and is left alone.
 
 use super::statement::{Schema, block, literal};
 
@@ -20,7 +20,7 @@ const COLUMNS: &str = "('id', array['integer', 'bigint']),
       ('pending_reason', array['text', 'character varying']),
       ('error_history', array['jsonb'])";
 
-/// SQL that fails, and says why, if the table of this schema is not one that the migrations may change.
+/// SQL that fails with the reason if the migrations may not change this schema's table.
 ///
 /// dataqueue began with the original's table, and has added columns to it. Its code writes to it in ways of its own.
 pub(super) fn recognise(schema: &Schema) -> String {

@@ -18,11 +18,11 @@ use crate::error::{Error, Result};
 enum Manner {
     /// Under the limits of a worker, which are in force on every connection.
     Brief,
-    /// Under those that the user has set, because the others have not sufficed.
+    /// Under the limits that the user has set, because the worker's limits were too short.
     Patient,
 }
 
-/// On what terms a worker's statement runs.
+/// The terms on which a worker's statement runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
     pub turn: Turn,
@@ -33,13 +33,13 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The server has no more than so much time.
+    /// The server has at most this much time.
     pub fn within(self, limit: Duration) -> Self {
         let limits = self.limits.within(Limits::of_statement(limit));
         Self { limits, ..self }
     }
 
-    /// For a statement that finds out which rows are at fault, by whatever a trigger does.
+    /// For a statement that finds out which rows are at fault, also if a deferred trigger is the cause.
     pub fn careful(self) -> Self {
         Self {
             deferred: Deferred::AtOnce,
@@ -49,7 +49,7 @@ impl Terms {
 }
 
 impl Pool {
-    /// Runs a statement for a caller and returns its rows. One that the server has undone for the sake of
+    /// Runs a statement for a caller and returns its rows. A statement that the server has undone in favour of
     /// another transaction is sent again.
     pub async fn fetch(&self, statement: Statement) -> Result<Vec<PgRow>> {
         self.fetch_within(self.settings().query_timeout, &statement)
@@ -167,7 +167,7 @@ impl Pool {
         if failure.leaves_statement() {
             self.leave(place, connection);
         } else if failure.ends_connection() {
-            // What is broken is closed in place of given back.
+            // A broken connection is closed, not given back.
             drop(managed::Object::take(connection));
         }
         if failure.is_distrusted() {

@@ -1,8 +1,8 @@
-//! Notifications: a connection that hears what others say on a channel, for as long as somebody wants
+//! Notifications: a connection that listens to a channel, for as long as somebody wants
 //! to know.
 //!
-//! They are a courtesy. What they tell is found out without them too, only later: whoever relies on
-//! them looks again when the connection is made anew, and polls all the while.
+//! Notifications only save time. Without them the same news is found later: a processor looks again
+//! when the connection is made anew, and polls all the while.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,17 +16,17 @@ use super::pool::Pool;
 use super::session::STAY_IDLE;
 use crate::backoff::Backoff;
 
-/// A connection that is silent for so long is asked whether it lives: the peer may have gone without a
+/// A connection that is silent for this long is tested: the peer may have gone without a
 /// word.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How long it has to answer, and how long a connection may take to be made.
+/// How long the connection has to answer, and how long a new one may take to be made.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub enum Heard {
-    /// From now on nothing is missed; what was said before may have been.
+    /// From now on no message is missed; earlier messages may have been.
     Listening,
-    /// What somebody said.
+    /// A notification's payload.
     Message(String),
 }
 
@@ -118,7 +118,7 @@ async fn listen_until(ended: oneshot::Receiver<()>, pool: Pool, channel: &'stati
 async fn listen_for_ever(pool: &Pool, channel: &str, hear: &Hear) {
     let mut backoff = Backoff::default();
     loop {
-        // What goes wrong here goes wrong for the engine as well, which reports it.
+        // The engine meets the same failure, and reports it.
         if let Ok(Ok(mut listener)) = timeout(PATIENCE, connect(pool, channel)).await {
             backoff.succeed();
             hear(Heard::Listening);
@@ -155,7 +155,7 @@ async fn next(listener: &mut PgListener) -> Option<String> {
         match timeout(SILENCE, listener.try_recv()).await {
             Ok(Ok(message)) => return message.map(|message| message.payload().to_owned()),
             Ok(Err(_)) => return None,
-            // An empty statement is answered, and is nothing to the server.
+            // The server answers an empty statement, and does nothing.
             Err(_) => match timeout(PATIENCE, listener.execute("")).await {
                 Ok(Ok(_)) => {}
                 _ => return None,

@@ -3,7 +3,7 @@
 const UP: &str = "-- Up Migration";
 const DOWN: &str = "-- Down Migration";
 
-/// What applies a migration and what reverts it. A file without markers only applies.
+/// The SQL that applies a migration, and the SQL that reverts it. A file without markers only applies.
 pub fn sections(file: &str) -> (&str, &str) {
     let (up, down) = file.split_once(DOWN).unwrap_or((file, ""));
     let up = up.split_once(UP).map_or(up, |(_, up)| up);

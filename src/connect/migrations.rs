@@ -1,9 +1,9 @@
 //! Applies and reverts the files in `migrations/`, which are embedded here.
 //!
 //! The files are in the format that node-pg-migrate reads, so that its users can run them with it;
-//! what it has applied is recognised from its table `pgmigrations`. Statements are sent over the
-//! simple protocol, with quoted literals: they work behind every pooler. As in every statement, nothing
-//! that somebody may have created in the schema is called in place of what is Postgres's: see [`crate::store`].
+//! migrations that it has applied are recognised from its table `pgmigrations`. Statements are sent over the
+//! simple protocol, with quoted literals: they work behind every pooler. As in every statement, no
+//! function that somebody created in the schema is called in place of Postgres's own: see [`crate::store`].
 
 use serde::Serialize;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -24,7 +24,7 @@ struct Migration {
 /// In the order in which they are applied: that of their names. `build.rs` lists the files.
 const MIGRATIONS: &[Migration] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
-/// The one that makes a function, whose text names its schema.
+/// The migration that makes a function, whose text names its schema.
 const ADD_JOB: &str = "1795392000000_add_job";
 
 /// Where applied migrations are recorded, in the schema of the queue.
@@ -80,9 +80,9 @@ impl Record {
 #[derive(Debug, Default, Serialize)]
 pub struct Migrated {
     pub applied: Vec<String>,
-    /// Applied earlier, by something else.
+    /// Applied earlier, by node-pg-migrate.
     pub recognised: Vec<String>,
-    /// Applied earlier, and applied again, because the schema has another name since, or another version of this package
+    /// Applied earlier, and applied again, because the schema was renamed since, or another version of this package
     /// had applied it.
     pub renewed: Vec<String>,
     pub reverted: Vec<String>,
@@ -109,8 +109,8 @@ impl Migrator {
         Self { settings, schema }
     }
 
-    /// Applies what is missing, all in one transaction. Several migrators at once wait for each other, and
-    /// find nothing left to do.
+    /// Applies the missing migrations, all in one transaction. Several migrators at once wait for each other, and
+    /// the later ones find nothing left to do.
     pub async fn up(&self) -> Result<Migrated> {
         let mut connection = self.connect().await?;
         let mut transaction = self.begin(&mut connection).await?;
@@ -205,7 +205,7 @@ impl Migrator {
         Ok(ours.chain(unknown).collect())
     }
 
-    /// Everything as SQL for `psql`, for those who run no tools against their database.
+    /// All migrations as SQL for `psql`, for users who run no tools against their database.
     pub fn script(schema: &Schema) -> String {
         let mut sql = format!(
             "begin;\n{schema}{path};\n{table};\n{recognise};\n\n",
@@ -255,12 +255,13 @@ impl Migrator {
     }
 
     /// Begins a transaction that no other migrator of this schema runs beside. The lock ends with
-    /// the transaction, whatever becomes of it.
+    /// the transaction, whether that commits or not.
     async fn begin<'c>(
         &self,
         connection: &'c mut PgConnection,
     ) -> Result<sqlx::Transaction<'c, sqlx::Postgres>> {
-        // Whatever the default: each statement has to see what another migrator did before this one had the lock.
+        // Set here, since the default may be another level: each statement has to see the changes that another migrator
+        // made before this one got the lock.
         let begun = connection.begin_with("begin isolation level read committed");
         let mut transaction = begun.await.map_err(|error| self.failed(error))?;
         let lock = format!(
@@ -268,7 +269,7 @@ impl Migrator {
             literal(&format!("pg-bg-job-queue {}", self.schema.name()))
         );
         self.run(&mut transaction, &lock).await?;
-        // Whoever waits for a table's lock makes all others wait behind it: rather fail than stop
+        // A session that waits for a table's lock makes all later ones wait behind it: rather fail than stop
         // the application for longer.
         self.run(&mut transaction, "set local lock_timeout = '60s'")
             .await?;
@@ -281,8 +282,8 @@ impl Migrator {
         self.run(connection, &record_table(&self.schema)).await
     }
 
-    /// Whether the function of the schema is the one that the migration makes. Its text names the schema, so that it
-    /// finds nothing of its caller's: after the schema was renamed, it is another.
+    /// Whether the schema's function is the one that the migration makes. Its text names the schema, so that the
+    /// caller's `search_path` does not matter: after the schema was renamed, the text differs.
     async fn is_current(
         &self,
         connection: &mut PgConnection,
@@ -301,7 +302,7 @@ impl Migrator {
         Ok(!self.fetch(connection, &sql).await?.is_empty())
     }
 
-    /// What this package has recorded as applied.
+    /// The migrations that this package has recorded as applied.
     async fn recorded(&self, connection: &mut PgConnection) -> Result<Vec<Record>> {
         self.read_records(connection, RECORD, "applied_at").await
     }
@@ -339,7 +340,7 @@ impl Migrator {
         records.map_err(|error| self.failed(error))
     }
 
-    /// What has been applied, by whatever.
+    /// The migrations that were applied, by this package or by node-pg-migrate.
     async fn applied(&self, connection: &mut PgConnection) -> Result<Vec<String>> {
         let mut records = self.recorded(connection).await?;
         records.extend(self.recorded_by_node_pg_migrate(connection).await?);
@@ -401,7 +402,7 @@ fn search_path(schema: &Schema) -> String {
     format!("set local search_path to {}", identifier(schema.name()))
 }
 
-/// Only its owner may write to it, whatever is granted: where each new table is open to all roles by default, as in
+/// Only its owner may write to it, even against grants: where each new table is open to all roles by default, as in
 /// Supabase's `public`, another role could make every migration fail.
 fn record_table(schema: &Schema) -> String {
     let table = schema.table(RECORD);
@@ -440,7 +441,7 @@ fn refuse_newer(recorded: &[Record]) -> Result<()> {
     }
 }
 
-/// Runs what is told as it was said when it fails: that a table is missing means something else here than in a
+/// Runs SQL, and reports the server's own message if it fails: a missing table means something else here than in a
 /// statement of the queue's, and no job is quoted.
 async fn run_as_told(connection: &mut PgConnection, sql: &str, settings: &Settings) -> Result<()> {
     let sent = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())));
@@ -455,7 +456,7 @@ async fn run_as_told(connection: &mut PgConnection, sql: &str, settings: &Settin
 }
 
 async fn close(connection: PgConnection) {
-    // The work is committed; a farewell that fails changes nothing.
+    // The work is committed; an error while closing changes nothing.
     let _ = connection.close().await;
 }
 

@@ -1,5 +1,5 @@
-//! What comes before a statement can be sent: settings, connections, migrations, and the words for
-//! what the server refuses.
+//! The preparation for statements: settings, connections, migrations, and the messages for the server's
+//! errors.
 
 mod adoption;
 mod copy_text;

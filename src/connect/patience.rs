@@ -1,6 +1,6 @@
 //! How long a statement may take.
 //!
-//! The server gives up before the client does: a client that has left would have a backend wait on, and
+//! The server gives up before the client does: if the client left first, its backend would wait on, and
 //! claim jobs for nobody. A statement waits for a lock only briefly, so that one locked row or table holds
 //! neither a worker's other jobs nor a queue's only connection.
 
@@ -17,17 +17,17 @@ const SHORT_PROBE: Duration = Duration::from_millis(500);
 /// ... and at a row alone that was slow before: longer each time, up to the last of these.
 const PROBE: Duration = Duration::from_secs(1);
 const LONGEST_PROBE: Duration = Duration::from_secs(4);
-/// The longest and the shortest wait for something that others wait for, whatever the lease is. A busy machine stands
-/// still for less.
+/// The longest and the shortest wait for an answer that other work waits for, with any lease. A busy machine stands
+/// still for less than the shortest.
 const LONGEST_BRIEF: Duration = Duration::from_secs(5);
 const SHORTEST_BRIEF: Duration = Duration::from_millis(300);
 const SHORTEST_PROBE: Duration = Duration::from_millis(100);
-/// The shortest wait for an exchange, which is told if it is not answered.
+/// The shortest wait for an exchange, which is reported if it is not answered.
 const SHORTEST_EXCHANGE: Duration = Duration::from_secs(2);
 /// How long a statement waits for a lock, however long the lease is.
 const LONGEST_LOCK: Duration = Duration::from_secs(1);
 
-/// What a worker with a lease can wait for.
+/// How long a worker with a lease can wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     lease: Duration,
@@ -38,8 +38,7 @@ impl Patience {
         Self { lease }
     }
 
-    /// How long the client waits. An answer that takes longer than half a lease comes too late for what it
-    /// is about.
+    /// How long the client waits. An answer that takes longer than half a lease comes too late for its jobs.
     pub fn answer(self) -> Duration {
         (self.lease / 2).max(LEAST_ANSWER)
     }
@@ -54,12 +53,12 @@ impl Patience {
         (self.lease / 8).min(LONGEST_LOCK)
     }
 
-    /// How long the server works at a statement that finds out which row is slow: one that is not takes far less.
+    /// How long the server works at a statement that finds out which row is slow: another row takes far less.
     pub fn probe(self) -> Duration {
         SHORT_PROBE
     }
 
-    /// The same, of a row that was refused so often before: what is slow each time is done in the end.
+    /// The same, for a row that was refused this often before: a row that is always slow succeeds in the end.
     pub fn probe_again(self, refusals: u32) -> Duration {
         self.settles_again(refusals, None).min(LONGEST_PROBE)
     }
@@ -81,7 +80,7 @@ impl Patience {
         (self.lease / 16).clamp(SHORTEST_PROBE, PROBE)
     }
 
-    /// How long the client waits for an exchange, `time` being what the worker has in all, if that is limited.
+    /// How long the client waits for an exchange. `time` is the worker's time in all, if that is limited.
     pub fn exchange(self, time: Option<Duration>) -> Duration {
         let longest = time.map_or(LONGEST_BRIEF, |time| {
             (time / 5).clamp(SHORTEST_BRIEF, LONGEST_BRIEF)
@@ -89,7 +88,7 @@ impl Patience {
         (self.lease / 6).max(SHORTEST_EXCHANGE).min(longest)
     }
 
-    /// How long the client waits where others wait for it, or have to be dealt with after it.
+    /// How long the client waits if other work waits for the answer, or has to be done after it.
     pub fn brief(self) -> Duration {
         (self.lease / 6).clamp(SHORTEST_BRIEF, LONGEST_BRIEF)
     }
@@ -107,7 +106,7 @@ impl Patience {
     }
 }
 
-/// For a row that was refused so often, at least once.
+/// For a row that was refused this often, at least once.
 fn doubled(refusals: u32) -> Duration {
     PROBE.saturating_mul(1 << (refusals - 1).min(16))
 }
@@ -128,7 +127,7 @@ impl Limits {
         }
     }
 
-    /// The shorter of each two: what the user has set holds where it is shorter.
+    /// The shorter of each two: the user's setting holds where it is shorter.
     pub fn within(self, other: Self) -> Self {
         Self {
             statement: shorter(self.statement, other.statement),
@@ -170,7 +169,7 @@ impl Leases {
         !self.lock().is_empty()
     }
 
-    /// That of the worker which can wait the least.
+    /// The patience of the worker that can wait the least.
     pub fn patience(&self) -> Patience {
         let shortest = self.lock().first_key_value().map(|(lease, _)| *lease);
         Patience::with_lease(shortest.unwrap_or(USUAL_LEASE))

@@ -1,7 +1,7 @@
-//! Who may have a connection next. There is a place for each that may be open.
+//! The order in which connections are given out. There is a place for each connection that may be open.
 //!
-//! Leases come first: where a worker runs, the calls of users leave one place to it, and where it waits all the
-//! same, soonest for an extension, the listener gives its place away.
+//! Leases come first: while a worker runs, the calls of users leave one place to it. If the worker still has to
+//! wait, the listener gives its place away, soonest for an extension.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use tokio::time::timeout;
 
 use super::patience::Leases;
 
-/// How long a worker waits for a place before the listener is asked for its own: an extension, ...
+/// How long a worker waits for a place before the listener is asked to give up its own: for an extension, ...
 const EXTENSION_WAITS: Duration = Duration::from_millis(50);
-/// ... and anything else.
+/// ... and for other work.
 const WORKER_WAITS: Duration = Duration::from_millis(500);
 
-/// What a connection is wanted for.
+/// The purpose of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// A call of the user's.
     Caller,
     /// A worker's claims and outcomes.
     Worker,
-    /// Keeping the leases of what runs.
+    /// Keeping the leases of running jobs.
     Lease,
     /// Hearing of notifications.
     Listener,
@@ -33,7 +33,7 @@ pub enum Turn {
 pub(super) struct Places {
     max: usize,
     all: Arc<Semaphore>,
-    /// Those that calls of users may have while a worker runs.
+    /// The places that calls of users may have while a worker runs.
     callers: Arc<Semaphore>,
     leases: Leases,
     wanted_of_listener: Arc<Notify>,
@@ -90,7 +90,7 @@ impl Places {
         self.wanted_of_listener.notified().await;
     }
 
-    /// Waits until nobody has a place, for so long at the most.
+    /// Waits until all places are free, for the `limit` at the most.
     pub(super) async fn free_within(&self, limit: Duration) {
         let all = u32::try_from(self.max).unwrap_or(u32::MAX);
         // Whether they became free or not, the connections are closed next.

@@ -19,11 +19,11 @@ use super::session::{self, Session};
 use super::settings::{Pooler, Settings};
 use crate::error::{Code, Error, Result};
 
-/// A connection that was idle for longer is asked whether it lives before it is used: the process
-/// may have been frozen, and the server or something in between may have closed it meanwhile. By the
-/// wall's clock, because the other one may stop with a machine that is frozen.
+/// A connection that was idle for longer is tested before it is used: the process
+/// may have been frozen, and the server or a proxy may have closed it meanwhile. Measured by the
+/// wall clock, because the monotonic clock may stop while a machine is frozen.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
-/// How long such a connection has to answer.
+/// How long the tested connection has to answer.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long statements that are under way may take when the pool is closed.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -43,8 +43,8 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// What ended one connection (a restart, a fail-over, a cut) has most likely ended the others
-    /// too, those in use included: all that were made before are closed when they are next looked at.
+    /// The fault that ended one connection (a restart, a fail-over, a cut) has most likely ended the others
+    /// too, those in use included: all older connections are closed when they are next looked at.
     pub(super) fn distrust(&self) {
         *self
             .broken_at
@@ -135,7 +135,7 @@ pub struct Pool {
     pub(super) connections: managed::Pool<Connections>,
     places: Places,
     leases: Leases,
-    /// Whether it is closed: what is under way then fails.
+    /// Whether it is closed: statements that are under way then fail.
     closed: watch::Sender<bool>,
     reaping: Arc<AtomicBool>,
 }
@@ -153,7 +153,7 @@ impl Pool {
         })
         .max_size(max)
         .runtime(Runtime::Tokio1)
-        // The connection used last is used next, so that those not needed become idle.
+        // The connection used last is used next, so that unneeded ones become idle.
         .queue_mode(managed::QueueMode::Lifo)
         .build()
         .map_err(|error| {
@@ -182,11 +182,11 @@ impl Pool {
         self.max_connections() > 1 && self.settings().pooler == Pooler::None
     }
 
-    /// Takes the place of one connection, so that the number stays what it is with another that is
-    /// made outside of the pool. Waits until one is free.
+    /// Takes the place of one connection, so that the number of connections stays the same with one that is
+    /// made outside of the pool. Waits until a place is free.
     pub(super) async fn take_place(&self) -> Option<Place> {
         let place = self.places.take(Turn::Listener).await?;
-        // As many may be open as there were places.
+        // All places may have an open connection.
         let mut spare = self.connections.status().size >= self.max_connections();
         self.connections
             .retain(|_, _| !std::mem::replace(&mut spare, false));
@@ -198,22 +198,22 @@ impl Pool {
         self.places.wanted_of_listener().await;
     }
 
-    /// What a connection outside of the pool is to be made with.
+    /// The options for a connection outside of the pool.
     pub(super) async fn connect_options(&self) -> Result<PgConnectOptions> {
         self.connections.manager().connect_options().await
     }
 
-    /// How long a caller is ready to wait for a connection; `None` is for ever.
+    /// How long a caller waits for a connection; with `None` there is no limit.
     pub fn connect_timeout(&self) -> Option<Duration> {
         self.settings().connect_timeout
     }
 
-    /// How long a caller is ready to wait for an answer; `None` is for ever.
+    /// How long a caller waits for an answer; with `None` there is no limit.
     pub fn query_timeout(&self) -> Option<Duration> {
         self.settings().query_timeout
     }
 
-    /// What a caller is told who has waited for so long.
+    /// The error for a caller that has waited for that long.
     pub fn timed_out(&self) -> Error {
         timed_out(self.settings())
     }
@@ -247,8 +247,8 @@ impl Pool {
         let _ = closed.wait_for(|closed| *closed).await;
     }
 
-    /// Has the server end what a connection is doing that the client has left. Its place is taken until that
-    /// is done: it is one of the server's connections until then.
+    /// Has the server end the statement of a connection that the client has left. The place is taken until that
+    /// is done: the server counts the connection until then.
     pub(super) fn leave(&self, place: Place, connection: managed::Object<Connections>) {
         let session = managed::Object::take(connection).session;
         let (Some(session), Ok(_)) = (session, tokio::runtime::Handle::try_current()) else {
@@ -269,14 +269,14 @@ impl Pool {
         });
     }
 
-    /// Refuses further use and closes the connections. What is under way has a moment to end, and then fails.
+    /// Refuses further use and closes the connections. Statements under way have a moment to end, and then fail.
     pub async fn close(&self) {
         self.places.free_within(LAST_ANSWERS).await;
         self.closed.send_replace(true);
         let idle = self.connections.retain(|_, _| false).removed;
         self.connections.close();
         for connection in idle {
-            // The server notices a closed socket as well as a farewell.
+            // If this takes too long, the server notices the closed socket all the same.
             let _ = timeout(PING_TIMEOUT, connection.postgres.close()).await;
         }
     }

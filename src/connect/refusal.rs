@@ -1,4 +1,4 @@
-//! From what Postgres, sqlx and the pool say to what the user is told.
+//! The errors of Postgres, sqlx and the pool, made into the errors that the user gets.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ pub fn refusal(sql_state: &str, message: &str, whereabouts: Whereabouts<'_>) -> 
         // a system column, which the statements of processors read
         "42703" if message.contains("xmax") => (
             Code::DatabaseError,
-            format!("job_queue is no table ({message}), and jobs can be run only from one"),
+            format!("job_queue is not a table ({message}): processors run jobs only from a table"),
         ),
         // undefined table, column, schema, function
         "42P01" | "42703" | "3F000" | "42883" => (
             Code::NotMigrated,
             format!(
-                "the job queue's tables are missing from {database}, or not those of this version ({message}): run \
+                "the job queue's tables are missing from {database}, or belong to another version ({message}): run \
                  {migrate} on it, or update pg-bg-job-queue if a newer version has migrated it",
                 database = whereabouts.database(),
                 migrate = whereabouts.migrate(),
@@ -38,7 +38,7 @@ pub fn refusal(sql_state: &str, message: &str, whereabouts: Whereabouts<'_>) -> 
             Code::ConnectionFailed,
             format!("the server ended the connection: {message}"),
         ),
-        // program limit exceeded, statement too complex: of what is sent, only a payload can be that
+        // program limit exceeded, statement too complex: among the values sent, only a payload can be that
         "54000" | "54001" => (
             Code::InvalidPayload,
             format!("a payload is too large or nested too deeply for Postgres: {message}"),
@@ -56,26 +56,26 @@ pub fn refusal(sql_state: &str, message: &str, whereabouts: Whereabouts<'_>) -> 
         "42P05" | "26000" => (
             Code::ConnectionFailed,
             format!(
-                "the connection is shared with others ({message}): a pooler in transaction mode stands \
-                 before Postgres, which `initJobQueue({{ pooler: 'transaction' }})` is made for"
+                "other clients use the same server connection ({message}): a pooler in transaction mode \
+                 stands before Postgres. Open the queue with `initJobQueue({{ pooler: 'transaction' }})`"
             ),
         ),
         "55P03" => (
             Code::DatabaseError,
             format!(
-                "another transaction holds a lock for longer than this statement waits, which has done \
-                 nothing: {message}"
+                "another transaction holds a lock for longer than this statement waits: the statement has \
+                 done nothing ({message})"
             ),
         ),
         "57014" => (
             Code::DatabaseError,
-            format!("Postgres gave a statement up, which has done nothing: {message}"),
+            format!("Postgres cancelled a statement: the statement has done nothing ({message})"),
         ),
         "42501" if message.contains("row-level security") => (
             Code::DatabaseError,
             format!(
-                "a row-level security policy keeps this role from a job: {message}. The role that runs jobs has to \
-                 see and change all of them, in each status, as the owner of job_queue does"
+                "a row-level security policy keeps this role from reading or writing a job: {message}. The role \
+                 that runs jobs must be able to see and change all jobs in every status, as the owner of job_queue can"
             ),
         ),
         "42501" => (
@@ -88,9 +88,9 @@ pub fn refusal(sql_state: &str, message: &str, whereabouts: Whereabouts<'_>) -> 
         "25006" => (
             Code::DatabaseError,
             format!(
-                "the server takes no writes ({message}): it is a standby or the old primary of a fail-over, or \
-                 default_transaction_read_only is on for this role or database, as some hosts set it when the \
-                 disk is full. If that happens to one job alone, a trigger writes to another server that is so"
+                "the server is read-only ({message}): it is a standby or the old primary of a fail-over, or \
+                 default_transaction_read_only is on for this role or database. Some hosts turn it on when the \
+                 disk is full. If that happens to one job alone, a trigger writes to another server, which is read-only"
             ),
         ),
         // sequence generator limit exceeded: in the words of the server's language, but for the name
@@ -101,15 +101,15 @@ pub fn refusal(sql_state: &str, message: &str, whereabouts: Whereabouts<'_>) -> 
                  docs/upgrading.md, \"Ids\", says how to widen them",
             ),
         ),
-        // "untranslatable character": of what is sent, a payload is most likely to have one
+        // "untranslatable character": among the values sent, a payload is most likely to have one
         "22P05" => (
             Code::InvalidPayload,
             String::from(
-                "a payload, or another text, has a character that the encoding of the database cannot hold: \
-                 UTF8 holds all",
+                "a payload or another text has a character that the encoding of the database cannot store; a \
+                 database with the encoding UTF8 stores every character",
             ),
         ),
-        // "invalid column reference": since Postgres 18, of an update too
+        // "invalid column reference": since Postgres 18, an update can fail with it too
         "42P10" => (
             Code::DatabaseError,
             format!(
@@ -120,13 +120,13 @@ pub fn refusal(sql_state: &str, message: &str, whereabouts: Whereabouts<'_>) -> 
         ),
         _ if sql_state.starts_with("22") => (
             Code::DatabaseError,
-            format!("Postgres cannot hold a value that it was given (SQLSTATE {sql_state})"),
+            format!("Postgres does not accept a value in a statement (SQLSTATE {sql_state})"),
         ),
         _ if quotes_data => (
             Code::DatabaseError,
             format!(
-                "a trigger or a constraint of the database refused a statement (SQLSTATE {sql_state}); what \
-                 it said may quote the job, and is in the server's log"
+                "a trigger or a constraint of the database refused a statement (SQLSTATE {sql_state}). Its \
+                 message may quote the job, so it is left out here: see the server's log"
             ),
         ),
         _ => (
@@ -154,29 +154,30 @@ pub(super) fn is_fatal(error: &dyn DatabaseError) -> bool {
 /// The SQLSTATE "no data", for what the server itself does not tell.
 const PASSED_OVER: &str = "02000";
 
-/// A row was free, and the server has not changed it, without an error: a trigger returned null, or a rule did
-/// something instead.
+/// A row was free, and the server has not changed it, without an error: a trigger returned null, or a rule replaced
+/// the statement.
 pub fn passed_over() -> Error {
-    let message = "a trigger or a rule of the database keeps the job as it is, without an error";
+    let message =
+        "a trigger or a rule of the database discarded the change without raising an error";
     let mut error = Error::new(Code::DatabaseError, message);
     error.sql_state = Some(PASSED_OVER.to_owned());
     error
 }
 
-/// What an insert fails with that was kept from a row: it casts this to another type.
+/// An insert whose row was discarded fails with this text: it casts the text to another type.
 const KEPT_OUT: &str = "kept out of job_queue, but for ";
 
-/// A trigger or a rule has kept a job from being added, without an error, and so none was.
+/// A trigger or a rule has discarded a job without an error, so none was added.
 pub fn kept_out() -> Error {
-    let message = "a trigger or a rule of the database keeps a job from being added, without an error, so that none was";
+    let message = "a trigger or a rule of the database discarded a job without raising an error: no job was added";
     let mut error = Error::new(Code::DatabaseError, message);
     error.sql_state = Some(PASSED_OVER.to_owned());
     error
 }
 
-/// Whether a message may hold what the statement was about: Postgres quotes a value that it cannot read
-/// (class 22), and triggers of the user's say what they like (class P0, and 23 if they wish). Of
-/// constraints Postgres itself names the constraint alone.
+/// Whether a message may hold the statement's data: Postgres quotes a value that it cannot read
+/// (class 22), and triggers of the user's may write any text (class P0, and 23 if they wish). For
+/// constraints, Postgres itself names the constraint alone.
 fn may_quote_data(sql_state: &str, message: &str) -> bool {
     match sql_state.get(..2) {
         Some("22" | "P0") => true,
@@ -203,8 +204,8 @@ pub(super) fn statement_failed(error: sqlx::Error, settings: &Settings) -> Error
         sqlx::Error::Io(error) => Error::new(
             Code::ConnectionFailed,
             format!(
-                "the connection to Postgres was lost before it answered, so what was asked may have \
-                 been done: {error}"
+                "the connection to Postgres was lost before it answered: the statement may have run \
+                 ({error})"
             ),
         )
         .caused_by(error),
@@ -215,7 +216,7 @@ pub(super) fn statement_failed(error: sqlx::Error, settings: &Settings) -> Error
         .caused_by(error),
         other => Error::new(
             Code::DatabaseError,
-            "an answer of Postgres was not understood",
+            "the answer of Postgres cannot be read: see the cause of this error",
         )
         .caused_by(other),
     }
@@ -226,7 +227,7 @@ pub(super) fn silence(limit: Duration) -> Error {
     let error = Error::new(
         Code::ConnectionFailed,
         format!(
-            "Postgres has not answered within {} ms, so what was asked may have been done",
+            "Postgres has not answered within {} ms: the statement may still have run",
             limit.as_millis()
         ),
     );
@@ -249,11 +250,11 @@ pub(super) fn connect_failed(error: sqlx::Error, settings: &Settings) -> Error {
         sqlx::Error::Configuration(error) => error.to_string(),
         other => other.to_string(),
     };
-    // What it says quotes the character.
+    // The original message quotes the character.
     let cause = if cause.contains("saslprep") {
         String::from(
-            "the name or the password of the user has a character that cannot be sent: SASLprep \
-             (RFC 4013), by which both are prepared, allows no control characters and no emoji",
+            "the user name or the password has a character that cannot be sent: both are prepared with \
+             SASLprep (RFC 4013), which allows no control characters and no emoji",
         )
     } else {
         cause
@@ -273,26 +274,26 @@ pub(super) fn connect_failed(error: sqlx::Error, settings: &Settings) -> Error {
 fn certificate_advice(cause: &str) -> Option<&'static str> {
     if cause.contains("UnknownIssuer") {
         Some(
-            "it was signed by an unknown authority, whose certificate can be given as ssl.ca, or as \
-             sslrootcert in the connection string",
+            "the server's certificate was signed by an unknown authority: give the authority's certificate \
+             as ssl.ca, or as sslrootcert in the connection string",
         )
     } else if cause.contains("CaUsedAsEndEntity") {
         Some(
-            "it is marked as an authority's, which must not be a server's: have the server use one that \
-             the authority has signed, or that is not marked so (basicConstraints CA:FALSE)",
+            "the server's certificate is marked as an authority's, which a server may not use: give the \
+             server a certificate that the authority has signed, or one with basicConstraints CA:FALSE",
         )
     } else {
         None
     }
 }
 
-/// What to do about what PgBouncer says of a parameter that it would have to keep for each client.
+/// What to do when PgBouncer refuses a parameter that it would have to keep for each client.
 fn startup_advice(cause: &str) -> Option<&'static str> {
     cause
         .contains("unsupported startup parameter")
         .then_some(
-            "a pooler stands before Postgres, which refuses options, lock_timeout and \
-             idle_in_transaction_session_timeout: leave them out, and if its mode is \"transaction\", say \
+            "a pooler stands before Postgres and refuses options, lock_timeout and \
+             idle_in_transaction_session_timeout: leave them out. If the pooler's mode is \"transaction\", use \
              `initJobQueue({ pooler: 'transaction' })`",
         )
 }
@@ -312,18 +313,18 @@ pub(super) fn pool_failed(error: PoolError<Error>, settings: &Settings) -> Error
         PoolError::Timeout(_) => timed_out(settings),
         PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => Error::new(
             Code::ConnectionFailed,
-            "the connection pool is set up wrongly: please report this as a bug",
+            "the connection pool is set up wrongly: this is a bug of pg-bg-job-queue, please report it",
         ),
     }
 }
 
-/// No connection was to be had in time: all are busy, or the server does not answer.
+/// No connection was available in time: all are busy, or the server does not answer.
 pub(super) fn timed_out(settings: &Settings) -> Error {
     let limit = settings.connect_timeout.unwrap_or_default().as_millis();
     let max = settings.max_connections;
     let cause = format!(
-        "within {limit} ms (connectionTimeoutMillis) no connection was made or became free, of {max} \
-         at the most (max)"
+        "within {limit} ms (connectionTimeoutMillis) no connection was opened, and none of the queue's \
+         became free (max: {max})"
     );
     not_connected(settings, &cause)
 }

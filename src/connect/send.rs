@@ -1,4 +1,4 @@
-//! Sending a statement over a connection, and what may come of it.
+//! Sending a statement over a connection, and its possible failures.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use super::settings::{Pooler, Settings};
 use super::statement::{Statement, Value};
 use crate::error::{Error, Result};
 
-/// How often something is sent that the server undoes for the sake of other transactions.
+/// How often a statement is sent that the server undoes in favour of other transactions.
 const MAX_TRIES: u32 = 10;
-/// How long to wait before the second time; longer before each further one.
+/// How long to wait before the second try; longer before each further one.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
-/// What an answer is, or why there is none.
+/// An answer, or the reason why there is none.
 pub(super) type Answer<T> = std::result::Result<T, Failure>;
 
 /// When Postgres calls the triggers and checks the constraints that a user has made `deferrable`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deferred {
-    /// As they say: at the commit, which no limit holds for.
+    /// As declared: at the commit, which the server's limits do not cover.
     AtCommit,
     /// At the end of the statement, within its limits.
     AtOnce,
@@ -83,13 +83,13 @@ async fn ask_in_text(
     rows.map_err(Failure::Refused)
 }
 
-/// Sends what has no values and no answer.
+/// Sends a statement without values and without rows.
 pub(super) async fn tell(connection: &mut PgConnection, sql: String) -> Answer<()> {
     let told = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
     told.map(drop).map_err(Failure::Refused)
 }
 
-/// Waits for an answer, for so long at the most.
+/// Waits for an answer, for the `limit` at the most.
 pub(super) async fn within<T>(
     limit: Option<Duration>,
     answer: impl Future<Output = Answer<T>>,
@@ -102,7 +102,7 @@ pub(super) async fn within<T>(
     }
 }
 
-/// How often the server has undone the same thing for the sake of another transaction.
+/// How often the server has undone the same work in favour of another transaction.
 #[derive(Default)]
 pub struct Undone(u32);
 
@@ -119,29 +119,29 @@ impl Undone {
     }
 }
 
-/// Why there is no answer to what was sent.
+/// Why a statement has no answer.
 pub(super) enum Failure {
     Refused(sqlx::Error),
-    /// No answer came for so long.
+    /// No answer came within this time.
     Silence(Duration),
-    /// It holds what no literal can.
+    /// A value has a character that no literal can hold.
     Unquotable,
     /// The pool was closed meanwhile.
     Closed,
 }
 
 impl Failure {
-    /// Whether the server may be at work for nobody.
+    /// Whether the server may still work at a statement whose answer nobody awaits.
     pub(super) fn leaves_statement(&self) -> bool {
         matches!(self, Self::Silence(_) | Self::Closed)
     }
 
-    /// Whether other connections may have ended by the same.
+    /// Whether the same fault may have ended other connections.
     pub(super) fn is_distrusted(&self) -> bool {
         self.ends_connection() && !matches!(self, Self::Closed)
     }
 
-    /// What the user is told.
+    /// The error that the user gets.
     pub(super) fn told(self, settings: &Settings) -> Error {
         match self {
             Self::Refused(error) => statement_failed(error, settings),
@@ -151,7 +151,7 @@ impl Failure {
         }
     }
 
-    /// Whether it leaves a connection on which nothing more can be done.
+    /// Whether the connection cannot be used any more.
     pub(super) fn ends_connection(&self) -> bool {
         match self {
             Self::Silence(_) | Self::Closed => true,

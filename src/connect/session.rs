@@ -1,4 +1,4 @@
-//! One connection that is a session of its own: who it is to the server, and the limits that are in force
+//! One connection that is a session of its own: its backend at the server, and the limits that are in force
 //! on it.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use super::patience::Limits;
 use super::send::{Answer, tell};
 
-/// How the server names its side of the connection. A process id alone may be another's a moment later.
+/// How the server names its side of the connection. A process id alone may belong to another process a moment later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Backend {
     process: i32,
@@ -25,7 +25,7 @@ pub(super) struct Session {
     in_force: Limits,
 }
 
-/// What `$name` was set to before, in milliseconds; 0 is no limit.
+/// The earlier value of `$name`, in milliseconds; 0 is no limit.
 macro_rules! before {
     ($name:literal) => {
         concat!(
@@ -36,8 +36,8 @@ macro_rules! before {
     };
 }
 
-/// Lets the server keep the session while it is idle, for as long as this side wants it to (`idleTimeoutMillis`). Before
-/// version 14 there is no such limit.
+/// Lets the server keep the session while it is idle, for as long as this side wants it to (`idleTimeoutMillis`).
+/// Before version 14 Postgres has no limit for idle sessions.
 macro_rules! stay_idle {
     () => {
         "case when pg_catalog.current_setting('idle_session_timeout', true) <> '0' then
@@ -48,7 +48,7 @@ macro_rules! stay_idle {
 /// For a session that only listens.
 pub(super) const STAY_IDLE: &str = concat!("select ", stay_idle!());
 
-/// Reads the limits that hold, puts shorter ones in force, and asks who the server's side is: in the message
+/// Reads the limits that hold, puts shorter ones in force, and asks which backend serves the connection: in the message
 /// that sets a new connection up, so that this costs no round trip of its own.
 pub(super) fn introduction(limits: Limits) -> String {
     let bounded = |before: &str, name: &str, limit: Option<Duration>| {
@@ -123,7 +123,7 @@ fn limit(row: &PgRow, name: &str) -> Result<Option<Duration>, sqlx::Error> {
         .map(Duration::from_millis))
 }
 
-/// Ends the server's side of a connection that the client has left, whatever it is doing: it might go on to
+/// Ends the backend of a connection that the client has left, even in a statement: it might go on to
 /// claim jobs for nobody.
 pub(super) async fn end(postgres: &mut PgConnection, backend: &Backend) -> Result<(), sqlx::Error> {
     sqlx::query(

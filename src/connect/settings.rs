@@ -1,5 +1,5 @@
-//! How to reach the server. TypeScript has resolved what node-postgres means by its configuration;
-//! what arrives here is complete.
+//! How to reach the server. TypeScript has resolved the configuration as node-postgres would;
+//! the settings that arrive here are complete.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::patience::Limits;
 use super::session;
 use super::whereabouts::Whereabouts;
 
-/// What of the server's identity is verified.
+/// How much of the server's identity is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tls {
     Disable,
@@ -19,18 +19,18 @@ pub enum Tls {
     Encrypt,
     /// The certificate is signed by a known authority.
     VerifyCa,
-    /// And it is for this host.
+    /// The certificate is also for this host.
     VerifyFull,
 }
 
-/// What stands between this process and the server.
+/// The kind of pooler between this process and the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooler {
-    /// Nothing, or what keeps a server connection for each client.
+    /// No pooler, or one that keeps a server connection for each client.
     None,
-    /// What hands a server connection on after each transaction. Nothing that belongs to a session can
-    /// be relied on: no setting, no prepared statement, and no parsed one either, since what a client
-    /// has parsed another may run. So everything is said in one message of the simple query protocol.
+    /// A pooler that hands a server connection on after each transaction. Nothing that belongs to a session can
+    /// be relied on: no setting, no prepared statement, and no parsed one either, since another client may run a
+    /// statement that this one has parsed. So each statement is one message of the simple query protocol.
     Transaction,
 }
 
@@ -100,7 +100,7 @@ impl Settings {
             format!("?options={raw}")
         };
         // The constructor reads the process's environment; every field that it may have set from
-        // there is set again from what TypeScript resolved.
+        // there is set again from the values that TypeScript resolved.
         let mut options = PgConnectOptions::from_str(&format!("postgresql://localhost{query}"))?
             .port(self.port)
             .username(&self.user)
@@ -129,7 +129,7 @@ impl Settings {
         Ok(options)
     }
 
-    /// What the user allows a statement, as far as this is told here: a role may have settings of its own.
+    /// The user's limits for a statement, as far as the configuration has them: a role may have settings of its own.
     pub(super) fn own_limits(&self) -> Limits {
         Limits {
             statement: self.statement_timeout,
@@ -143,19 +143,19 @@ impl Settings {
         format!("{set}; {}", session::introduction(limits))
     }
 
-    /// Sent with each statement, where a session is nobody's own.
+    /// Sent with each statement, where no session belongs to this client.
     pub(super) fn for_transaction(&self, limits: Limits) -> String {
         let set = self.set("set local");
         format!("{set}; {}", limits.assignments("set local"))
     }
 
-    /// The statements are made for "read committed": above it, a row that somebody else has changed
-    /// meanwhile is an error, in place of being passed over.
+    /// The statements are made for "read committed": above that level, a row that another transaction has
+    /// changed meanwhile is an error, in place of being passed over.
     ///
-    /// What a role may have set that gives the same text another meaning is set back.
+    /// Settings of the role that give the same text another meaning are set back.
     ///
     /// The planner settings belong to connections that run this package's statements and nothing
-    /// else. Each of these statements is made to be served by one index, whatever the table's size;
+    /// else. Each of these statements is made to be served by one index, at every size of the table;
     /// but a queue's statistics are always wrong (it is empty at one moment and huge at the next),
     /// and a plan that was cached while the table was small would be kept after it has grown.
     fn set(&self, set: &str) -> String {
@@ -175,7 +175,7 @@ impl Settings {
             "jit = off".into(),
         ];
         if self.pooler == Pooler::None {
-            // No value makes another plan better, and planning takes longer than most claims.
+            // No value calls for a different plan, and planning takes longer than most claims.
             settings.push("plan_cache_mode = force_generic_plan".into());
         }
         if let (Pooler::None, Some(timeout)) = (self.pooler, self.statement_timeout) {

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A value bound to a statement, which casts it: what may also run on a caller's own client is sent to
-/// that as text.
+/// A value bound to a statement, which casts it: a statement that may also run on a caller's own client gets
+/// its values there as text.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     Text(Option<String>),
@@ -25,7 +25,7 @@ impl Value {
         }
     }
 
-    /// As Postgres reads it from a text.
+    /// The text that Postgres reads as this value.
     fn text(&self) -> Option<Cow<'_, str>> {
         let text = match self {
             Self::Text(text) => return text.as_deref().map(Cow::Borrowed),
@@ -63,14 +63,14 @@ impl From<&str> for Value {
 pub struct Statement {
     pub sql: Arc<str>,
     pub values: Vec<Value>,
-    /// What the template calls them.
+    /// The template's names for them.
     #[cfg(test)]
     pub names: Arc<[&'static str]>,
 }
 
 impl Statement {
-    /// The statement with its values set in as literals, or `None` if one of them cannot be written so:
-    /// a literal holds every character but NUL, which Postgres cannot hold either.
+    /// The statement with its values as literals, or `None` if one of them cannot be a literal:
+    /// a literal can hold every character but NUL, which Postgres cannot store either.
     pub fn with_literals(&self) -> Option<String> {
         let literals: Vec<_> = self.values.iter().map(Value::literal).collect();
         if literals.iter().any(|literal| literal.contains('\0')) {
@@ -95,7 +95,7 @@ impl Statement {
         )
     }
 
-    /// The SQL with something else in the place of each `$1, $2, ...`.
+    /// The SQL with another text in place of each `$1, $2, ...`.
     fn with_placeholders(&self, others: &[String]) -> String {
         let size = others.iter().map(String::len).sum::<usize>();
         let mut whole = String::with_capacity(self.sql.len() + size);
@@ -108,8 +108,8 @@ impl Statement {
                 whole += other.unwrap_or(sign);
                 rest = &after[digits..];
             } else {
-                // What is quoted, as a schema's name is, has no parameters. A doubled quote is the end
-                // of one such part and the beginning of the next.
+                // Quoted text, such as a schema's name, has no parameters. A doubled quote ends
+                // one quoted part and begins the next.
                 let end = after.find(sign).map_or(after.len(), |end| end + 1);
                 whole += sign;
                 whole += &after[..end];
@@ -121,7 +121,7 @@ impl Statement {
     }
 }
 
-/// What replaces the parameter whose number is at the start of `text`, and how many digits that has.
+/// The replacement of the parameter whose number is at the start of `text`, and the number's digits.
 fn parameter<'a>(text: &str, others: &'a [String]) -> (Option<&'a str>, usize) {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let at = (text[..digits].parse().ok()).and_then(|number: usize| number.checked_sub(1));
@@ -140,13 +140,13 @@ pub struct Schema {
     statements: Mutex<HashMap<&'static str, Made>>,
 }
 
-/// A part that templates share, and the name by which they speak of it.
+/// A part that templates share, and its name in the templates.
 pub type Part = (&'static str, String);
 
-/// A value, and the name by which a template speaks of it.
+/// A value, and its name in a template.
 pub type Named = (&'static str, Value);
 
-/// What was made of a template.
+/// The statement that was made from a template.
 #[derive(Debug, Clone)]
 struct Made {
     sql: Arc<str>,
@@ -178,8 +178,8 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
-    /// Appends a template whose holes are filled: in one pass, since the name of a schema may itself hold what stands
-    /// for it.
+    /// Appends a template and fills its holes: in one pass, since the name of a schema may itself look like a
+    /// hole.
     fn fill(&mut self, template: &str) {
         let mut rest = template;
         while let Some(at) = rest.find('{') {
@@ -196,7 +196,7 @@ impl Making<'_> {
         self.sql += rest;
     }
 
-    /// Appends what `{word}` stands for; returns whether that is anything.
+    /// Appends the text for `{word}`; returns whether there is one.
     fn put(&mut self, word: &str) -> bool {
         let schema = self.schema;
         if word == "jobs" {

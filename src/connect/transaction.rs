@@ -12,14 +12,14 @@ use super::settings::Pooler;
 use super::statement::Statement;
 use crate::error::{Code, Error, Result};
 
-/// Each step has the time of a statement. Dropped before its end, it closes the connection, by which the
-/// server undoes it.
+/// Each step has the time of a statement. If it is dropped before its end, the connection is closed, and the
+/// server rolls the transaction back.
 pub struct Transaction {
     connection: Option<managed::Object<Connections>>,
     /// Free again when the connection is back, not before.
     _place: Place,
     pool: Pool,
-    /// Whether everything that was sent was answered. Until then nothing else can be.
+    /// Whether each sent step was answered. Until then no other can be sent.
     answered: bool,
 }
 
@@ -35,7 +35,7 @@ impl Pool {
         };
         let settings = self.settings();
         let begin = match settings.pooler {
-            // Its steps cannot be sent again, so that they have the user's limits alone.
+            // Its steps cannot be sent again, so they have the user's limits alone.
             Pooler::None => format!("begin; {}", own.assignments("set local")),
             Pooler::Transaction => format!("begin; {}", settings.for_transaction(own)),
         };
@@ -68,7 +68,7 @@ impl Transaction {
     pub async fn commit(mut self) -> Result<()> {
         let limit = self.pool.settings().query_timeout;
         let answer = self.tell("commit".into(), limit).await;
-        // A commit that is refused is a transaction's end as well.
+        // A refused commit ends the transaction as well.
         if self.answered {
             self.give_back();
         }
@@ -90,7 +90,7 @@ impl Transaction {
 
     fn step(&mut self) -> Result<(&mut PgConnection, Step<'_>)> {
         let Some(connection) = self.connection.as_mut().filter(|_| self.answered) else {
-            let message = "the connection to Postgres broke in the midst of a transaction";
+            let message = "the connection to Postgres broke during a transaction";
             return Err(Error::new(Code::ConnectionFailed, message));
         };
         self.answered = false;
@@ -121,7 +121,7 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// What is answered is over. A failure is an answer too, unless it is the connection's.
+    /// Ends the step. A refusal is an answer too, unless the connection itself has failed.
     fn end<T>(&mut self, answer: Answer<T>) -> Result<T> {
         *self.answered = true;
         answer.map_err(|failure| {
@@ -134,7 +134,7 @@ impl Step<'_> {
     }
 }
 
-/// A copy that is under way. One that is dropped before its end ends the transaction.
+/// A copy that is under way. If it is dropped before its end, the transaction ends.
 pub struct CopyIn<'a> {
     copy: PgCopyIn<&'a mut PgConnection>,
     step: Step<'a>,
@@ -142,7 +142,7 @@ pub struct CopyIn<'a> {
 }
 
 impl CopyIn<'_> {
-    /// Sends some of the rows. What the server thinks of them is told by `finish`.
+    /// Sends some of the rows. `finish` returns the server's answer to them.
     pub async fn send(&mut self, rows: &[u8]) -> Result<()> {
         let sent = async {
             let sent = self.copy.send(rows).await;
@@ -164,7 +164,7 @@ impl CopyIn<'_> {
     /// Adds none of the rows.
     pub async fn abort(mut self) -> Result<()> {
         let aborted = async {
-            let aborted = self.copy.abort("not all of the rows can be had");
+            let aborted = self.copy.abort("not all of the rows arrived");
             aborted.await.map_err(Failure::Refused)
         };
         let answer = within(self.limit, aborted).await;

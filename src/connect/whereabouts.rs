@@ -1,4 +1,4 @@
-//! Where the tables were looked for, and what a user can do where they, or a right to them, are missing.
+//! Where the tables were looked for, and the advice for a user if they, or a right to them, are missing.
 
 use super::statement::identifier;
 use crate::job::NEW_JOB;
@@ -7,7 +7,7 @@ use crate::job::NEW_JOB;
 #[derive(Debug, Clone, Copy)]
 pub struct Whereabouts<'a> {
     pub schema: &'a str,
-    /// Not known of a client of the caller's.
+    /// Not known for a client of the caller's.
     pub database: Option<&'a str>,
 }
 
@@ -48,8 +48,8 @@ impl Whereabouts<'_> {
             format!(
                 "To use the queue, the role needs `grant usage on schema {schema} to ROLE`, `grant usage on sequence \
                  {schema}.job_queue_id_seq to ROLE` and `grant select, insert, update, delete on \
-                 {schema}.job_queue to ROLE`, or, to add jobs and no more, `grant insert ({given}), select (id) on \
-                 {schema}.job_queue to ROLE` in place of the last; to migrate, it must own the tables"
+                 {schema}.job_queue to ROLE`. A role that only adds jobs needs `grant insert ({given}), select (id) \
+                 on {schema}.job_queue to ROLE` in place of the last grant. To migrate, a role must own the tables"
             )
         }
     }

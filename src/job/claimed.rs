@@ -1,4 +1,4 @@
-//! A job that was claimed: what the engine and the handler are told of it, each column once.
+//! A job that was claimed: the columns that the engine and the handler get, each written once.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ macro_rules! claimed_columns {
 #[cfg(feature = "database")]
 pub(crate) use claimed_columns;
 
-/// How a column is read, so that the answer has the same type whatever becomes of the column's.
+/// How a column is read, so that the answer's type stays the same when a migration changes the column's.
 #[cfg(feature = "database")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {

@@ -42,7 +42,7 @@ pub struct Unreadable {
     pub error: Error,
 }
 
-/// A job that Postgres refused to let be changed: by a constraint, a trigger, or for what it holds.
+/// A job that Postgres refused to let be changed: because of a constraint, a trigger, or the job's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub id: i64,

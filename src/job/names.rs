@@ -1,6 +1,6 @@
-//! What jobs are called in messages.
+//! The names of jobs in messages.
 
-/// The most that are named.
+/// The most jobs that are named.
 const MOST: usize = 20;
 
 /// `job 7`, or `jobs 7, 8 and 9`, or the first of them `and 100 more`.

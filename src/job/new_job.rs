@@ -1,21 +1,21 @@
-//! What a new job has, each of its columns once. Whatever names all of them is made from this list.
+//! The columns of a new job, each written once. All code that names all of them is generated from this list.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What a column is made of.
+/// The kind of value that a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Text,
     Json,
     Number,
-    /// Milliseconds since the Unix epoch; none is now, by the database's clock.
+    /// Milliseconds since the Unix epoch; without a value, it is now by the database's clock.
     Moment,
 }
 
-/// A column of a new job, and what the job has for it.
+/// A column of a new job, and the job's value for it.
 pub struct Column {
     pub name: &'static str,
     pub kind: Kind,
@@ -27,7 +27,7 @@ pub enum Cell<'a> {
     Number(Option<i64>),
 }
 
-/// What a new job may have for a column.
+/// The values that a new job may have for a column.
 trait Cells {
     fn cell(&self) -> Cell<'_>;
 }

@@ -15,22 +15,22 @@ pub enum End {
         /// Why the job could not be run at all.
         pending_reason: Option<String>,
     },
-    /// Handed back: pending again, the attempt not counted; due as before, or behind what is due now.
+    /// Handed back: pending again, the attempt not counted; due as before, or behind the jobs that are due now.
     Released {
         behind: bool,
         /// Why it could not be run.
         reason: Option<String>,
     },
-    /// Handed back after it had its time: the attempt is counted, and the job is due behind what is due now, if
-    /// attempts are left.
+    /// Handed back after it had its time: the attempt is counted, and the job is due behind the jobs that are due
+    /// now, if attempts are left.
     Unfinished {
         entry: String,
     },
-    /// It ended, and Postgres refuses to have that written: it has failed, for good.
+    /// The run ended, and Postgres refuses to store its outcome: the job has failed for good.
     Refused {
         entry: String,
     },
-    /// It was told of a request to cancel its job before it ended, or did not end in time.
+    /// The run was told of a request to cancel its job before it ended, or did not end in time.
     Cancelled,
 }
 
@@ -61,8 +61,8 @@ impl Outcome {
         }
     }
 
-    /// Reduces an error entry to what any database can hold: its message, in printable ASCII. Returns whether that
-    /// has changed it.
+    /// Reduces an error entry to text that every database can hold: its message, in printable ASCII. Returns whether
+    /// that has changed it.
     pub fn simplify(&mut self) -> bool {
         #[derive(Deserialize, Serialize)]
         struct Entry {
@@ -92,7 +92,7 @@ impl Outcome {
         self.end != before
     }
 
-    /// The same run, failed for good because Postgres refuses to have written how it ended.
+    /// The same run, failed for good because Postgres refuses to store how it ended.
     pub fn refused(&self, error: &Error) -> Self {
         let how = match &self.end {
             End::Completed => "completed",
@@ -102,7 +102,7 @@ impl Outcome {
         };
         let state = error.sql_state.as_deref().unwrap_or("none");
         let message =
-            format!("The run {how}, but Postgres refused to write that (SQLSTATE {state})");
+            format!("The run {how}, but Postgres refused to store that (SQLSTATE {state})");
         let entry = serde_json::json!({ "name": "Refused", "message": message }).to_string();
         Self {
             run: self.run,

@@ -24,7 +24,7 @@ impl NativeAddMany {
         let (answer, added) = oneshot::channel();
         let adding = queue.add_many(count as usize, coming);
         spawn(async move {
-            // Whoever asked may be gone with its environment.
+            // The caller may be gone with its environment.
             let _ = answer.send(adding.await);
         });
         Self {
@@ -33,7 +33,7 @@ impl NativeAddMany {
         }
     }
 
-    /// Adds the next jobs (JSON). What is wrong with them is told by `finish`.
+    /// Adds the next jobs (JSON). `finish` reports their errors.
     #[napi]
     pub fn add(&self, part: String) {
         if let Some(parts) = &self.parts {
@@ -45,12 +45,12 @@ impl NativeAddMany {
     #[napi]
     pub fn finish<'env>(&mut self, env: &'env Env) -> Result<PromiseRaw<'env, String>> {
         self.parts = None;
-        let added = (self.added.take()).ok_or_else(|| invalid("it has finished before"))?;
+        let added = (self.added.take()).ok_or_else(|| invalid("finish was called twice"))?;
         env.spawn_future(async move {
             let ended = |_| {
                 Err(Error::new(
                     Code::Closed,
-                    "the job queue ended before it answered",
+                    "the job queue ended before it answered: the jobs may have been added",
                 ))
             };
             let ids = added.await.unwrap_or_else(ended).map_err(to_napi)?;
@@ -58,7 +58,7 @@ impl NativeAddMany {
         })
     }
 
-    /// There will not be all parts: nothing is added.
+    /// Some parts will not come: no job is added.
     #[napi]
     pub fn abort(&mut self) {
         self.parts = None;

@@ -1,5 +1,5 @@
-//! Errors cross as the JSON text of [`Error`], as the message of a native error; TypeScript makes the
-//! `JobQueueError` of it, in the realm and with the stack of the caller.
+//! Errors cross as the JSON text of [`Error`], in the message of a native error. TypeScript makes a
+//! `JobQueueError` from it, in the realm and with the stack of the caller.
 
 use crate::error::{Code, Error};
 
@@ -15,6 +15,7 @@ pub fn to_json(value: &impl serde::Serialize) -> String {
 }
 
 pub fn invalid(error: impl std::fmt::Display) -> napi::Error {
-    let message = "the boundary was crossed with arguments of a wrong form: please report this";
+    let message = "the addon was called with arguments that it does not understand: this is a bug of \
+                   pg-bg-job-queue, please report it";
     to_napi(Error::new(Code::InvalidArgument, message).caused_by(error))
 }

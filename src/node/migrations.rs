@@ -11,14 +11,14 @@ fn migrator(settings: ConnectionSettings, schema: String) -> Result<Migrator> {
     Ok(Migrator::new(settings, Schema::new(schema)))
 }
 
-/// Applies what is missing. JSON: `{ applied: string[], recognised: string[], renewed: string[] }`.
+/// Applies the missing migrations. JSON: `{ applied: string[], recognised: string[], renewed: string[] }`.
 #[napi]
 pub async fn migrate(settings: ConnectionSettings, schema: String) -> Result<String> {
     let report = migrator(settings, schema)?.up().await;
     report.map(|report| to_json(&report)).map_err(to_napi)
 }
 
-/// Reverts the last `count`. JSON: `{ reverted: string[] }`.
+/// Reverts the last `count` migrations. JSON: `{ reverted: string[] }`.
 #[napi]
 pub async fn migrate_down(
     settings: ConnectionSettings,

@@ -3,9 +3,9 @@
 //!
 //! The binding is internal to the package and always of its version. Text that has structure
 //! (payloads, records, outcomes, errors) crosses as JSON: V8 parses it several times faster than
-//! Node-API builds objects, and `JSON.stringify` is the only thing that is like `JSON.stringify`.
+//! Node-API builds objects, and only `JSON.stringify` behaves exactly like `JSON.stringify`.
 //! JavaScript callbacks are called through weak threadsafe functions that never keep the process
-//! alive and are never awaited: what they bring about comes back as a call of its own.
+//! alive and are never awaited: their results come back as calls of their own.
 
 pub mod add_many;
 pub mod error;

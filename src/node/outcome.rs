@@ -1,4 +1,4 @@
-//! How a run ended, as JavaScript says it.
+//! A run's outcome, as JavaScript reports it.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

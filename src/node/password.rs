@@ -2,7 +2,7 @@
 //!
 //! JavaScript is not awaited: the question goes out with a number, and the answer comes back as a
 //! call with the same number. If the environment ends in between, the question is dropped with its
-//! sender, and whoever waits is told.
+//! sender, which the waiting task sees.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,7 +42,7 @@ impl Passwords {
                 let unanswered = || {
                     Error::new(
                         Code::ConnectionFailed,
-                        "databaseConfig.password did not give a password",
+                        "the function databaseConfig.password gave no password",
                     )
                 };
                 answer.await.ok().flatten().ok_or_else(unanswered)
@@ -50,11 +50,11 @@ impl Passwords {
         }))
     }
 
-    /// `None`: there is no password to be had.
+    /// `None`: the function gave no password.
     pub fn answer(&self, question: u32, password: Option<String>) {
         let asked = self.lock().open.remove(&question);
         if let Some(asked) = asked {
-            // Whoever asked may have stopped waiting.
+            // The task that asked may have stopped waiting.
             let _ = asked.send(password);
         }
     }

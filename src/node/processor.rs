@@ -1,11 +1,11 @@
 //! A processor: the engine on one side, the handlers on the other.
 //!
-//! Everything that JavaScript is told goes through one function that takes a JSON text, one of
+//! All messages to JavaScript go through one function that takes a JSON text, one of
 //!
 //! - `{ "kind": "run", "jobs": [...] }`: begin these runs,
 //! - `{ "kind": "abort", "id", "runNo", "error", "failed" }`: this run should end, for the reason that it gives,
-//! - `{ "kind": "settledByHandler", "id", "runNo", "committed" }`: how the transaction ended in which the handler
-//!   of this run has completed its job,
+//! - `{ "kind": "settledByHandler", "id", "runNo", "committed" }`: how the transaction ended in which this run's
+//!   handler has completed its job,
 //! - `{ "kind": "error", "error" }`: something failed outside a handler.
 //!
 //! What handlers do comes back through `settle`, once a turn of the event loop. What keeps the process alive is the
@@ -82,14 +82,14 @@ enum Message<'a> {
 
 macro_rules! job_message {
     ($($(#[$doc:meta])* $name:ident: $type:ty, $read:ident;)*) => {
-        /// The columns have their own names, which handlers see too.
+        /// The fields have the names of the columns, which handlers see too.
         #[derive(Serialize)]
         struct JobMessage<'a> {
             id: i64,
             #[serde(rename = "runNo")]
             run_no: i64,
             job_type: &'a str,
-            /// Postgres's own JSON, set in as it stands; were it ever not JSON, `null`.
+            /// Postgres's own JSON text, inserted unchanged; `null` if it should ever not be JSON.
             payload: Option<&'a RawValue>,
             $($name: $type,)*
         }
@@ -204,8 +204,8 @@ impl NativeProcessor {
         env.spawn_future(async move { engine.await.map(drop).map_err(to_napi) })
     }
 
-    /// Runs what is due until nothing is, or until so much time is over, and then takes `lastWordsMs` at the most to
-    /// write what became of it; resolves to JSON:
+    /// Runs due jobs until none is left, or until the given time is over, and then takes `lastWordsMs` at the most to
+    /// write the outcomes; resolves to JSON:
     /// `{ started, completed, failed, cancelled, released, didNotFit, notClaimed }`. Not to be called while an
     /// engine runs.
     #[napi]
@@ -233,7 +233,7 @@ impl NativeProcessor {
         Ok(())
     }
 
-    /// Lets a run go on for so long from now, where its time is limited and ends sooner.
+    /// Lets a run go on for this long from now, if its time is limited and ends sooner.
     #[napi]
     pub fn extend_timeout(&self, id: i64, run_no: i64, by_ms: u32) {
         self.processor.extend_timeout(Run { id, run_no }, ms(by_ms));
@@ -250,7 +250,7 @@ impl NativeProcessor {
         self.processor.stop();
     }
 
-    /// Stops, waits for what runs, and hands back what still runs after `timeout_ms`.
+    /// Stops, waits for the running jobs, and hands back those that still run after `timeout_ms`.
     #[napi]
     pub async fn drain(&self, timeout_ms: u32) {
         self.processor.drain(ms(timeout_ms)).await;

@@ -1,4 +1,4 @@
-//! A queue: its connections, and what runs on them.
+//! A queue: its connections, and the work on them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::error::Error;
 use crate::job::NewJob;
 use crate::queue::Queue;
 
-/// So much text, in bytes, is sent to Postgres from the thread of JavaScript, which is sooner; more would keep
-/// that from its other work.
+/// Up to this much text, in bytes, is sent to Postgres from JavaScript's thread, which is sooner; more text would
+/// keep that thread from its other work.
 const FEW: usize = 16 * 1024;
 
 /// SQL and its values, every one of them text.
@@ -61,15 +61,15 @@ impl NativeQueue {
         Ok(OperationStatement { text, values })
     }
 
-    /// What such a client was refused, in the words of this package: JSON of an error.
+    /// The error that Postgres answered to that client, in the words of this package: JSON of an error.
     #[napi]
     pub fn describe_refusal(&self, sql_state: String, message: String) -> String {
         to_json(&self.queue.refusal(&sql_state, &message))
     }
 
     /// Runs an operation (JSON) on a connection of this queue and resolves to the `result` of each
-    /// row. The answer is waited for `limitMs` at the most, where that is not null, and else for the
-    /// `query_timeout`.
+    /// row. Waits for the answer for `limitMs` at the most, or for the `query_timeout` if that is
+    /// null.
     #[napi(ts_args_type = "operation: string, limitMs: number | null")]
     pub async fn run(&self, operation: String, limit_ms: Option<u32>) -> Result<Vec<String>> {
         let operation = serde_json::from_str(&operation).map_err(invalid)?;
@@ -95,7 +95,7 @@ impl NativeQueue {
         }
     }
 
-    /// Begins to add so many jobs, all or none.
+    /// Begins to add this number of jobs, all or none.
     #[napi]
     pub fn add_many(&self, count: u32) -> NativeAddMany {
         NativeAddMany::new(&self.queue, count)
@@ -116,14 +116,14 @@ impl NativeQueue {
         NativeProcessor::new(&self.queue, settings, notify)
     }
 
-    /// Closes the connections. What is under way ends first.
+    /// Closes the connections. Statements that are under way end first.
     #[napi]
     pub async fn close(&self) {
         self.queue.close().await;
     }
 }
 
-/// What became of one job of several.
+/// The result for one job of several.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Answer {

@@ -32,7 +32,7 @@ pub struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// The settings of what works on the tables in this schema.
+    /// The settings for work on the tables in this schema.
     pub fn for_schema(self, schema: &str) -> Result<Settings> {
         let tls = match self.tls.as_str() {
             "disable" => Tls::Disable,

@@ -6,33 +6,33 @@ use tokio::sync::{mpsc, watch};
 
 use crate::job::{Outcome, Run};
 
-/// What an engine is told while it runs.
+/// A message to a running engine.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// These runs ended. Those that the engine does not hold, because they ended before or were
+    /// These runs ended. Runs that the engine does not hold, because they ended before or were
     /// lost, are ignored.
     Ended(Vec<Outcome>),
     /// Jobs may have become due: look before the poll interval is over.
     Wake,
     /// Another process says that jobs have become due.
     HeardReady,
-    /// Somebody wants this job cancelled, whichever run of it goes on.
+    /// This job is to be cancelled, in any run of it.
     Cancel(i64),
-    /// Another process says that.
+    /// Another process says that this job is to be cancelled.
     HeardCancel(i64),
-    /// Word of cancelled jobs may have been missed: ask for it.
+    /// Notifications of cancelled jobs may have been missed: ask the table.
     Recheck,
-    /// Let this run go on for so long from now, if that is later than its time is up.
+    /// Let this run go on for this long from now, if that is later than the end of its time.
     ExtendTimeout(Run, Duration),
     /// Its handler is about to settle this run in a transaction of its own.
     SettledByHandler(Run),
-    /// Claim no more; end when what was started has ended.
+    /// Claim no more; end when the started runs have ended.
     Stop,
-    /// Stop, and hand back at once whatever has not ended.
+    /// Stop, and hand back at once all runs that have not ended.
     HandBack,
 }
 
-/// Speaks to one [`super::Engine`]. Speaking to an engine that has ended does nothing.
+/// Sends messages to one [`super::Engine`]. A message to an engine that has ended does nothing.
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(super) commands: mpsc::UnboundedSender<Command>,
@@ -82,12 +82,12 @@ impl Handle {
 
     /// Resolves when the engine has ended.
     pub async fn finished(&mut self) {
-        // The engine never sends a value: what ends the wait is that its sender is dropped.
+        // The engine never sends a value: the wait ends when its sender is dropped.
         while self.ended.changed().await.is_ok() {}
     }
 
     fn send(&self, command: Command) {
-        // An engine that has ended has nothing to do with what comes late.
+        // An engine that has ended ignores late messages.
         let _ = self.commands.send(command);
     }
 }

@@ -3,20 +3,20 @@
 use crate::error::Error;
 use crate::job::{ClaimedJob, Run};
 
-/// Where jobs are run. None of these calls may block or fail: what a handler does comes back
+/// The side that runs jobs. None of these calls may block or fail: a handler's outcome comes back
 /// through [`super::Handle::ended`].
 pub trait Handlers: Send + Sync + 'static {
     /// Begins these runs.
     fn run(&self, jobs: Vec<ClaimedJob>);
 
     /// Tells a run that it should end, and why: its lease is lost, its time is up, or its job is to
-    /// be cancelled. `failed` is whether its job has failed by that.
+    /// be cancelled. `failed` says whether its job has failed by that.
     fn abort(&self, run: Run, reason: &Error, failed: bool);
 
     /// Tells how the transaction ended in which the handler of a run has completed its job.
     fn settled_by_handler(&self, run: Run, committed: bool);
 
-    /// Reports what failed outside a handler.
+    /// Reports an error from outside a handler.
     fn report(&self, error: &Error);
 
     /// Whether the JavaScript environment has ended, so that no handler runs any more.

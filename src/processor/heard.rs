@@ -1,5 +1,5 @@
-//! What is heard from other processes is a hint: anyone who may connect to the database can say it. So it is
-//! looked up before anything is done about it, and it makes an engine look no more than so often.
+//! A notification of another process is a hint: every role that may connect to the database can send one. So the
+//! engine looks in the table before it acts on a hint, and the number of looks is limited.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use tokio::time::Instant;
 
 /// How many hints in a row may each lead to a look, ...
 const BURST: u32 = 20;
-/// ... and the time between two beyond that.
+/// ... and the time between two further looks.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// A bucket of tokens: a look costs one, and one that finds a job gives it back, so that true hints are never slowed
-/// down.
+/// A bucket of tokens: a look costs one, and a look that finds a job gives it back, so that true hints are never
+/// slowed down.
 #[derive(Debug)]
 pub struct Heard {
     /// When the bucket is full again.
     full_at: Instant,
-    /// Looks that were made for hints, and of which it is not known yet what they found.
+    /// Looks that were made for hints, and whose result is not known yet.
     open: u32,
 }
 
@@ -28,7 +28,7 @@ impl Heard {
         }
     }
 
-    /// When to look for what was heard now.
+    /// When to look because of a hint that came now.
     pub fn look_at(&mut self, now: Instant) -> Instant {
         let free_from = self.full_at.checked_sub(INTERVAL * (BURST - 1));
         match free_from.filter(|at| *at > now) {

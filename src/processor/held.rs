@@ -1,4 +1,4 @@
-//! The runs that an engine owns, until when, and how much time they have.
+//! The runs that an engine owns, the ends of their leases, and their time limits.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,22 +15,22 @@ struct Holding {
     /// When the lease ends, counted from before the statement that set it was sent: never later than
     /// the database's own idea of it.
     until: Instant,
-    /// The run was told that its lease is over. It is no longer extended; if it ends all the same,
+    /// The run was told that its lease is over. It is no longer extended; if it still ends,
     /// the fence decides.
     over: bool,
     /// An extension is under way.
     extending: bool,
     deadline: Option<Deadline>,
-    /// The run was told that its job is to be cancelled, and has until then to end.
+    /// The run was told that its job is to be cancelled, and has time to end until then.
     grace_until: Option<Instant>,
     settlement: Settlement,
-    /// The run has ended, and it is not known that its outcome is written. Until then it keeps its job.
+    /// The run has ended, and it is not known that its outcome is written. Until that is known, it keeps its job.
     ended: bool,
-    /// It was told that its lease cannot be extended.
+    /// `onError` was told that its lease cannot be extended.
     refusal_told: bool,
 }
 
-/// Who writes how a run ended.
+/// The side that writes a run's outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlement {
     Engine,
@@ -41,7 +41,7 @@ pub enum Settlement {
 #[derive(Debug, Clone, Copy)]
 struct Deadline {
     at: Instant,
-    /// What the run was given in all.
+    /// The run's time in all.
     limit: Duration,
 }
 
@@ -63,14 +63,14 @@ impl Holding {
     }
 }
 
-/// What time has run out for.
+/// The runs whose time has run out.
 #[derive(Debug, Default)]
 pub struct Expired {
     /// Their leases have ended without an extension.
     pub lapsed: Vec<Run>,
-    /// Those that have taken as long as they may, and whether they own their job still.
+    /// Runs that have reached their time limits, and whether they still own their jobs.
     pub timed_out: Vec<TimedOut>,
-    /// They were to be cancelled, and have not ended in the time that they were given for it.
+    /// Runs that were to be cancelled, and have not ended within their grace.
     pub not_cancelled: Vec<Run>,
 }
 
@@ -83,8 +83,8 @@ pub struct TimedOut {
 
 /// Every run that was claimed and whose outcome is not written yet.
 ///
-/// The two instants are never later than the first thing to be done, so that hundreds of runs are
-/// walked when there is something to do, not at every step of the engine.
+/// The two instants are never later than the first extension or expiry, so that hundreds of runs are
+/// walked only when one of them is due, not at every step of the engine.
 #[derive(Debug)]
 pub struct Held {
     lease: Duration,
@@ -111,7 +111,7 @@ impl Held {
         self.live
     }
 
-    /// Those that have ended, and of which it is not known that their outcomes are written.
+    /// The runs that have ended, and whose outcomes are not known to be written.
     pub fn unwritten(&self) -> Vec<Run> {
         let unwritten = self.runs.iter().filter(|(_, holding)| holding.ended);
         unwritten.map(|(run, _)| *run).collect()
@@ -146,7 +146,7 @@ impl Held {
         self.change(run, |_| {});
     }
 
-    /// The run begins, and has so much time, if its time is limited.
+    /// The run begins, with this time limit, if there is one.
     pub fn start(&mut self, run: Run, now: Instant, limit: Option<Duration>) {
         let deadline = limit.map(|limit| Deadline {
             at: now + limit,
@@ -157,7 +157,7 @@ impl Held {
         }
     }
 
-    /// The run has ended. Returns who settles it, if it was live until now.
+    /// The run has ended. Returns which side settles it, if it was live until now.
     pub fn end(&mut self, run: Run) -> Option<Settlement> {
         let holding = self.runs.get_mut(&run).filter(|holding| !holding.ended)?;
         holding.ended = true;
@@ -165,14 +165,14 @@ impl Held {
         Some(holding.settlement)
     }
 
-    /// Nothing is left to be written of the run.
+    /// Nothing is left to be written for the run.
     pub fn remove(&mut self, run: Run) {
         if self.runs.remove(&run).is_some_and(|holding| !holding.ended) {
             self.live -= 1;
         }
     }
 
-    /// Forgets what has not ended.
+    /// Forgets the runs that have not ended.
     pub fn abandon_live(&mut self) {
         self.runs.retain(|_, holding| holding.ended);
         self.live = 0;
@@ -183,7 +183,7 @@ impl Held {
         self.change(run, |holding| holding.settlement = Settlement::Handler);
     }
 
-    /// Those that have not ended.
+    /// The runs that have not ended.
     pub fn live_runs(&self) -> Vec<Run> {
         let live = self.runs.iter().filter(|(_, holding)| !holding.ended);
         live.map(|(run, _)| *run).collect()
@@ -200,7 +200,7 @@ impl Held {
         self.extend_at
     }
 
-    /// When to look next for what [`Held::expired`] finds.
+    /// When to look next for runs that [`Held::expired`] finds.
     pub fn next_check(&self) -> Option<Instant> {
         self.check_at
     }
@@ -247,7 +247,7 @@ impl Held {
         self.change(run, |holding| holding.extending = false);
     }
 
-    /// The same, because that is refused; returns whether that is to be told: once, while the run goes on.
+    /// The same, because Postgres refuses the extension; returns whether to report that: once, while the run goes on.
     pub fn refused(&mut self, run: Run) -> bool {
         let mut first = false;
         self.change(run, |holding| {
@@ -282,7 +282,7 @@ impl Held {
         first
     }
 
-    /// What time has run out for. What timed out or was not cancelled is to be removed.
+    /// The runs whose time has run out. The caller removes those that timed out or were to be cancelled.
     pub fn expired(&mut self, now: Instant) -> Expired {
         let mut expired = Expired::default();
         if self.check_at.is_none_or(|at| at > now) {

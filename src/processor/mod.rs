@@ -1,5 +1,5 @@
-//! The engine: it claims jobs, decides how many handlers run, keeps the leases of what runs and
-//! settles what has ended.
+//! The engine: it claims jobs, decides how many handlers run, keeps the leases of running jobs and
+//! settles the runs that have ended.
 //!
 //! It knows no Node-API and writes no SQL. The database is a [`Store`], the JavaScript handlers are
 //! [`Handlers`], and time is tokio's, so that tests run it over a store in memory with a clock that

@@ -1,16 +1,16 @@
-//! How fast jobs end, and so how many more to have at hand than run.
+//! How fast jobs end, and so how many jobs to claim ahead of the running ones.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The pace is that of the last such stretch.
+/// The pace is that of the last stretch of this length.
 const WINDOW: Duration = Duration::from_millis(50);
 /// Jobs are claimed ahead for this long. A round trip takes less; another worker that is idle waits
-/// no longer for what is kept here.
+/// no longer for the jobs that are kept here.
 const AHEAD: Duration = Duration::from_millis(100);
-/// The first stretch is taken to be no shorter, whatever ends at once.
+/// The first stretch is taken to be no shorter, even if jobs end at once.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The pace at which the last engine of a queue has ended, for the next to begin with: a batch is over before its
@@ -28,7 +28,7 @@ impl LastPace {
 pub struct Pace {
     since: Instant,
     ended: usize,
-    /// `None` until the first job has ended, unless that is known from before.
+    /// `None` until the first job has ended, unless an earlier engine has left its pace.
     per_second: Option<f64>,
     is_first: bool,
 }
@@ -50,7 +50,7 @@ impl Pace {
         }
     }
 
-    /// Leaves word for the next engine, if jobs have ended.
+    /// Leaves the pace for the next engine, if jobs have ended.
     pub fn leave(&self, last: &LastPace, now: Instant) {
         let known = self.per_second.filter(|_| !self.is_first);
         let measured = (self.ended > 0).then(|| self.measured(now));
@@ -63,7 +63,7 @@ impl Pace {
         self.ended += count;
     }
 
-    /// How many jobs will end in the time to claim ahead for, if all goes on as it does.
+    /// How many jobs will end in the time to claim ahead for, at the present pace.
     pub fn ahead(&mut self, now: Instant) -> usize {
         if now - self.since >= WINDOW {
             self.per_second = Some(self.measured(now));

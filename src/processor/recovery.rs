@@ -7,15 +7,15 @@ use tokio::time::Instant;
 
 /// The time between two questions.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// While there are other jobs, which need not wait for the answer.
+/// The same while there are other jobs, which need not wait for the answer.
 const WHILE_BUSY: Duration = Duration::from_secs(2);
 
-/// Shared by the processors of a queue: one that lives for a batch only need not ask if another just did.
+/// Shared by the processors of a queue: a processor that lives for one batch need not ask if another just did.
 #[derive(Debug, Default)]
 pub struct Recovery(Mutex<Option<Instant>>);
 
 impl Recovery {
-    /// Whether to ask now. Who is told so does.
+    /// Whether to ask now. A caller that gets `true` asks.
     pub fn is_due(&self, now: Instant, busy: bool) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let interval = if busy { WHILE_BUSY } else { INTERVAL };

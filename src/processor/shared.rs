@@ -1,4 +1,4 @@
-//! What the engines of a queue know of each other.
+//! The state that the engines of a queue share.
 
 use super::pace::LastPace;
 use super::recovery::Recovery;

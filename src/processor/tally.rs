@@ -1,4 +1,4 @@
-//! What an engine has done.
+//! The numbers of an engine's work.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ pub struct DidNotFit {
     pub job_type: String,
 }
 
-/// How many runs ended how, as far as the store has accepted it.
+/// How many runs ended in each way, as far as the store has accepted their outcomes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tally {
@@ -21,10 +21,11 @@ pub struct Tally {
     pub completed: u64,
     pub failed: u64,
     pub cancelled: u64,
-    /// Put back, to be run by somebody else.
+    /// Jobs that were put back, to be run by another worker.
     pub released: u64,
     pub did_not_fit: Vec<DidNotFit>,
-    /// The types of which no more jobs were claimed in the end, since they usually take longer than was left.
+    /// The types whose jobs were no longer claimed at the end, since they usually take longer than the time that was
+    /// left.
     pub not_claimed: Vec<String>,
 }
 

@@ -46,13 +46,13 @@ impl UsualDurations {
         }
     }
 
-    /// A job of the type was broken off after so long: it takes longer than that.
+    /// A job of the type was broken off after this time: it takes longer than that.
     pub fn took_longer(&self, job_type: &str, duration: Duration) {
         self.took(job_type, duration * 2);
     }
 
-    /// Whether a job of the type usually ends in so much time. Of a type that was never seen, nothing
-    /// speaks against it.
+    /// Whether a job of the type usually ends in this time. A type that was never seen is taken to
+    /// end in time.
     pub fn fits(&self, job_type: &str, time: Duration) -> bool {
         let estimates = self.lock();
         let estimate = estimates.get(job_type);

@@ -3,25 +3,25 @@
 //! A notification takes a lock that is global to the database, from the end of its transaction's work
 //! until that is flushed to disk (`PreCommit_Notify` in Postgres's `async.c`). So of the inserts of
 //! `addJob`, of which there may be thousands a second, only one that comes after a quiet time carries
-//! a notification. The others are followed by statements of their own, which flush nothing, and never
-//! more than one in [`INTERVAL`]. What runs in a caller's transaction always has to carry one, since
-//! only its commit may deliver it.
+//! a notification. The others are announced by separate statements, which flush nothing, and never
+//! more than one in [`INTERVAL`]. An insert in a caller's transaction always has to carry a notification,
+//! since only the caller's commit may deliver it.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time between notifications, while there is much to tell: the most that an idle worker waits for
-/// word of a job, beyond the time that the word travels.
+/// The time between notifications while many jobs are added: the longest that an idle worker waits for
+/// news of a job, beyond the time that the notification travels.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// After so long without one, an insert carries a notification.
+/// After this time without a notification, an insert carries one.
 const QUIET: Duration = Duration::from_millis(20);
 
 /// When to say that jobs are due.
 #[derive(Debug, Default)]
 pub struct Announcements {
     last: Option<Instant>,
-    /// Jobs were added since that nobody was told of.
+    /// Jobs were added since the last notification, and not announced.
     untold: bool,
 }
 
@@ -35,13 +35,13 @@ impl Announcements {
         goes_along
     }
 
-    /// Jobs were added without one. Returns when to speak of them, if that was not said before.
+    /// Jobs were added without a notification. Returns when to announce them, if that time was not returned before.
     pub fn owed(&mut self, now: Instant) -> Option<Instant> {
         let first = !std::mem::replace(&mut self.untold, true);
         first.then(|| self.last.map_or(now, |last| last + INTERVAL))
     }
 
-    /// Whether to speak now.
+    /// Whether to announce jobs now.
     pub fn take(&mut self, now: Instant) -> bool {
         let due = self.untold && self.last.is_none_or(|last| now - last >= INTERVAL);
         if due {

@@ -1,10 +1,10 @@
-//! The engines of one queue, as far as they run.
+//! The engines of one queue that are running.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::processor::Handle;
 
-/// The way into a processor's engine, while it has one that runs.
+/// The handle of a processor's engine, while one runs.
 #[derive(Default)]
 pub struct Running(Mutex<Option<Handle>>);
 
@@ -18,7 +18,7 @@ impl Running {
     }
 }
 
-/// All processors of a queue, to be told together what concerns them all.
+/// All processors of a queue, for messages that concern all of them.
 #[derive(Default)]
 pub struct Engines(Mutex<Vec<Weak<Running>>>);
 

@@ -1,11 +1,11 @@
 //! Jobs that are added at the same time travel in one insert, and are committed by one flush of the
 //! log.
 //!
-//! While no insert is under way, a job is sent at once: gathering adds no waiting. What arrives during
-//! an insert goes with the next one. Each job is answered when it is committed, and with its own fault:
-//! one that Postgres refuses does not fail its neighbours.
+//! While no insert is under way, a job is sent at once: gathering adds no waiting. Jobs that arrive during
+//! an insert go with the next one. Each job is answered when it is committed, and with its own error:
+//! a job that Postgres refuses does not fail its neighbours.
 //!
-//! Jobs arrive in groups, of those that were added in one turn of JavaScript's event loop
+//! Jobs arrive in groups: the jobs that were added in one turn of JavaScript's event loop
 //! (`ts/queue/enqueuer.ts`). A group stays together.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,12 +23,12 @@ use crate::store::{announcement, enqueue};
 
 /// The most jobs that travel together, as in `ts/queue/enqueuer.ts`.
 const MAX_JOBS: usize = 5_000;
-/// The most payload that travels together, in bytes; a larger one travels alone.
+/// The most payload that travels together, in bytes; a larger payload travels alone.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
-/// An insert that takes longer is held up by something: what waits for it goes on another connection.
+/// An insert that takes longer is held up: the jobs that wait for it go on another connection.
 const STALLED: Duration = Duration::from_millis(20);
 
-/// What became of each job of a group, in their order.
+/// The result of each job of a group, in their order.
 type Answers = Vec<Result<i64>>;
 
 struct Group {
@@ -113,7 +113,7 @@ impl Enqueuer {
         ticket
     }
 
-    /// Starts to send, unless so many do already.
+    /// Starts a sender, unless `most` run already.
     fn start_sender(self: &Arc<Self>, most: usize) {
         let mut state = self.lock();
         if state.senders >= most {
@@ -124,7 +124,7 @@ impl Enqueuer {
         let enqueuer = self.clone();
         tokio::spawn(begun(async move {
             loop {
-                // Here, and not beside the inserts: word of them is not worth another connection.
+                // After the inserts, not beside them: an announcement is not worth another connection.
                 enqueuer.announce().await;
                 match enqueuer.next_groups() {
                     Some(groups) => enqueuer.send(groups).await,
@@ -139,14 +139,14 @@ impl Enqueuer {
         self.lock().position(ticket).is_some()
     }
 
-    /// Takes back what has not been sent; returns whether that was so.
+    /// Takes a group back if it has not been sent; returns whether that was so.
     fn withdraw(&self, ticket: u64) -> bool {
         let mut state = self.lock();
         let position = state.position(ticket);
         position.map(|at| state.waiting.remove(at)).is_some()
     }
 
-    /// What goes next, or `None` when there is nothing and the sender ends.
+    /// The groups to send next, or `None` when there are none and the sender ends.
     fn next_groups(&self) -> Option<Vec<Group>> {
         let mut state = self.lock();
         if state.waiting.is_empty() {
@@ -167,12 +167,12 @@ impl Enqueuer {
     async fn announce(&self) {
         let due = self.lock().announcements.take(Instant::now());
         if due {
-            // What is not heard is found by the poll.
+            // If the announcement fails, a poll finds the jobs.
             let _ = self.pool.fetch(announcement(&self.schema)).await;
         }
     }
 
-    /// Sees to it that somebody announces what was added, if no sender is left to.
+    /// Makes sure that added jobs are announced, if no sender is left to do it.
     fn owe_announcement(self: &Arc<Self>) {
         let Some(at) = self.lock().announcements.owed(Instant::now()) else {
             return;
@@ -188,7 +188,7 @@ impl Enqueuer {
         let jobs: Vec<&NewJob> = groups.iter().flat_map(|group| &group.jobs).collect();
         let mut answers = self.insert(&jobs, false).await.into_iter();
         for Group { jobs, added, .. } in groups {
-            // Whoever asked may be gone with its environment.
+            // The caller may be gone with its environment.
             let _ = added.send(answers.by_ref().take(jobs.len()).collect());
         }
     }

@@ -1,4 +1,4 @@
-//! A queue: its connections, what is asked over them, and what its processors share.
+//! A queue: its connections, its operations, and the state that its processors share.
 
 mod announcements;
 mod engines;
@@ -30,14 +30,14 @@ pub struct Queue {
     enqueuer: Arc<Enqueuer>,
     listener: Arc<Listener>,
     engines: Arc<Engines>,
-    /// What its workers know of the table, ...
+    /// The knowledge of the table that its workers share, ...
     of_store: Arc<store::Shared>,
-    /// ... and its engines of each other.
+    /// ... and the knowledge of each other that its engines share.
     of_engines: Arc<engine::Shared>,
 }
 
 impl Queue {
-    /// Opens no connection. `ask_password` is asked for the password of each that is opened.
+    /// Opens no connection. `ask_password` is called for each connection that is opened later.
     pub fn new(settings: Settings, ask_password: Option<AskPassword>) -> Result<Self> {
         let schema = Arc::new(store::schema(settings.schema.clone()));
         let pool = Pool::new(settings, ask_password)?;
@@ -60,7 +60,7 @@ impl Queue {
         operation.statement(&self.schema)
     }
 
-    /// What such a client was refused, in the words of this package.
+    /// The error that Postgres answered to that client, in the words of this package.
     pub fn refusal(&self, sql_state: &str, message: &str) -> Error {
         let whereabouts = Whereabouts {
             schema: self.schema.name(),
@@ -69,8 +69,8 @@ impl Queue {
         refusal(sql_state, message, whereabouts)
     }
 
-    /// Runs an operation and returns the `result` of each row. The answer is waited for the `limit`, and if there is
-    /// none for the `query_timeout`.
+    /// Runs an operation and returns the `result` of each row. Waits for the answer for the `limit`, or for the
+    /// `query_timeout` if there is no limit.
     pub async fn run(&self, operation: Operation, limit: Option<Duration>) -> Result<Vec<String>> {
         let notice = operation.notice();
         let results = self.table.run(operation, limit).await?;
@@ -81,7 +81,7 @@ impl Queue {
         Ok(results)
     }
 
-    /// Adds jobs, each for itself, and returns their ids once they are committed: jobs that come at the same time
+    /// Adds jobs, each independently, and returns their ids once they are committed: jobs that come at the same time
     /// travel together.
     pub async fn add_each(&self, jobs: Vec<NewJob>) -> Vec<Result<i64>> {
         let any_due = jobs.iter().any(NewJob::is_due);
@@ -110,7 +110,7 @@ impl Queue {
         }
     }
 
-    /// Closes the connections. What is under way ends first.
+    /// Closes the connections. Statements that are under way end first.
     pub async fn close(&self) {
         self.pool.close().await;
     }

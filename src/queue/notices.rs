@@ -1,4 +1,4 @@
-//! What the engines of a queue are told of the table: by their own process, or by others through the database.
+//! News of the table for the engines of a queue: from their own process, or from others through the database.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub fn tell(engines: &Engines, notice: Notice) {
     });
 }
 
-/// What is done about what is heard from other processes.
+/// Passes on to the engines the notifications of other processes.
 pub fn hearer(engines: Arc<Engines>, schema: Arc<Schema>) -> impl Fn(Heard) + Send + Sync {
     move |heard| match heard {
         Heard::Listening => engines.tell(|engine| {

@@ -1,4 +1,4 @@
-//! A processor of a queue: it has an engine for as long as that runs.
+//! A processor of a queue: it has an engine while that runs.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::job::{Outcome, Run};
 use crate::processor::{Engine, Handle, Handlers, Mode, Settings, Tally};
 use crate::store::Worker;
 
-/// How a processor works, as its user says it.
+/// The user's options for a processor.
 pub struct Options {
     /// Stored in `locked_by`.
     pub worker_id: String,
@@ -24,7 +24,7 @@ pub struct Options {
     pub lease: Duration,
     pub default_timeout: Option<Duration>,
     pub cancel_grace: Duration,
-    /// The types of jobs that it takes; `None` is all.
+    /// The types of jobs that it takes; `None` means all.
     pub job_types: Option<Vec<String>>,
     /// The types that there are handlers for.
     pub handled_types: Vec<String>,
@@ -133,7 +133,7 @@ impl<H: Handlers> Processor<H> {
         self.tell(Handle::stop);
     }
 
-    /// Stops, waits for what runs, and hands back what still runs after the `limit`.
+    /// Stops, waits for the running jobs, and hands back those that still run after the `limit`.
     pub async fn drain(&self, limit: Duration) {
         let Some(mut handle) = self.running.handle() else {
             return;

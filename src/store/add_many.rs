@@ -1,7 +1,7 @@
 //! Adding many jobs at once, all or none.
 //!
 //! They come in parts, and are copied while the next parts are still being made: `COPY` takes Postgres
-//! less time than an insert, and goes on meanwhile. Since nothing is done before the commit, jobs that
+//! less time than an insert, and goes on meanwhile. Since no row is visible before the commit, jobs that
 //! stop coming leave nothing behind.
 
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use crate::connect::{CopyIn, CopyText, Pool, Schema, Transaction, Undone, Value,
 use crate::error::{Code, Error, Result};
 use crate::job::NewJob;
 
-/// So many rows are sent at a time.
+/// The number of rows that are sent at a time.
 const ROWS: usize = 500;
 
-/// Draws the ids, in the order of the jobs. There are none where jobs cannot be copied: `COPY` is
-/// refused where row-level security applies, and it gives the ids itself, which the role may not be
-/// allowed to, or which may come from something else than the column's own sequence.
+/// Draws the ids, in the order of the jobs. It answers none where jobs cannot be copied: `COPY` is
+/// refused where row-level security applies, and it has to write the ids itself, which the role may not be
+/// allowed to, or which may come from another source than the column's own sequence.
 pub(super) const RESERVE: &str = "with named as (
     select pg_catalog.format('%I.job_queue', {schema}) as name
 ), jobs as materialized (
@@ -40,7 +40,7 @@ from jobs";
 
 pub(super) const COPY: &str = "copy {jobs} (id, {given}) from stdin";
 
-/// What was added.
+/// The jobs that were added.
 pub struct Added {
     /// In the order of the jobs.
     pub ids: Vec<i64>,
@@ -72,7 +72,7 @@ impl AddMany {
     }
 
     pub async fn add(mut self) -> Result<Added> {
-        // If the first part is at fault already, nothing is asked of the database.
+        // If the first part is at fault already, nothing is sent to the database.
         if self.parts.get(0).await?.is_none() {
             return Err(broken_off());
         }
@@ -170,7 +170,7 @@ impl AddMany {
     }
 }
 
-/// The jobs as they come. They are kept, because what the server undoes is sent again.
+/// The jobs as they come. They are kept, because a copy that the server undoes is sent again.
 struct Parts {
     /// Each a JSON text.
     coming: UnboundedReceiver<String>,
@@ -187,7 +187,7 @@ impl Parts {
             let jobs = serde_json::from_str(&part).map_err(|error| {
                 Error::new(
                     Code::InvalidArgument,
-                    "a part of the jobs was not understood",
+                    "a part of the jobs cannot be read: this is a bug of pg-bg-job-queue, please report it",
                 )
                 .caused_by(error)
             })?;
@@ -197,10 +197,10 @@ impl Parts {
     }
 }
 
-/// Whoever added the jobs has given it up, or is gone with its environment.
+/// The caller of `addJobs` has given it up, or is gone with its environment.
 fn broken_off() -> Error {
     Error::new(
         Code::Closed,
-        "the jobs stopped coming before all were there: none of them was added",
+        "addJobs ended before all jobs had arrived: none of them was added",
     )
 }

@@ -1,4 +1,4 @@
-//! What statements answer.
+//! Reading the answers of statements.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub fn results(rows: &[PgRow]) -> Result<Vec<String>> {
 pub fn unreadable(error: sqlx::Error) -> Error {
     Error::new(
         Code::DatabaseError,
-        "an answer of Postgres was not understood",
+        "the answer of Postgres cannot be read: see the cause of this error",
     )
     .caused_by(error)
 }
@@ -90,7 +90,7 @@ macro_rules! read_claimed {
 
 claimed_columns!(read_claimed);
 
-/// What an exchange brought, and what the cursor is to know of it but the time that it took.
+/// The answer to an exchange, and what the cursor needs of it except the time that it took.
 pub fn read_exchanged(rows: &[PgRow]) -> std::result::Result<(Exchanged, Seen), sqlx::Error> {
     let mut exchanged = Exchanged::default();
     let mut seen = Seen::default();
@@ -134,7 +134,7 @@ pub fn read_exchanged(rows: &[PgRow]) -> std::result::Result<(Exchanged, Seen), 
             }
         }
     }
-    // `returning` promises no order. What has been due since minus infinity comes first.
+    // `returning` promises no order. Jobs that have been due since minus infinity come first.
     claimed.sort_by_key(|(ready_at, job)| (Reverse(job.priority), *ready_at, job.run.id));
     for (ready_at, job) in &claimed {
         if let &Some(ready_at) = ready_at {

@@ -1,4 +1,4 @@
-//! Jobs that Postgres refuses to let be changed, as far as that could not be written into their rows: this
+//! Jobs that Postgres refuses to let be changed, and whose rows could not even store that: this
 //! process leaves them alone for a while, which doubles with each refusal.
 
 use std::collections::HashMap;
@@ -11,11 +11,11 @@ use tokio::time::Instant;
 const FIRST: Duration = Duration::from_secs(1);
 /// ... and at the most.
 const LONGEST: Duration = Duration::from_secs(300);
-/// For how long it is remembered after that, at the least.
+/// How long it is remembered after that, at the least.
 const LEAST_REMEMBERED: Duration = Duration::from_secs(60);
-/// For how long after a slow job more of them are expected.
+/// How long after a slow job more slow jobs are expected.
 const SLOW: Duration = Duration::from_secs(10);
-/// A slow job is left alone for as long as another that was refused so many times more.
+/// A slow job is left alone for as long as another job that was refused this many times more.
 const SLOW_LATER: u32 = 2;
 /// After what time a job that may be tried again is tried before others that wait.
 const STARVING: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ struct State {
     jobs: HashMap<i64, Entry>,
     /// Until then, statements find out which rows they can change.
     careful_until: Option<Instant>,
-    /// Until then, more slow ones are expected.
+    /// Until then, more slow jobs are expected.
     slow_until: Option<Instant>,
     /// Not before is one of them tried again that was slow.
     suspect_after: Option<Instant>,
@@ -48,7 +48,7 @@ struct Entry {
     remembered_until: Instant,
 }
 
-/// For how long a job is left alone that was refused so often in a row.
+/// How long a job is left alone that was refused this often in a row.
 pub fn pause(refusals: u32) -> Duration {
     FIRST
         .saturating_mul(1 << refusals.saturating_sub(1).min(16))
@@ -69,7 +69,7 @@ impl Aside {
         self.lock().in_doubt = true;
     }
 
-    /// A careful claim was.
+    /// A careful claim was answered.
     pub fn trust(&self) {
         self.lock().in_doubt = false;
     }
@@ -82,7 +82,7 @@ impl Aside {
     /// All that are remembered, also if they may be tried again.
     pub fn ids(&self, now: Instant) -> Vec<i64> {
         let mut state = self.lock();
-        // A job that was not refused again for twice as long as its pause is none of these any more. A worker that
+        // A job that was not refused again for twice as long as its pause is forgotten. A worker that
         // polls seldom comes back to it later.
         state.jobs.retain(|_, entry| now < entry.remembered_until);
         state.jobs.keys().copied().collect()
@@ -129,7 +129,7 @@ impl Aside {
         self.lock().suspect_after = (took > QUICK).then(|| now + took * SHARE);
     }
 
-    /// How often a job was refused in a row that was put aside lately, also if it may be tried again.
+    /// How often a job that was put aside lately was refused in a row, also if it may be tried again.
     pub fn refusals(&self, id: i64) -> u32 {
         self.lock().jobs.get(&id).map_or(0, |entry| entry.refusals)
     }
@@ -141,8 +141,8 @@ impl Aside {
         refusals
     }
 
-    /// The same, of one that was slow, so often in a row, as its row says: it would hold up the next claim that it is
-    /// a part of.
+    /// The same, for a job that was slow, this often in a row, as its row says: it would hold up the next claim that
+    /// it is a part of.
     pub fn put_slow(&self, id: i64, refusals: u32, now: Instant) {
         self.put_until(id, refusals, now + pause(refusals + SLOW_LATER));
         self.lock().slow_until = Some(now + SLOW);

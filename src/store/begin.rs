@@ -10,7 +10,7 @@ use crate::job::{Refusal, Run};
 use crate::processor::Counted;
 
 /// Counts the attempts of these runs, if that has not been done, and moves their leases to `lease_ms` from now, so
-/// that there is time to begin. Answers those that are counted, and those that Postgres has passed over though they
+/// that there is time to begin. Answers the runs that are counted, and those that Postgres has passed over though they
 /// were free; a run that no longer owns its job, or whose job some transaction has locked, is missing.
 pub fn runs(schema: &Schema, runs: &[Run], lease_ms: i64) -> Statement {
     let mut values = values_of(runs);
@@ -47,7 +47,7 @@ pub fn runs(schema: &Schema, runs: &[Run], lease_ms: i64) -> Statement {
     )
 }
 
-/// What [`runs`] answers.
+/// Reads the answer to [`runs`].
 pub fn read(rows: &[PgRow]) -> Result<Counted, sqlx::Error> {
     let mut counted = Counted::default();
     for row in rows {

@@ -1,4 +1,4 @@
-//! Operations over many jobs, after Postgres has refused them: they are done for all jobs but those at fault.
+//! Operations over many jobs, after Postgres has refused them: they are repeated for all jobs but those at fault.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::connect::{Pool, Schema, Statement};
 use crate::error::Result;
 use crate::job::{Refusal, names};
 
-/// What a refused operation is done with.
+/// The means to repeat a refused operation.
 pub struct Bulk<'a> {
     pub pool: &'a Pool,
     pub schema: &'a Schema,
@@ -28,8 +28,9 @@ struct Page {
 }
 
 impl Bulk<'_> {
-    /// Answers as the operation does, and a second result, `{ refused, sqlState }`: the names of the jobs that could not be
-    /// changed, or null, and why the last of them. `None` for an operation that is about one job, or that is done for all or none.
+    /// Answers as the operation does, and a second result, `{ refused, sqlState }`: the names of the jobs that could
+    /// not be changed, or null, and the `SQLSTATE` of the last of them. `None` for an operation on one job, or on all
+    /// or none.
     pub async fn run(&self, operation: &Operation) -> Result<Option<Vec<String>>> {
         let schema = self.schema;
         match operation {

@@ -7,7 +7,7 @@ use super::notify::notify;
 use crate::connect::{Named, Schema, Statement, Value};
 use crate::job::Run;
 
-/// What is `None` does not restrict.
+/// A filter that is `None` does not restrict.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Filters {
@@ -17,8 +17,8 @@ pub struct Filters {
     run_at: Option<i64>,
 }
 
-/// Cancels a job that does not run: one that is pending, failed with attempts left, or whose worker is
-/// lost. Of one that runs, it writes down the request and tells the workers that listen. Answers
+/// Cancels a job that does not run: a job that is pending, failed with attempts left, or whose worker is
+/// lost. For a running job, it stores the request and notifies the workers that listen. Answers
 /// `cancelled` or `requested`, or nothing if there was nothing to cancel.
 pub fn job(schema: &Schema, id: i64) -> Statement {
     schema.statement(
@@ -105,7 +105,7 @@ pub fn upcoming(schema: &Schema, filters: &Filters) -> Statement {
     schema.statement(cancel!(""), filters.values())
 }
 
-/// The ids of the jobs that match, for a statement that was refused, to find out which of them is at fault.
+/// The ids of the jobs that match, for a statement that was refused, to find the jobs that are at fault.
 pub fn upcoming_ids(schema: &Schema, filters: &Filters) -> Statement {
     schema.statement(
         concat!(
@@ -123,7 +123,7 @@ pub fn upcoming_named(schema: &Schema, filters: &Filters, ids: &[i64]) -> Statem
     schema.statement(cancel!(" and job.id = any ({ids}::bigint[])"), values)
 }
 
-/// Which of these runs have a job that is to be cancelled.
+/// The runs among these whose jobs are to be cancelled.
 pub fn requested(schema: &Schema, runs: &[Run]) -> Statement {
     schema.statement(
         concat!(

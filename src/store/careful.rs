@@ -1,5 +1,5 @@
-//! What a worker does after Postgres has refused a statement over many jobs, or has passed over one of them: it finds
-//! out which of them are at fault, puts those aside, and does the rest.
+//! The worker's careful forms, after Postgres has refused a statement over many jobs, or has passed over one of them:
+//! they find out which jobs are at fault, put those aside, and do the rest.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ const GATHERS: Duration = Duration::from_millis(100);
 
 impl Worker {
     /// Claims after a claim was refused: finds out part by part which jobs are at fault, puts those aside, and
-    /// returns with the first that it could claim.
+    /// returns with the first jobs that it could claim.
     ///
     /// A job that was put aside before, and may be tried again, is tried alone, so that it does not take the others
     /// along once more, and one in a claim.
@@ -105,7 +105,7 @@ impl Worker {
                         if exchanged.found() == 0 {
                             put?;
                         }
-                        // What was claimed is to be run; this one is met again.
+                        // The claimed jobs are to be run; this one is met again.
                     }
                     found_out |= !passed.is_empty();
                     if exchanged.found() > 0 {
@@ -117,13 +117,13 @@ impl Worker {
                         break;
                     }
                     if !passed.is_empty() {
-                        // There was room for so many, and the rest was not tried.
+                        // The limit was reached, and the rest was not tried.
                         part.retain(|id| !passed.contains(id));
                         parts.push(part);
                     }
                     continue;
                 }
-                // What was claimed is to be run; the rest is met again.
+                // The claimed jobs are to be run; the rest is met again.
                 Err(error) if exchanged.found() > 0 => {
                     exchanged.in_doubt |= error.leaves_open();
                     match part[..] {
@@ -156,7 +156,7 @@ impl Worker {
                 return Err(error);
             }
         }
-        // What was not come to is due still, and so is what comes behind those that were listed.
+        // The parts that were not tried are still due, and so are the jobs behind the listed ones.
         let has_rest = parts.iter().any(|part| !part.is_empty());
         let has_suspect = suspect.is_some() && self.shared.aside.suspect(now, false).is_some();
         exchanged.unfinished = has_rest || has_suspect || (listed >= claim.limit && found_out);
@@ -169,8 +169,8 @@ impl Worker {
         Ok(exchanged)
     }
 
-    /// Reads the payload of a job that was claimed without: the answer to a claim that takes too long is lost, and it
-    /// is made all the same. One that takes long is read when it is claimed alone, `patiently`.
+    /// Reads the payload of a job that was claimed without it: the answer to a claim that takes too long is lost,
+    /// though the claim is made. A payload that takes long is read when its job is claimed alone, `patiently`.
     async fn read_payload(
         &self,
         mut job: ClaimedJob,
@@ -192,7 +192,7 @@ impl Worker {
                 job.payload = payload;
                 exchanged.claimed.push(job);
             }
-            // It is another's by now.
+            // The job is another run's by now.
             Ok(None) => {}
             Err(error) if error.was_held_up() && !patiently => {
                 let id = job.run.id;
@@ -218,7 +218,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Leaves a job alone for a while that is due and that cannot be claimed, as its row says, or else this process.
+    /// Leaves a due job that cannot be claimed alone for a while: its row stores that, or else this process.
     async fn put_aside(&self, id: i64, error: Error, exchanged: &mut Exchanged) -> Result<()> {
         let noted = self.probe(&refuse::claim(&self.schema, id, &error)).await;
         let noted = match noted {
@@ -238,7 +238,7 @@ impl Worker {
         Ok(())
     }
 
-    /// What becomes of an outcome that Postgres refuses to have written.
+    /// The fate of an outcome that Postgres refuses to store.
     pub(super) async fn settle_refused(&self, outcome: &Outcome, error: Error) -> Result<Fate> {
         let run = outcome.run;
         let otherwise = match outcome.end {
@@ -264,12 +264,12 @@ impl Worker {
             }
         }
         let note = refuse::settle(&self.schema, run, &error, self.lease_ms());
-        // Where this is refused too, the report to the user says it alone.
+        // If this is refused too, only the report to the user says it.
         let _ = self.probe(&note).await;
         Ok(Fate::Refused(error))
     }
 
-    /// Brings lost jobs back that [`recover::jobs`] was kept from.
+    /// Brings back lost jobs that [`recover::jobs`] could not.
     pub(super) async fn recover_carefully(&self) -> Result<Recovered> {
         let aside = self.shared.lost_aside.resting(Instant::now());
         let rows = self.fetch(recover::ended(&self.schema, aside)).await?;
@@ -298,7 +298,7 @@ impl Worker {
         recover::read(&rows).map_err(unreadable)
     }
 
-    /// Brings jobs back that Postgres has passed over.
+    /// Brings back jobs that Postgres has passed over.
     pub(super) async fn other_way(&self, ids: Vec<i64>, recovered: &mut Recovered) -> Result<()> {
         for id in ids {
             self.recover_other_way(id, passed_over(), recovered).await?;
@@ -306,7 +306,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Brings a job back that may not be pending: it has failed and is due again, or it is put aside.
+    /// Brings back a job that may not be pending: it has failed and is due again, or it is put aside.
     async fn recover_other_way(
         &self,
         id: i64,
@@ -326,7 +326,7 @@ impl Worker {
         let refusals = self.shared.lost_aside.put(id, Instant::now());
         let seconds = aside::pause(refusals).as_secs().try_into().unwrap_or(1);
         let rest = refuse::recover(&self.schema, id, &error, seconds);
-        // Where even this is refused, it is put aside here alone.
+        // If even this is refused, only this process puts it aside.
         let _ = self.probe(&rest).await;
         if refusals == 1 {
             recovered.refused.push(Refusal { id, error });

@@ -1,21 +1,21 @@
-//! The statements that the engine lives on: one that claims what is due, and one that besides settles what
-//! has ended, in the same round trip. What only settles is in [`super::settle`].
+//! The engine's main statements: one that claims due jobs, and one that also settles ended
+//! runs, in the same round trip. The statement that only settles is in [`super::settle`].
 //!
 //! Due jobs are found through one index that holds exactly the claimable rows in exactly the order
 //! of the claim: `(priority desc, ready_at, id)`. The statement steps from lane to lane
-//! ([`super::lane`]), reads in each only what is due, from the worker's cursor on ([`super::cursor`]),
+//! ([`super::lane`]), reads in each only the due jobs, from the worker's cursor on ([`super::cursor`]),
 //! and stops when it has enough.
 //!
 //! Statistics are always wrong about a queue, so the planner is left no choice of indexes: each but the
-//! primary key has a condition (`ready_at < 'infinity'`, `job_type >= ''`, `status = 'pending'`, ...) which only
-//! the statements say that are made for it.
+//! primary key has a condition (`ready_at < 'infinity'`, `job_type >= ''`, `status = 'pending'`, ...) that only
+//! the statements made for it state.
 //!
-//! `skip locked` in the innermost query locks row by row, as they are read: what another
-//! worker is claiming is passed over without a wait, and nothing is locked that is not taken. Most of that is
-//! passed over before ([`untouched`]), since to try each lock takes several times as long.
+//! `skip locked` in the innermost query locks row by row, as they are read: a job that another
+//! worker is claiming is passed over without a wait, and no row is locked that is not taken. Most jobs of other
+//! workers are passed over before ([`untouched`]), since to try each lock takes several times as long.
 //!
 //! The attempt is counted with the claim, but for a job's last one, which is counted when its handler begins
-//! ([`super::begin`]): a worker that dies between the two costs no job the run that it was granted. Until then
+//! ([`super::begin`]): a worker that dies between the two does not cost the job its last run. Until then
 //! `claim_token` is negative.
 
 use super::cursor::Look;
@@ -29,15 +29,15 @@ use super::touched::{is_over, last_transaction, untouched};
 use crate::connect::{Named, Schema, Statement, Value};
 use crate::job::{Outcome, Run};
 
-/// The most lanes that one statement steps through. One that stops there says so, and the next goes on below.
+/// The most lanes that one statement steps through. A statement that stops there says so, and the next goes on below.
 macro_rules! most_lanes {
     () => {
         "1000"
     };
 }
 
-/// What is taken of a due row, and what is to become of it: it was made pending by hand if it has no
-/// attempts left.
+/// The columns that are read of a due row, and whether it is claimed or ends: a job that has no attempts left was made
+/// pending by hand.
 macro_rules! due_columns {
     () => {
         "job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
@@ -166,9 +166,9 @@ macro_rules! lanes_of_types {
 }
 
 /// The due jobs of the types in `{types}`, through the same index. Each type offers
-/// its first candidates of a lane; they are merged, and locked in that order. What others have
-/// locked is made up for by offering more than is asked for. Where even the last one that a type offers was
-/// looked at, there may be more of it: a row says so.
+/// its first candidates of a lane; they are merged, and locked in that order. Each type offers more jobs than are
+/// asked for, to make up for those that others have locked. If even the last job that a type offers was
+/// looked at, the type may have more: a row says so.
 macro_rules! due_of_types {
     ($start:ident) => {
         concat!(
@@ -217,7 +217,7 @@ macro_rules! due_of_types {
     };
 }
 
-/// Takes what is `$due` for `{worker}`, under a lease of `{lease_ms}`. A job that has no attempts left
+/// Claims the `$due` jobs for `{worker}`, under a lease of `{lease_ms}`. A job that has no attempts left
 /// ends here.
 macro_rules! claimed {
     ($due:expr) => {
@@ -256,8 +256,8 @@ macro_rules! claimed {
     };
 }
 
-/// What was claimed, and after how many microseconds it was found. The types of an answer are its own, so that a
-/// statement which a session keeps outlives a change of a column's type (0A000).
+/// The claimed jobs, and after how many microseconds each was found. The types of the answer do not depend on the
+/// columns', so that a prepared statement outlives a change of a column's type (0A000).
 macro_rules! claimed_rows {
     ($payload:expr) => {
         concat!(
@@ -278,7 +278,7 @@ macro_rules! claimed_rows {
 }
 
 /// Where the look has ended, if there may be more: it stopped at a lane, or a type had more to offer. The lanes
-/// are walked to their end by then, unless enough was found. And whether Postgres has passed over something that was
+/// are walked to their end by then, unless enough was found. And whether Postgres has passed over a job that was
 /// due and free.
 macro_rules! rest_rows {
     () => {
@@ -301,10 +301,10 @@ macro_rules! rest_rows {
     };
 }
 
-/// A claim alone does not wait until it is on the disk. Whatever is written after it and waits, by the handler or
-/// by anybody else, has it written there before: the log is one. If the server crashes before that, the job is
-/// as it was, and `run_no` sees to it that the run that nobody knows of can write nothing, because it is never
-/// given out again: it is the time of the claim.
+/// A claim alone does not wait until it is on the disk. Every later commit that waits for the disk, by the handler or
+/// by any session, flushes the claim before: there is one log. If the server crashes before that, the job is
+/// as it was, and the fence keeps the forgotten run from writing: its `run_no` is never given out again, because
+/// it is the time of the claim.
 macro_rules! claim {
     ($due:ident, $start:ident) => {
         concat!(
@@ -361,22 +361,22 @@ macro_rules! exchange_of {
     };
 }
 
-/// How many due jobs a claim lists, at the least, to find out which it can take.
+/// How many due jobs a careful claim lists, at the least, to find out which it can take.
 pub const LEAST_LISTED: usize = 100;
 
-/// What a worker takes.
+/// The claim of a worker.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
     /// The most jobs.
     pub limit: usize,
     pub worker_id: &'a str,
     pub lease_ms: i64,
-    /// By which the claim is found again if its answer is lost. Above 0.
+    /// The token by which the claim is found again if its answer is lost. Above 0.
     pub token: i64,
     /// The types of the jobs; `None` is all.
     pub types: Option<&'a [String]>,
-    /// Whether to claim by the statement that settles as well, though there is nothing to settle: a role that
-    /// may not settle is refused it.
+    /// Whether to claim by the statement that settles as well, though there is nothing to settle: Postgres refuses
+    /// it to a role that may not settle.
     pub proving: bool,
 }
 
@@ -414,7 +414,7 @@ impl Claim<'_> {
 }
 
 /// The statement that settles `outcomes`, in the form that suffices for them, and claims: either, or both. To set up
-/// what a statement does not need takes as long as to do what it does.
+/// unneeded parts of a statement takes as long as to run the needed ones.
 pub fn statement(
     schema: &Schema,
     outcomes: Vec<Outcome>,
@@ -443,8 +443,8 @@ pub fn statement(
     schema.statement(template, values)
 }
 
-/// What is due now, but for the jobs in `aside`, in the order of the claim: read, and not locked. For a claim
-/// that was refused, to find out which of them is at fault; a hundred at least, of which it may be many.
+/// The jobs that are due now, except those in `aside`, in the order of the claim: read, and not locked. For a claim
+/// that was refused, to find the jobs at fault; a hundred at least, since many may be at fault.
 pub fn due(schema: &Schema, claim: &Claim<'_>, below: i64, aside: Vec<i64>) -> Statement {
     let mut values = vec![
         (
@@ -519,7 +519,7 @@ pub fn named(schema: &Schema, claim: &Claim<'_>, ids: &[i64]) -> Statement {
     )
 }
 
-/// The payload of a job that was claimed without.
+/// The payload of a job that was claimed without it.
 pub fn payload(schema: &Schema, run: Run) -> Statement {
     schema.statement(
         "select job.payload::text as payload from {jobs} job

@@ -1,4 +1,4 @@
-//! Deleting what is finished and old.
+//! Deleting old completed jobs.
 
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +86,7 @@ macro_rules! deleted {
 /// Looks at the next 5,000 completed jobs, in the order in which they were added, and deletes those
 /// that are old enough. Answers `{ deleted, last }`, where `last` is the [`Position`] to go on from,
 /// or null at the end. One page holds few locks for a short time, and all pages together walk the
-/// completed jobs once. What some transaction has locked is left to the next clean-up.
+/// completed jobs once. Rows that a transaction has locked are left to the next clean-up.
 pub fn old_jobs(schema: &Schema, days_to_keep: f64, after: Option<&Position>) -> Statement {
     schema.statement(
         concat!(
@@ -107,8 +107,8 @@ pub fn old_jobs(schema: &Schema, days_to_keep: f64, after: Option<&Position>) ->
     )
 }
 
-/// The same page without deleting: `{ ids, last }`, for a clean-up that was refused, to find out which of the jobs
-/// is at fault.
+/// The same page without deleting: `{ ids, last }`, for a clean-up that was refused, to find the jobs that are
+/// at fault.
 pub fn old_ids(schema: &Schema, days_to_keep: f64, after: Option<&Position>) -> Statement {
     schema.statement(
         concat!(

@@ -1,6 +1,6 @@
-//! The columns of a job in statements: what a new job gives ([`NEW_JOB`]), and what a worker is told of a job that it has
-//! claimed ([`CLAIMED`]). Whatever names all of them is made from the two lists, and fills the holes of the templates:
-//! see [`schema`].
+//! The columns of a job in statements: those of a new job ([`NEW_JOB`]), and those that a worker reads of a claimed
+//! job ([`CLAIMED`]). All SQL that names all of them is generated from the two lists, and fills the holes of the
+//! templates: see [`schema`].
 
 use std::sync::LazyLock;
 
@@ -55,7 +55,7 @@ impl Shown {
     }
 }
 
-/// The record of the row `job`, without what is `left_out`.
+/// The record of the row `job`, without the columns that are `left_out`.
 fn record(left_out: &[Shown]) -> String {
     let id = ("id", Shown::Plain);
     let given = NEW_JOB.iter().map(|it| (it.name, Shown::of(it.kind)));
@@ -85,7 +85,7 @@ fn list<T>(of: &[T], write: impl Fn(&T) -> String) -> String {
 }
 
 impl Read {
-    /// The type of the answer, which outlives a change of the column's (0A000).
+    /// The type of the answer, so that a prepared statement outlives a change of the column's type (0A000).
     fn answer_type(self) -> &'static str {
         match self {
             Self::Int => "int",
@@ -106,7 +106,7 @@ impl Read {
 }
 
 impl Kind {
-    /// As the values of several jobs travel.
+    /// The type in which the values of several jobs travel.
     fn element(self) -> &'static str {
         match self {
             Self::Text | Self::Json => "text",
@@ -114,7 +114,7 @@ impl Kind {
         }
     }
 
-    /// What is put into the column.
+    /// The expression for the column's value.
     fn expression(self, name: &str) -> String {
         match self {
             Self::Text | Self::Number => format!("job.{name}"),
@@ -142,11 +142,11 @@ impl Column {
 }
 
 /// A schema whose templates may name, besides their values:
-/// - `{given}`: the columns of a new job, `{given_expressions}`: what is put into them of the row `job`, and where
-///   that comes from: `{one_job}` or `{several_jobs}`, whose values are [`values_of_one`] and [`values_of_several`];
-/// - `{claimed}`: the columns that a claim reads, `{claimed_answer}`: what it answers of them, and in the place of that,
-///   where there is no job: `{claimed_nulls}`, with names and types, or `{nulls}`;
-/// - `{record}`: the record of the row `job`, `{record_without_payload}` and `{least_record}`, of what is short.
+/// - `{given}`: the columns of a new job, `{given_expressions}`: their values, from the row `job`, and the source of
+///   that row: `{one_job}` or `{several_jobs}`, whose values are [`values_of_one`] and [`values_of_several`];
+/// - `{claimed}`: the columns that a claim reads, `{claimed_answer}`: its answer for them, and in place of that for a
+///   row without a job: `{claimed_nulls}`, with names and types, or `{nulls}`;
+/// - `{record}`: the record of the row `job`, `{record_without_payload}` and `{least_record}`, the short columns only.
 pub fn schema(name: String) -> Schema {
     static PARTS: LazyLock<Vec<(&str, String)>> = LazyLock::new(parts);
     Schema::with_parts(name, &PARTS)

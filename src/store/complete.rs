@@ -4,7 +4,7 @@ use super::fence::{is_leased, named_runs, owned, values_of};
 use crate::connect::{Schema, Statement};
 use crate::job::Run;
 
-/// Completes the job of a run, or removes it, in whatever transaction the statement runs. Answers its
+/// Completes the job of a run, or removes it, in the transaction in which the statement runs. Answers its
 /// id, or nothing if the run no longer owns the job.
 pub fn job(schema: &Schema, run: Run, remove: bool) -> Statement {
     let values = vec![
@@ -37,10 +37,10 @@ pub fn job(schema: &Schema, run: Run, remove: bool) -> Statement {
     schema.statement(template, values)
 }
 
-/// What became of runs that their handlers completed: `committed`, `rolled back`, `open` if the
+/// The states of runs that their handlers completed: `committed`, `rolled back`, `open` if the
 /// transaction has not ended, or `lost`.
 ///
-/// A job that is locked is seen as it was before the transaction; one that is free, as it is now, also
+/// A locked job is seen as it was before the transaction; a free job, as it is now, also
 /// if the transaction was committed while this statement ran. A job that is gone was removed by its
 /// completion.
 pub fn settled_by_handler(schema: &Schema, runs: &[Run]) -> Statement {

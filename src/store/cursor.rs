@@ -1,18 +1,19 @@
-//! How far a worker has claimed in each lane, so that it need not walk again what it has behind it.
+//! How far a worker has claimed in each lane, so that it need not walk the entries behind it again.
 //!
 //! A job that was claimed leaves its entry in the index until vacuum removes it, and vacuum may not
 //! while any transaction of the database holds an older snapshot: a report, a backup, a session that
-//! was left open. A look from the beginning then walks the entries of all jobs that ran since.
+//! was left open. A look from the beginning then walks the entries of all jobs that have run since.
 //!
-//! What is behind the cursor may come alive all the same: a job whose transaction was committed late,
-//! that was handed back, or that was given a time in the past. So a look starts at the beginning
+//! A job may still appear behind the cursor: its transaction was committed late,
+//! it was handed back, or it was given a time in the past. So a look starts at the beginning
 //! whenever that is cheap, which it is unless entries have piled up. While it is not, a look from the
 //! beginning comes [`SPARED`] times as long after the last as that had to search for its first job, and at
 //! the latest after [`LONGEST`].
 //!
-//! Two more things are bounded here. A statement steps through so many lanes at the most; where it stopped, the
-//! next goes on, and after a while it begins at the top again, but not before it has found something or come to
-//! the end. And a look passes over what others seem to have locked ([`super::touched`]), but for one a second.
+//! Two more things are bounded here. A statement steps through a limited number of lanes; the next goes on where it
+//! stopped, and after a while it begins at the top again, but not before it has found a job or come to
+//! the end. And a look passes over rows that others seem to have locked ([`super::touched`]), except for one look a
+//! second.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,16 +26,16 @@ use crate::connect::{Named, Value};
 
 /// How long a look may search for its first job: a few lanes and entries are always passed.
 const FREE: Duration = Duration::from_millis(2);
-/// Of all time, one such part goes into looking from the beginning in vain.
+/// One part in this many of all time goes into looking from the beginning in vain.
 const SPARED: u32 = 200;
 const LONGEST: Duration = Duration::from_secs(30);
-/// So many looks from the beginning have to be slow before one is spared: any may have been held up by
-/// something else.
+/// The number of looks from the beginning that have to be slow before one is spared: another cause may have held up
+/// a single one.
 const SAMPLES: usize = 3;
 /// The time between two looks from the top, while there are more lanes than one statement steps through; and
 /// between two that try each lock.
 const SELDOM: Duration = Duration::from_secs(1);
-/// The most lanes that are remembered: those that were claimed from last.
+/// The most lanes that are remembered: those of the latest claims.
 const MAX_LANES: usize = 64;
 
 /// The place of a job in its lane.
@@ -48,7 +49,7 @@ pub struct Position {
 /// Where a look starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
-    /// By priority; nothing is the beginning.
+    /// By priority; a lane that is not in it is looked at from its beginning.
     passed: Vec<(i32, Position)>,
     generation: u64,
     /// Only lanes below this priority.
@@ -74,8 +75,8 @@ impl Look {
         self.passed.is_empty()
     }
 
-    /// Whether it passes over nothing that is due in the lanes that it comes to. One that goes on below a lane
-    /// follows others that came to those above.
+    /// Whether it passes over no due job in the lanes that it comes to. A look that goes on below a lane
+    /// follows others that came to the lanes above.
     pub fn is_thorough(&self) -> bool {
         self.passed.is_empty() && self.tries_locks
     }
@@ -94,7 +95,7 @@ impl Look {
         ]
     }
 
-    /// The whole table, whatever is behind.
+    /// The whole table, also behind the cursor.
     pub fn from_beginning() -> Self {
         Self {
             passed: Vec::new(),
@@ -105,16 +106,16 @@ impl Look {
     }
 }
 
-/// What a look brought.
+/// The result of a look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
     /// How long the server searched until it found the first job; `None` if there is none.
     pub searched: Option<Duration>,
     /// How long the answer took.
     pub took: Duration,
-    /// The last of those claimed in each lane.
+    /// The last job claimed in each lane.
     pub last: HashMap<i32, Position>,
-    /// The lowest priority of those claimed.
+    /// The lowest priority of the claimed jobs.
     pub lowest: Option<i32>,
     /// Whether it found as many as were wanted.
     pub full: bool,
@@ -122,7 +123,7 @@ pub struct Seen {
     pub stopped: Option<i64>,
     /// One of several types may have more to offer than was looked at.
     pub more: bool,
-    /// Something was due and free, and Postgres has not changed it all the same; which, if that is known.
+    /// Jobs that were due and free, and that Postgres still did not change; their ids, if known.
     pub passed_over: Option<Vec<i64>>,
 }
 
@@ -134,8 +135,8 @@ struct State {
     last_sample: usize,
     /// Until then the beginning is spared.
     spared_until: Option<Instant>,
-    /// Grows with every look from the beginning that has been answered. What was sent before, and is
-    /// answered later, does not move the cursor: it may have gone back.
+    /// Grows with every look from the beginning that has been answered. A look that was sent before that, and is
+    /// answered later, does not move the cursor: the cursor may have gone back.
     generation: u64,
     /// The next look goes on below this priority.
     below: Option<i64>,
@@ -169,7 +170,7 @@ impl Cursor {
         }
     }
 
-    /// Takes note of what a look brought.
+    /// Takes note of the result of a look.
     pub fn looked(&self, look: &Look, seen: &Seen, now: Instant) {
         let mut state = self.lock();
         if look.generation != state.generation {
@@ -185,7 +186,7 @@ impl Cursor {
         state.below = match seen.stopped {
             _ if top_is_due => None,
             Some(lane) => Some(lane),
-            // There may be more in the lane where it was found.
+            // There may be more jobs in the lane of the last one.
             None if seen.full && look.below != TOP => {
                 seen.lowest.map(|lowest| i64::from(lowest) + 1)
             }
@@ -194,7 +195,7 @@ impl Cursor {
         if look.is_from_beginning() && look.below == TOP {
             state.generation += 1;
             let last = state.last_sample;
-            // The server does not tell how long it searched in vain; the way to it takes its time, too.
+            // The server does not tell how long it searched in vain; the round trip takes time, too.
             let searched = seen
                 .searched
                 .unwrap_or(seen.took.min(state.wasted[last] + FREE));
@@ -219,7 +220,7 @@ impl Cursor {
         }
     }
 
-    /// Jobs have come alive behind the cursor.
+    /// Jobs have become due behind the cursor.
     pub fn go_back(&self) {
         self.lock().spared_until = None;
     }

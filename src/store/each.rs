@@ -1,12 +1,12 @@
-//! What to do where Postgres refuses a statement over many rows: find out, part by part, which rows are at fault,
-//! and do the rest.
+//! Repeating a statement over many rows that Postgres has refused: part by part, to find the rows that are at fault,
+//! and to do the rest.
 
 use crate::error::Result;
 use crate::job::Refusal;
 use crate::parts::apart;
 
-/// Attempts something with all of `ids`, and with ever smaller parts of them where it is refused. Returns what
-/// came of the parts, and the rows that were refused alone.
+/// Makes an attempt with all of `ids`, and with ever smaller parts of them when it is refused. Returns the results
+/// of the parts, and the rows that were refused alone.
 ///
 /// # Errors
 /// When the attempt fails without any row, so that none is at fault, or for another reason than a row.

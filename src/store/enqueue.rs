@@ -11,7 +11,7 @@ use crate::connect::{Schema, Statement, kept_out};
 use crate::error::Result;
 use crate::job::NewJob;
 
-/// It reads nothing of the table but the new ids: whoever may insert needs no right to more.
+/// It reads only the new ids from the table: a role that may insert needs no right to more.
 macro_rules! insert {
     ($jobs:expr) => {
         concat!(
@@ -25,7 +25,7 @@ macro_rules! insert {
     };
 }
 
-/// One row, `[1, 2, ...]`, which costs less than a row for each id, here and there.
+/// One row, `[1, 2, ...]`, which costs the server and the client less than a row for each id.
 macro_rules! added {
     ($jobs:expr, $ids:expr) => {
         concat!(
@@ -40,11 +40,11 @@ macro_rules! added {
 }
 
 /// The jobs travel as a list for each column, so that one statement serves any number of them, on any
-/// client; Postgres reads lists several times faster than JSON. An `unnest` of several lists is Postgres's own
-/// if it has no schema before its name, and nobody's if it has.
+/// client; Postgres reads lists several times faster than JSON. An `unnest` of several lists is syntax, and always
+/// Postgres's own: with a schema before its name, it is an error.
 ///
 /// A trigger of the user's can keep a row out without an error. Then the statement fails, by a cast
-/// that names the reason (`connect/refusal.rs`), so that none is added, and the one at fault can be found.
+/// that names the reason (`connect/refusal.rs`), so that none is added, and the discarded job can be found.
 macro_rules! several {
     () => {
         added!(
@@ -58,7 +58,7 @@ macro_rules! several {
     };
 }
 
-/// One job alone, as most are, is read faster without lists.
+/// A single job, as most are, is read faster without lists.
 macro_rules! one {
     () => {
         "(values ({one_job}))"
@@ -72,7 +72,7 @@ macro_rules! only {
     };
 }
 
-/// The same, and all who listen are told that jobs are due.
+/// The same, and a notification says that jobs are due.
 macro_rules! announced {
     ($added:expr) => {
         concat!(
@@ -84,7 +84,7 @@ macro_rules! announced {
     };
 }
 
-/// Adds jobs; if `announced`, all who listen are told that jobs are due. [`ids`] reads the answer.
+/// Adds jobs; if `announced`, with a notification that jobs are due. [`ids`] reads the answer.
 pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> Statement {
     if let [job] = jobs {
         let template = if announced {

@@ -1,4 +1,4 @@
-//! Keeping the leases of what runs.
+//! Keeping the leases of running jobs.
 
 use super::fence::{is_leased, named_runs, owned, values_of};
 use crate::connect::{Schema, Statement, Value};
@@ -6,7 +6,7 @@ use crate::job::Run;
 
 /// Moves leases to `lease_ms` from now. Answers the runs that still own their job, and
 /// whether that is to be cancelled. Waits for
-/// nobody: a job that some transaction has locked cannot be extended, nor taken over. Its conditions
+/// no lock: a job that a transaction has locked can be neither extended nor taken over. Its conditions
 /// are written as those of [`super::settle`] are.
 ///
 /// `locked_at` is never later than now: where the server's clock has gone back, as in a fail-over, a lease would

@@ -1,10 +1,10 @@
-//! Who owns a job: the rules of the fence and of a lease, each in the one place where it is written.
+//! The owner of a job: the rules of the fence and of a lease, each written once.
 
 use crate::connect::{Named, Value};
 use crate::job::Run;
 
-/// Whether the lease of the row `$row` is one. What the original's code claims gets a new `locked_at` and no lease,
-/// so that an older one counts no more.
+/// Whether the lease of the row `$row` counts. A job that the original's code claims gets a new `locked_at` and no
+/// lease, so an older lease no longer counts.
 macro_rules! is_leased {
     ($row:literal) => {
         concat!($row, ".lease_expires_at > ", $row, ".locked_at")
@@ -57,7 +57,7 @@ macro_rules! named_runs {
 
 pub(super) use {has_lapsed, is_leased, is_live, named_runs, owned};
 
-/// What [`named_runs!`] names.
+/// The values for [`named_runs!`].
 pub fn values_of(runs: &[Run]) -> Vec<Named> {
     vec![
         (

@@ -1,5 +1,5 @@
 //! Reading jobs. A record is made into JSON by Postgres, with its times in milliseconds since the
-//! Unix epoch, so that it is the same through every client, whatever that does to dates, bigints and
+//! Unix epoch, so that it is the same through every client, however the client converts dates, bigints and
 //! JSON.
 
 use super::lane::{lanes, microseconds, next_lane};
@@ -17,7 +17,7 @@ macro_rules! id {
     };
 }
 
-/// What is answered of each job.
+/// The answer for each job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Of {
     Record,
@@ -48,7 +48,7 @@ pub fn job(schema: &Schema, of: Of, id: i64) -> Statement {
     schema.statement(of!(of, found), vec![("id", id.to_string().into())])
 }
 
-/// What waits is in an index of its own, and what runs, in another order: it is not much.
+/// Pending jobs have an index of their own; running jobs have one in another order, and are few.
 macro_rules! listed {
     ($of:ident, $condition:literal) => {
         concat!(
@@ -87,8 +87,8 @@ pub fn jobs_by_status(schema: &Schema, of: Of, status: &str, limit: i64, offset:
     )
 }
 
-/// Steps from status to status through the index that serves the lists by status, and merges what
-/// each has to offer with what waits and what runs: no index of its own, and no walk through the table.
+/// Steps from status to status through the index that serves the lists by status, and merges the
+/// jobs of each with the pending and the running ones: without an index of its own or a walk through the table.
 macro_rules! all {
     ($of:ident) => {
         concat!(
@@ -150,7 +150,7 @@ pub fn all_jobs(schema: &Schema, of: Of, limit: i64, offset: i64) -> Statement {
 pub enum Extent {
     Whole,
     WithoutPayload,
-    /// Nothing but what is short.
+    /// The short columns only.
     Least,
 }
 
@@ -179,9 +179,9 @@ pub fn named_jobs(schema: &Schema, ids: &[i64], extent: Extent) -> Statement {
     schema.statement(template, vec![("ids", Value::BigInts(ids.to_vec()))])
 }
 
-/// What is left to do: `{ due, nextDueAt }`, how many jobs are due, counted up to 10,000 a priority, and
-/// when the first of the others is, in milliseconds since the Unix epoch, or null. What runs is neither,
-/// unless its lease has ended. And `waiting`, those of `types` of which a job is due.
+/// The work that is left: `{ due, nextDueAt }`, how many jobs are due, counted up to 10,000 a priority, and
+/// when the first of the others is due, in milliseconds since the Unix epoch, or null. A running job is neither,
+/// unless its lease has ended. And `waiting`, those of `types` that have a due job.
 /// Steps from priority to priority, as the claim does.
 pub fn backlog(schema: &Schema, types: &[String]) -> Statement {
     schema.statement(

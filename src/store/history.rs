@@ -1,8 +1,8 @@
-//! SQL that appends to `error_history`, and what becomes of a job that lost its worker.
+//! SQL that appends to `error_history`, and that puts back a job which lost its worker.
 
 /// Appends the jsonb object `$entry`, stamped with the database's time, to the history of the row
-/// `$row`; the last hundred entries are kept. A history that is not an array, as only a hand can have
-/// written it, is begun anew.
+/// `$row`; the last hundred entries are kept. A history that is not an array, which only an update by
+/// hand can have written, is begun anew.
 macro_rules! append {
     ($row:literal, $entry:expr) => {
         concat!(
@@ -58,8 +58,8 @@ macro_rules! attempt {
 }
 
 /// Sets the columns of the row `$row`, whose worker was lost: it is pending, from `$due` on if that is not
-/// null, or it has ended, because no attempts are left or somebody wants it cancelled. Whoever ran it can
-/// write nothing more. `$pending` is what it is in place of `pending`.
+/// null, or it has ended, because no attempts are left or it is to be cancelled. Its old run can
+/// write nothing more. `$pending` is its status in place of `pending`.
 macro_rules! put_back {
     ($row:literal, $due:expr, $pending:literal) => {
         concat!(

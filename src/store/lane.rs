@@ -1,13 +1,13 @@
-//! The lanes of the claim: the priorities that there are claimable jobs of, from the highest down.
+//! The lanes of the claim: the priorities that have claimable jobs, from the highest down.
 //!
 //! A scan of the index of the claim from its start would walk every job that waits for the future in
 //! front of the first that is due at a lower priority. So statements step from priority to priority,
 //! and read in each lane only what they look for. A common table expression is evaluated no further
-//! than it is read, a fact of Postgres that its manual states under "WITH Queries": who has enough
-//! stops stepping.
+//! than it is read, a fact of Postgres that its manual states under "WITH Queries": a statement that has
+//! enough jobs stops stepping.
 //!
-//! What lies before a position in `passed`, a priority with the `ready_at` and `id` of a job, is not
-//! looked at: see [`super::cursor`]. Most statements start at the beginning, and do without.
+//! Entries before a position in `passed`, a priority with the `ready_at` and `id` of a job, are not
+//! looked at: see [`super::cursor`]. Most statements start at the beginning, without `passed`.
 
 /// Steps downwards from below `$below`, a bigint, each time to the highest priority below `lane.priority`, which
 /// `$next` finds as `priority`, `$most` times at the most. `began_at` is when the first step was taken, in
@@ -57,7 +57,7 @@ macro_rules! lanes_behind {
                     select coalesce(",
             $next,
             ", nullif(known.priority, -2147483649)) as priority
-                    -- Not to be merged with what is around it, which would look once for each use.
+                    -- Keeps this from being merged into the outer query, which would look once for each use.
                     offset 0
                 ) next
                 left join passed on passed.priority = next.priority
@@ -69,7 +69,7 @@ macro_rules! lanes_behind {
     };
 }
 
-/// Above all that an integer holds: where the highest lane is below.
+/// Above every integer: the highest lane is below it.
 pub const TOP: i64 = 2_147_483_648;
 
 /// `$moment`, a timestamptz, in microseconds since the Unix epoch.

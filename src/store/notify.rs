@@ -1,5 +1,5 @@
-//! What processes tell each other through the database: that jobs have become due, and that a running
-//! one is to be cancelled.
+//! The notifications of processes to each other, through the database: that jobs have become due, and that a running
+//! job is to be cancelled.
 
 use serde::Deserialize;
 
@@ -7,8 +7,8 @@ use crate::connect::{Schema, Statement};
 
 pub const CHANNEL: &str = "pg_bg_job_queue";
 
-/// SQL that says `$content`, the members of a JSON object, to all who listen to this schema. Each of
-/// several equal ones in a transaction is delivered once.
+/// SQL that sends `$content`, the members of a JSON object, to all listeners of this schema. Postgres delivers
+/// equal notifications of one transaction once.
 macro_rules! notify {
     ($content:expr) => {
         concat!(
@@ -21,7 +21,7 @@ macro_rules! notify {
 
 pub(super) use notify;
 
-/// What was said.
+/// The news of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// Jobs have become due.
@@ -31,8 +31,8 @@ pub enum Notice {
 }
 
 impl Notice {
-    /// Reads a message, if it is about this schema. Anyone may say anything on a channel: what is not
-    /// understood is not for us.
+    /// Reads a message, if it is about this schema. Any role may send any text on a channel: a message that is not
+    /// understood is ignored.
     pub fn read(message: &str, schema: &Schema) -> Option<Self> {
         #[derive(Deserialize)]
         struct Message {
@@ -53,7 +53,7 @@ impl Notice {
     }
 }
 
-/// Says that jobs are due.
+/// Sends the notification that jobs are due.
 pub fn announcement(schema: &Schema) -> Statement {
     schema.statement(concat!("select ", notify!("'ready', true")), Vec::new())
 }

@@ -1,4 +1,4 @@
-//! What a user can ask of the table.
+//! The requests of users to the table.
 
 use serde::Deserialize;
 
@@ -83,7 +83,7 @@ impl Operation {
         }
     }
 
-    /// For what reads records, a statement that answers the ids alone.
+    /// For an operation that reads records: a statement that answers the ids alone.
     pub fn ids(&self, schema: &Schema) -> Option<Statement> {
         Some(match self {
             Self::FindJob { id } => find::job(schema, Of::Id, *id),
@@ -97,7 +97,7 @@ impl Operation {
         })
     }
 
-    /// What those who process jobs are to be told once it has run.
+    /// The news for processors once it has run.
     pub fn notice(&self) -> Option<Notice> {
         match self {
             Self::Enqueue { jobs } => (jobs.iter().any(NewJob::is_due)).then_some(Notice::Ready),

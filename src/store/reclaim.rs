@@ -19,7 +19,7 @@ macro_rules! is_stuck {
     };
 }
 
-/// Puts back what is stuck and meets `$condition`. Answers how many jobs that were. What something else has
+/// Puts back stuck jobs that meet `$condition`. Answers how many. A job that another transaction has
 /// locked is being dealt with already.
 macro_rules! reclaim {
     ($condition:literal) => {
@@ -58,7 +58,7 @@ pub fn stuck_jobs(schema: &Schema, max_processing_minutes: f64) -> Statement {
     )
 }
 
-/// The ids of what is stuck, for a statement that was refused, to find out which of them is at fault.
+/// The ids of stuck jobs, for a statement that was refused, to find the jobs that are at fault.
 pub fn stuck_ids(schema: &Schema, max_processing_minutes: f64) -> Statement {
     schema.statement(
         concat!(

@@ -1,13 +1,13 @@
 //! Bringing back the jobs of lost workers: those whose leases have ended.
 //!
-//! Every worker that claims asks for them now and then ([`crate::processor::Recovery`]), of whatever type they
-//! are: there is no leader, and no table of workers. The job is pending again and due, behind what was due
+//! Every worker that claims asks for them now and then ([`crate::processor::Recovery`]), of any
+//! type: there is no leader, and no table of workers. The job is pending again and due, behind the jobs that were due
 //! before, so that a job that takes its worker down with it does not keep others waiting; or it has ended,
-//! because no attempts are left or somebody wants it cancelled.
+//! because no attempts are left or it is to be cancelled.
 //!
 //! Leases are in an index in the order of their ends. Jobs that ended before their leases did leave dead
-//! entries there, so each look starts where the last one ended, but for a thorough one now and then, for
-//! what a hand has written into the past.
+//! entries there, so each look starts where the last one ended, except for a thorough one now and then, for
+//! ends that were set into the past by hand.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,17 +31,17 @@ macro_rules! most {
     };
 }
 
-/// The most jobs of which is found out at a time which are at fault.
+/// The most jobs among which those at fault are searched for at a time.
 pub const MOST_LISTED: usize = 100;
 
-/// A job whose lease has ended is left alone for so long if it was locked until just now.
+/// How long a job whose lease has ended is left alone if it was locked until just now.
 macro_rules! spare {
     () => {
         "interval '3 seconds'"
     };
 }
 
-/// A thorough look comes so many times as long after the last as that took, ...
+/// A thorough look comes this many times as long after the last as the last took, ...
 const SPARED: u32 = 200;
 /// ... and not before.
 const SOONEST: Duration = Duration::from_secs(30);
@@ -58,9 +58,9 @@ macro_rules! has_ended {
 }
 
 /// The row `$row` was locked or changed after its lease was last extended, by a transaction that has ended:
-/// meanwhile its owner could not extend it. A lease that is moved on leaves no trace of that. What the transaction
-/// that wrote the row had locked before, as every statement here does, is left in it with its own number; a plain
-/// `update` of somebody else's leaves 0, for ever, and so counts for a minute after the end of the lease.
+/// meanwhile its owner could not extend it. An extension removes that trace. A transaction that locks the row before
+/// it writes it, as every statement here does, leaves its own number in `xmax`; a plain
+/// `update` of another program leaves 0, for ever, and so counts for a minute after the end of the lease.
 macro_rules! was_locked {
     ($row:literal) => {
         concat!(
@@ -138,15 +138,15 @@ macro_rules! recovered_rows {
     };
 }
 
-/// The jobs whose leases have ended after `{from}`. What some transaction has locked is left alone until it is
-/// free. Answers a row for each job, and one that says up to when there is none left, if that is known.
+/// The jobs whose leases have ended after `{from}`. A job that a transaction has locked is left alone until it is
+/// free. Answers a row for each job, and a row that says up to when none is left, if that is known.
 ///
-/// Where something has held the statement up, as a lock of the whole table does, it has held up the extensions
-/// of the owners too: then it brings nothing back, and the next one does.
+/// If the statement was held up, as by a lock of the whole table, the extensions of the owners were held up too: then
+/// it brings no job back, and the next one does.
 ///
 /// Where the server's clock has gone back, as in a fail-over, leases lie further in the future than they should. A
 /// look from 0 gives them the same time from now on: their owners can extend them, and those of lost workers end.
-/// The ten leases that end last tell whether that is so, so that not all that run are read each time.
+/// The ten leases that end last tell whether that is so, so that not all running jobs are read each time.
 pub fn jobs(schema: &Schema, from: i64) -> Statement {
     schema.statement(
         concat!(
@@ -215,7 +215,7 @@ pub fn jobs(schema: &Schema, from: i64) -> Statement {
     )
 }
 
-/// Those whose leases have ended, for a recovery that was refused, to find out which of them is at fault.
+/// The jobs whose leases have ended, for a recovery that was refused, to find the jobs that are at fault.
 pub fn ended(schema: &Schema, aside: Vec<i64>) -> Statement {
     schema.statement(
         concat!(
@@ -242,12 +242,12 @@ pub fn ended(schema: &Schema, aside: Vec<i64>) -> Statement {
 pub enum Manner {
     /// It is pending.
     Pending,
-    /// It has failed and is due again: for what may not be pending, as by a unique index of the user's.
+    /// It has failed and is due again: for a job that may not be pending, as by a unique index of the user's.
     Failed,
 }
 
 /// Brings these jobs back, as far as their leases have ended and they are free. None of them is spared: the
-/// recovery that was refused has locked them, which cannot be told from the locks of others.
+/// recovery that was refused has locked them, which cannot be distinguished from the locks of others.
 pub fn named(schema: &Schema, ids: &[i64], manner: Manner) -> Statement {
     macro_rules! named {
         ($pending:literal) => {
@@ -268,11 +268,11 @@ pub fn named(schema: &Schema, ids: &[i64], manner: Manner) -> Statement {
     schema.statement(template, vec![("ids", Value::BigInts(ids.to_vec()))])
 }
 
-/// What [`jobs`] and [`named`] answer.
+/// The answer to [`jobs`] and [`named`].
 #[derive(Debug, Default)]
 pub struct Answer {
     pub recovered: Recovered,
-    /// Those that were free, and that Postgres has not changed all the same.
+    /// The jobs that were free, and that Postgres still did not change.
     pub passed_over: Vec<i64>,
     /// Up to when no ended lease is left.
     pub looked_at: Option<i64>,
@@ -319,7 +319,7 @@ impl LeaseCursor {
         if from == 0 {
             state.thorough_at = Some(now + took.saturating_mul(SPARED).max(SOONEST));
         }
-        // What is locked, or was too much for one statement, is looked for again.
+        // Jobs that are locked, or were too many for one statement, are looked for again.
         state.from = looked_at.unwrap_or(from);
     }
 

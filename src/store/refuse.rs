@@ -1,4 +1,4 @@
-//! Keeping with a job that Postgres refuses to let it go on.
+//! Storing with a job that Postgres refuses to let it go on.
 
 use super::aside::pause;
 use super::fence::{has_lapsed, is_leased};
@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::job::Run;
 
 /// Notes a refusal, for `{reason}`, with the job `{id}`, if it meets `$condition` and is free;
-/// sets besides what `$assignments` say. Answers how many refusals in a row those are. Any writer may have set
-/// `refusals` to anything.
+/// also makes the `$assignments`. Answers the number of refusals in a row. Any writer may have set
+/// `refusals` to any value.
 macro_rules! note {
     ($condition:expr, $assignments:literal) => {
         concat!(
@@ -56,8 +56,8 @@ pub fn claim(schema: &Schema, id: i64, error: &Error) -> Statement {
     )
 }
 
-/// Keeps with a job that a run has ended that its outcome was refused, and moves its lease to `lease_ms` from now:
-/// while that was found out the row was locked, so that nobody could extend it.
+/// Stores with the job of an ended run that the outcome was refused, and moves its lease to `lease_ms` from now:
+/// during the refused statement the row was locked, so that its lease could not be extended.
 pub fn settle(schema: &Schema, run: Run, error: &Error, lease_ms: i64) -> Statement {
     schema.statement(
         note!(
@@ -78,7 +78,7 @@ pub fn settle(schema: &Schema, run: Run, error: &Error, lease_ms: i64) -> Statem
     )
 }
 
-/// Lets a job whose worker is lost, and which cannot be brought back, rest for so many seconds.
+/// Leaves a job whose worker is lost, and which cannot be brought back, alone for this many seconds.
 pub fn recover(schema: &Schema, id: i64, error: &Error, seconds: i64) -> Statement {
     schema.statement(
         note!(

@@ -5,8 +5,8 @@ use super::lane::microseconds;
 use super::notify::notify;
 use crate::connect::{Schema, Statement};
 
-/// Makes a job pending and due now; an exhausted one is granted one more attempt. Answers `retried`,
-/// or `running` if a worker holds the job under a live lease, or nothing if there is no such job.
+/// Makes a job pending and due now; an exhausted job is granted one more attempt. Answers `retried`,
+/// or `running` if a worker holds the job under a live lease, or nothing if no job has this id.
 pub fn job(schema: &Schema, id: i64) -> Statement {
     schema.statement(
         concat!(
@@ -14,7 +14,7 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
             update {jobs} job
             set status = 'pending',
                 updated_at = now(),
-                -- What a frozen worker of the job says later is refused, whoever claims it.
+                -- A later outcome of a frozen worker is refused, whichever worker claims the job next.
                 run_no = greatest(job.run_no + 1::bigint, ",
             microseconds!("clock_timestamp()"),
             "),

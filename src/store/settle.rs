@@ -20,13 +20,13 @@ macro_rules! ended {
 
 /// Writes the outcomes in `$from`, of jobs that meet `$condition`.
 ///
-/// A job that somebody wants cancelled is not tried again, however its run ended.
+/// A job that is to be cancelled is not tried again, however its run ended.
 ///
 /// A failed job is tried again after `2^attempts` minutes, `attempts` counted with this one; the
-/// exponent stops at 30, some two thousand years. One whose outcome Postgres refuses has failed for good.
+/// exponent stops at 30, some two thousand years. A job whose outcome Postgres refuses has failed for good.
 ///
 /// The last attempt is counted when its handler begins, the others with the claim (see [`super::claim`]): a run
-/// that is handed back gives back what was counted. One that may not be pending has failed and is `due` again.
+/// that is handed back gives a counted attempt back. A job that may not be pending has failed and is `due` again.
 macro_rules! write_outcomes {
     ($from:literal, $condition:expr) => {
         concat!(
@@ -123,14 +123,14 @@ macro_rules! written_before {
 }
 
 /// Settles the outcomes in `ended`. The runs whose outcomes are written are in `settled_rows`. If some were
-/// sent before, those that were written then are there too. What is missing is told by
-/// [`each`]: its run no longer owns its job, or some transaction has touched the job. That is passed over, so
-/// that it does not hold the others up.
+/// sent before, those that were written then are there too. [`each`] tells of the missing
+/// runs: the run no longer owns its job, or a transaction has touched the job. Touched jobs are passed over, so
+/// that they do not hold the others up.
 ///
 /// Two conditions are written so that the planner has no choice. For `job.status = 'processing'` it
 /// may prefer the index by status, and walk the dead entries of every job that ever ran. For
-/// `job.id = ended.id` it may walk the whole primary key, to look each row up in the outcomes: that
-/// is what it does when its statistics say that hardly any job is being processed. An `any` offers no
+/// `job.id = ended.id` it may walk the whole primary key, to look each row up in the outcomes: it
+/// does so when its statistics say that hardly any job is being processed. An `any` offers no
 /// order to merge by, so that the index serves look-ups alone.
 macro_rules! settled {
     () => {
@@ -153,8 +153,8 @@ macro_rules! settled {
     };
 }
 
-/// Settles the runs in `ended`, which have all completed, as [`settled!`] does: to set up what the others need
-/// takes as long as to do what these do.
+/// Settles the runs in `ended`, which have all completed, as [`settled!`] does: to set up the parts for other
+/// outcomes takes as long as to settle these.
 macro_rules! completed {
     ($write:literal) => {
         concat!(
@@ -228,7 +228,7 @@ pub fn statement(schema: &Schema, form: Form, values: Vec<Named>) -> Statement {
 /// The form that suffices for these outcomes, and its values.
 pub fn formed(outcomes: Vec<Outcome>, ways: Ways) -> (Form, Vec<Named>) {
     let plain = |outcome: &Outcome| outcome.end == End::Completed && !outcome.sent_before;
-    // What has nothing to settle asks for the right to do so.
+    // A statement without outcomes checks the right to settle.
     if outcomes.is_empty() || !outcomes.iter().all(plain) {
         return (Form::Any, values(outcomes, ways));
     }
@@ -246,7 +246,7 @@ pub fn formed(outcomes: Vec<Outcome>, ways: Ways) -> (Form, Vec<Named>) {
     (form, values)
 }
 
-/// Settles outcomes and says of each what became of it: `written`, `passed over` by Postgres though it was free,
+/// Settles outcomes and answers the fate of each: `written`, `passed over` by Postgres though it was free,
 /// `locked` by some transaction, or `lost`, because its run no longer owns the job. Each row's lock is tried, which
 /// takes longer than to write it.
 pub fn each(schema: &Schema, values: Vec<Named>) -> Statement {
@@ -303,12 +303,12 @@ pub fn each(schema: &Schema, values: Vec<Named>) -> Statement {
     schema.statement(template, values)
 }
 
-/// What may become of jobs.
+/// The states that jobs may get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ways {
-    /// A completed job is removed in place of kept.
+    /// A completed job is removed, not kept.
     pub removes: bool,
-    /// A job that is handed back is pending, in place of failed and due again.
+    /// A job that is handed back is pending, not failed and due again.
     pub pends: bool,
 }
 

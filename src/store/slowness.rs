@@ -1,10 +1,11 @@
-//! How slow the server is. A statement that takes long has a slow row in it, or the server is slow with each: that
-//! is told by one without any row. Then all limits of time are doubled, until the server is quick again.
+//! How slow the server is. A statement that takes long has a slow row in it, or the server is slow with every
+//! statement: a statement without any row tells which. Then all limits of time are doubled, until the server is quick
+//! again.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Five seconds are forty then.
+/// Five seconds become forty with it.
 const MOST_DOUBLINGS: u32 = 3;
 
 #[derive(Debug, Default)]
@@ -21,7 +22,7 @@ impl Slowness {
     /// A statement without any row has exceeded its limit.
     pub fn grows(&self) {
         let more = |doublings: u32| Some((doublings + 1).min(MOST_DOUBLINGS));
-        // It is never refused.
+        // The update never fails.
         let _ = (self.doublings).fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 

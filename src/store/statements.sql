@@ -105,7 +105,7 @@ with recursive passed as (
                 where job.ready_at < 'infinity' and job.priority < lane.priority and job.priority > known.priority
                 order by job.priority desc limit 1
             ), nullif(known.priority, -2147483649)) as priority
-                    -- Not to be merged with what is around it, which would look once for each use.
+                    -- Keeps this from being merged into the outer query, which would look once for each use.
                     offset 0
                 ) next
                 left join passed on passed.priority = next.priority
@@ -213,7 +213,7 @@ with recursive ended as (
                 where job.ready_at < 'infinity' and job.priority < lane.priority and job.priority > known.priority
                 order by job.priority desc limit 1
             ), nullif(known.priority, -2147483649)) as priority
-                    -- Not to be merged with what is around it, which would look once for each use.
+                    -- Keeps this from being merged into the outer query, which would look once for each use.
                     offset 0
                 ) next
                 left join passed on passed.priority = next.priority
@@ -321,7 +321,7 @@ with recursive ended as (
                 where job.ready_at < 'infinity' and job.priority < lane.priority and job.priority > known.priority
                 order by job.priority desc limit 1
             ), nullif(known.priority, -2147483649)) as priority
-                    -- Not to be merged with what is around it, which would look once for each use.
+                    -- Keeps this from being merged into the outer query, which would look once for each use.
                     offset 0
                 ) next
                 left join passed on passed.priority = next.priority
@@ -502,7 +502,7 @@ with recursive ended as (
                 where job.ready_at < 'infinity' and job.priority < lane.priority and job.priority > known.priority
                 order by job.priority desc limit 1
             ), nullif(known.priority, -2147483649)) as priority
-                    -- Not to be merged with what is around it, which would look once for each use.
+                    -- Keeps this from being merged into the outer query, which would look once for each use.
                     offset 0
                 ) next
                 left join passed on passed.priority = next.priority
@@ -746,7 +746,7 @@ with recursive passed as (
                 where job.job_type::text = ($5::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority < lane.priority and job.priority > known.priority
                 order by job.priority desc limit 1
             ), nullif(known.priority, -2147483649)) as priority
-                    -- Not to be merged with what is around it, which would look once for each use.
+                    -- Keeps this from being merged into the outer query, which would look once for each use.
                     offset 0
                 ) next
                 left join passed on passed.priority = next.priority
@@ -855,7 +855,7 @@ with recursive ended as (
                 where job.job_type::text = ($7::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority < lane.priority and job.priority > known.priority
                 order by job.priority desc limit 1
             ), nullif(known.priority, -2147483649)) as priority
-                    -- Not to be merged with what is around it, which would look once for each use.
+                    -- Keeps this from being merged into the outer query, which would look once for each use.
                     offset 0
                 ) next
                 left join passed on passed.priority = next.priority
@@ -964,7 +964,7 @@ with recursive ended as (
                 where job.job_type::text = ($7::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority < lane.priority and job.priority > known.priority
                 order by job.priority desc limit 1
             ), nullif(known.priority, -2147483649)) as priority
-                    -- Not to be merged with what is around it, which would look once for each use.
+                    -- Keeps this from being merged into the outer query, which would look once for each use.
                     offset 0
                 ) next
                 left join passed on passed.priority = next.priority
@@ -1146,7 +1146,7 @@ with recursive ended as (
                 where job.job_type::text = ($11::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority < lane.priority and job.priority > known.priority
                 order by job.priority desc limit 1
             ), nullif(known.priority, -2147483649)) as priority
-                    -- Not to be merged with what is around it, which would look once for each use.
+                    -- Keeps this from being merged into the outer query, which would look once for each use.
                     offset 0
                 ) next
                 left join passed on passed.priority = next.priority
@@ -1370,7 +1370,7 @@ with recursive passed as (
                 order by job.priority desc limit 1
             )) top
             ), nullif(known.priority, -2147483649)) as priority
-                    -- Not to be merged with what is around it, which would look once for each use.
+                    -- Keeps this from being merged into the outer query, which would look once for each use.
                     offset 0
                 ) next
                 left join passed on passed.priority = next.priority
@@ -1504,7 +1504,7 @@ with recursive ended as (
                 order by job.priority desc limit 1
             )) top
             ), nullif(known.priority, -2147483649)) as priority
-                    -- Not to be merged with what is around it, which would look once for each use.
+                    -- Keeps this from being merged into the outer query, which would look once for each use.
                     offset 0
                 ) next
                 left join passed on passed.priority = next.priority
@@ -1638,7 +1638,7 @@ with recursive ended as (
                 order by job.priority desc limit 1
             )) top
             ), nullif(known.priority, -2147483649)) as priority
-                    -- Not to be merged with what is around it, which would look once for each use.
+                    -- Keeps this from being merged into the outer query, which would look once for each use.
                     offset 0
                 ) next
                 left join passed on passed.priority = next.priority
@@ -1845,7 +1845,7 @@ with recursive ended as (
                 order by job.priority desc limit 1
             )) top
             ), nullif(known.priority, -2147483649)) as priority
-                    -- Not to be merged with what is around it, which would look once for each use.
+                    -- Keeps this from being merged into the outer query, which would look once for each use.
                     offset 0
                 ) next
                 left join passed on passed.priority = next.priority
@@ -3066,7 +3066,7 @@ with retried as (
             update "public"."job_queue" job
             set status = 'pending',
                 updated_at = now(),
-                -- What a frozen worker of the job says later is refused, whoever claims it.
+                -- A later outcome of a frozen worker is refused, whichever worker claims the job next.
                 run_no = greatest(job.run_no + 1::bigint, (pg_catalog.date_part('epoch', clock_timestamp()) * 1000000::double precision)::bigint),
                 max_attempts = greatest(
                     job.max_attempts, least(job.attempts::bigint + 1::bigint, 2147483647::bigint)::int

@@ -1,4 +1,4 @@
-//! The job table as a user asks it, over the queue's own connections.
+//! The operations of users on the job table, over the queue's own connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +21,9 @@ impl Table {
         Self { pool, schema }
     }
 
-    /// Runs an operation and returns the `result` of each row. A caller who cannot wait for the answer
-    /// as long as the `query_timeout` says gives a `limit`. A job that cannot be read, or that Postgres refuses to
-    /// let be changed, does not keep the others from it.
+    /// Runs an operation and returns the `result` of each row. A caller that cannot wait for the answer
+    /// as long as the `query_timeout` gives a `limit`. A job that cannot be read, or that Postgres refuses to
+    /// let be changed, does not stop the operation for the others.
     pub async fn run(&self, operation: Operation, limit: Option<Duration>) -> Result<Vec<String>> {
         let limit = limit.or(self.pool.query_timeout());
         let statement = operation.statement(&self.schema);

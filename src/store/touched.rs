@@ -1,7 +1,7 @@
-//! Which rows other transactions have changed or locked, told without trying their locks.
+//! Recognising rows that other transactions have changed or locked, without trying their locks.
 
-/// The transaction that `xmax` of `$row` names, in the 64 bits of the snapshot. `xmax` has but 32, so that of
-/// the numbers which end in them, the nearest to the snapshot is meant.
+/// The transaction that `xmax` of `$row` names, in the 64 bits of the snapshot. `xmax` has only 32, so it means
+/// the number nearest to the snapshot that ends in these bits.
 macro_rules! last_transaction {
     ($row:literal) => {
         concat!(
@@ -28,12 +28,12 @@ macro_rules! is_over {
 /// statement sees it.
 ///
 /// `xmax` names the last transaction that did, or a group of lockers by a number of another sequence ("System
-/// Columns" and "Multixacts and Wraparound" in Postgres's manual). SQL cannot tell the two apart, so that this may
-/// be wrong about a row, for as long as the number of an old group is that of a transaction under way, or of one to
-/// come. Whoever passes over what is touched therefore looks now and then without this, and lets the lock decide.
+/// Columns" and "Multixacts and Wraparound" in Postgres's manual). SQL cannot tell the two apart, so this may
+/// be wrong about a row, as long as the number of an old group is also that of a transaction under way, or of one to
+/// come. Statements that pass over touched rows are therefore sent now and then without this, and the lock decides.
 ///
-/// Of a row that was locked and then changed by one transaction, as every claim does, `xmax` is that transaction's
-/// number as `xmin` is: it has ended, or the statement would not see the row.
+/// If one transaction has locked and then changed a row, as every claim does, both `xmax` and `xmin` are that
+/// transaction's number: it has ended, or the statement would not see the row.
 macro_rules! untouched {
     () => {
         concat!(

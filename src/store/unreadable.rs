@@ -1,22 +1,22 @@
-//! Reading records of which Postgres holds one and cannot give it back.
+//! Reading records when Postgres holds one of them and cannot return it.
 //!
 //! A payload of a few kilobytes in jsonb may be more text than Postgres can write (`1e131071` has 131,072
-//! digits), and a damaged page cannot be read at all. Whoever reads a page of jobs is to get the others, and of
-//! that one what can be read: its record without the payload, by which it can be found and deleted.
+//! digits), and a damaged page cannot be read at all. A caller that reads a page of jobs gets the others, and for
+//! that job the readable part: its record without the payload, by which it can be found and deleted.
 
 use super::answers::fetch_results;
 use super::find::{Extent, named_jobs};
 use crate::connect::{Pool, Schema, Statement};
 use crate::error::{Code, Error, Result};
 
-/// A list that cannot be read is read in so many parts, and so is each of those: to fail takes Postgres
-/// seconds, since it writes a gigabyte first, while a part without a fault takes next to nothing.
+/// A list that cannot be read is read in this many parts, and so is each part: a failure takes Postgres
+/// seconds, since it writes a gigabyte first, while a part without a fault takes almost no time.
 const PARTS: usize = 10;
 
-/// The longest text that JavaScript can be handed.
+/// The longest text that a JavaScript string can hold.
 const LONGEST: usize = 0x1fff_ffe8;
 
-/// The answer, or `None` if one of several records may be what keeps the others from being read.
+/// The answer, or `None` if one of several records may keep the others from being read.
 pub fn readable(answer: Result<Vec<String>>) -> Option<Result<Vec<String>>> {
     match &answer {
         Ok(records) if records.iter().any(|record| record.len() > LONGEST) => None,
@@ -36,7 +36,11 @@ pub async fn records(pool: &Pool, schema: &Schema, ids: Statement) -> Result<Vec
     let ids = fetch_results(pool, ids).await?;
     let ids: std::result::Result<Vec<i64>, _> = ids.iter().map(|id| id.parse()).collect();
     let ids = ids.map_err(|error| {
-        Error::new(Code::DatabaseError, "an id of a job was not understood").caused_by(error)
+        Error::new(
+            Code::DatabaseError,
+            "a job id in the answer of Postgres cannot be read",
+        )
+        .caused_by(error)
     })?;
     Reader { pool, schema }.parts(&ids).await
 }
@@ -61,7 +65,7 @@ impl Reader<'_> {
         Ok(records)
     }
 
-    /// What can be read of a record that cannot be read whole.
+    /// The readable part of a record that cannot be read whole.
     async fn reduced(&self, id: i64) -> Result<Vec<String>> {
         match self.fetch(&[id], Extent::WithoutPayload).await {
             Some(answer) => answer,

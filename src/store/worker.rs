@@ -1,4 +1,4 @@
-//! The job table as one processor sees it.
+//! The job table as one processor uses it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ use crate::processor::{
     Counted, Exchanged, Extended, Fate, Recovered, Settled, SettledEach, Store, Wanted,
 };
 
-/// What the workers of a queue know of the table, together.
+/// The knowledge of the table that the workers of a queue share.
 #[derive(Default)]
 pub struct Shared {
     pub(super) lease_cursor: LeaseCursor,
@@ -43,17 +43,17 @@ pub struct Worker {
     pub schema: Arc<Schema>,
     /// Stored in `locked_by`.
     pub id: String,
-    /// The types of jobs that it takes; `None` is all.
+    /// The types of jobs that it takes; `None` means all.
     pub job_types: Option<Vec<String>>,
     pub lease: Duration,
-    /// Whether a completed job is deleted in place of kept.
+    /// Whether a completed job is deleted, not kept.
     pub remove_on_complete: bool,
     pub cursor: Arc<Cursor>,
     pub shared: Arc<Shared>,
     /// How much time the worker has, if that is limited.
     pub time: Option<Duration>,
-    /// Whether to look behind the cursors before nothing is said to be due. Who polls need not: what is
-    /// there is found later.
+    /// Whether to look behind the cursors before saying that nothing is due. A worker that polls need not: it finds
+    /// those jobs later.
     pub thorough: bool,
 }
 
@@ -62,12 +62,12 @@ impl Worker {
         self.pool.fetch_for_worker(self.terms(), &statement).await
     }
 
-    /// The same, of rows of which one may be slow.
+    /// The same, for rows of which one may be slow.
     pub(super) async fn probe(&self, statement: &Statement) -> Result<Vec<PgRow>> {
         self.probe_within(self.patience().probe(), statement).await
     }
 
-    /// The same, for so long.
+    /// The same, within this time.
     pub(super) async fn probe_within(
         &self,
         limit: Duration,
@@ -80,8 +80,8 @@ impl Worker {
         self.pool.fetch_for_worker(terms, statement).await
     }
 
-    /// For a first try, after which there is to be time to find out which row is slow. It is given up by this side: to
-    /// put another limit in force would be a round trip of its own, each time.
+    /// For a first try, after which time is left to find out which row is slow. This side gives the statement up: to
+    /// set another limit at the server would be a round trip of its own, each time.
     fn brief(&self, turn: Turn, answer: Duration) -> Terms {
         let terms = self.terms();
         Terms {
@@ -143,7 +143,7 @@ impl Worker {
         exchanged.claim_sent = Some(asked);
         let full = exchanged.found() >= wanted.limit;
         if seen.passed_over.is_some() {
-            // The next claim finds out what it is.
+            // The next claim finds out which job is at fault.
             self.shared.aside.be_careful(asked);
             exchanged.unfinished = true;
         }
@@ -159,8 +159,8 @@ impl Worker {
         Ok(exchanged)
     }
 
-    /// Claims what is left of `wanted` type by type: others have locked so much of one that the merged look did not
-    /// get past it.
+    /// Claims the rest of `wanted` type by type: others have locked so many jobs of one type that the merged look did
+    /// not get past them.
     async fn look_at_each_type(
         &self,
         wanted: &Wanted,
@@ -235,7 +235,7 @@ impl Store for Worker {
         let exchanged = match exchanged {
             // It had nothing to settle: one of the due jobs is at fault.
             Err(error) if !settles && wanted.limit > 0 && error.suspects_rows() => {
-                // What fails without any row is the statement's fault.
+                // If it fails without any row too, the statement itself is at fault.
                 let nothing = Wanted {
                     limit: 0,
                     ..wanted.clone()
@@ -254,7 +254,7 @@ impl Store for Worker {
             Ok(exchanged) => exchanged,
         };
         if hands_back {
-            // A statement does not see what it has written itself.
+            // A statement does not see its own writes.
             self.cursor.go_back();
         }
         if careful {
@@ -288,7 +288,7 @@ impl Store for Worker {
                 for (run, fate) in &mut fates {
                     let outcome = outcomes.iter().find(|outcome| outcome.run == *run);
                     if let (Fate::Refused(error), Some(outcome)) = (&*fate, outcome) {
-                        // The others are written: this one is tried again, whatever is wrong.
+                        // The others are written: this one is tried again, after any error.
                         let settled = self.settle_refused(outcome, error.clone()).await;
                         *fate = settled.unwrap_or(Fate::Locked);
                     }
@@ -298,7 +298,7 @@ impl Store for Worker {
             Err(error) if error.suspects_rows() => error,
             Err(error) => return Err(error),
         };
-        // What fails without any outcome is the statement's fault.
+        // If it fails without any outcome too, the statement itself is at fault.
         let without_rows = settle(Vec::new()).await;
         without_rows.inspect_err(|error| self.failed_without_rows(error))?;
         let [outcome] = &outcomes[..] else {
@@ -319,7 +319,7 @@ impl Store for Worker {
             begin::read(&rows).map_err(unreadable)
         };
         let brief = self.brief(Turn::Lease, self.patience().exchange(self.time));
-        // What it has written would be taken for a lost worker's if it were committed after the lease.
+        // If it were committed after the lease, its writes would be taken for a lost worker's.
         let terms = brief.within(self.lease / 2);
         let mut counted = match begin_on(terms, runs.clone()).await {
             Ok(counted) => counted,
@@ -403,7 +403,7 @@ impl Store for Worker {
             Err(error) if error.may_blame_rows() => {}
             extended => return extended,
         }
-        // Those that refuse to be extended keep the lease that they have; the others should not lose theirs.
+        // Jobs whose extension is refused keep their present leases; the others should not lose theirs.
         let ids = runs.iter().map(|run| run.id).collect();
         let careful = Terms {
             answer: self.patience().answer(),
@@ -415,7 +415,7 @@ impl Store for Worker {
         };
         let (extended, refused) = match each(ids, by_id).await {
             Ok(done) => done,
-            // What fails without any row is the server's: it may be slow.
+            // If it fails without any row, the server is at fault: it may be slow.
             Err(error) if error.was_held_up() || error.unanswered => {
                 self.shared.slowness.grows();
                 let last = self.patience().last();
@@ -463,7 +463,7 @@ impl Store for Worker {
     }
 }
 
-/// Those of `runs` whose jobs have these ids.
+/// The `runs` whose jobs have these ids.
 fn named(runs: &[Run], ids: &[i64]) -> Vec<Run> {
     let named = runs.iter().filter(|run| ids.contains(&run.id));
     named.copied().collect()

@@ -13,7 +13,7 @@ import { addonUnavailable, isDisabled } from './unavailable.js';
 declare const __non_webpack_require__: NodeJS.Require | undefined;
 
 /**
- * Shows what to deploy to the tracer that Next.js runs over what webpack has bundled: it sees a file
+ * Shows the file to deploy to the tracer that Next.js runs over webpack's bundles: the tracer sees a file
  * that is read below the working directory, which to it is the app's folder, if it sees where `fs`
  * is from. The app may be one or two folders below the workspace's root, and pnpm may have installed it.
  */

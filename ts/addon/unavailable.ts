@@ -51,8 +51,7 @@ function remedies(platform: string, bundled: boolean): string[] {
   const flags = [`--os=${os}`, `--cpu=${cpu}`];
   if (os === 'linux') flags.push(`--libc=${libc === 'musl' ? 'musl' : 'glibc'}`);
   const remedies = [
-    'The binary is in the optional dependency ' +
-      `pg-bg-job-queue-${platform}. What to do, whichever fits:`,
+    `The binary is in the optional dependency pg-bg-job-queue-${platform}. Do what fits:`,
     '  - installed without optional dependencies: run `npm install --include=optional`;',
     '  - installed on another platform than it runs on: install there, or run ' +
       `\`npm install ${flags.join(' ')}\`;`,

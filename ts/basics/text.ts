@@ -10,7 +10,7 @@ export function isStorable(text: string): boolean {
   return !text.includes('\0') && !LONE_SURROGATE.test(text);
 }
 
-/** The text with what Postgres cannot store (`\u0000`, lone surrogates) replaced by U+FFFD. */
+/** The text, with U+FFFD in place of characters that Postgres cannot store (`\u0000`, lone surrogates). */
 export function wellFormed(text: string): string {
   return text.replaceAll('\0', REPLACEMENT).replace(LONE_SURROGATES, REPLACEMENT);
 }
@@ -19,7 +19,7 @@ export function wellFormed(text: string): string {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
 const UNPRINTABLE = /[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** The text for a line of a log: nothing in it ends the line, moves the cursor or hides what stands beside it. */
+/** The text for a line of a log: nothing in it ends the line, moves the cursor or hides the text beside it. */
 export function inLine(text: string): string {
   return text.replace(UNPRINTABLE, (character) => {
     const code = character.charCodeAt(0);

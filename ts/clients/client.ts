@@ -6,7 +6,7 @@ import { JobQueueError } from '../errors/job-queue-error.js';
 export interface Client {
   /**
    * Sends a statement, exactly once, and resolves to its rows. The object that libraries return is often lazy, and
-   * sends again at each `then`: it is for one `await`.
+   * sends again at each `then`: await it only once.
    */
   send(text: string, values: Value[]): PromiseLike<unknown>;
   /**
@@ -36,18 +36,18 @@ export function hasMethods(value: object, ...names: string[]): boolean {
  */
 export function texts(answer: unknown): string[] {
   const rows = Array.isArray(answer) ? answer : (answer as { rows?: unknown } | null)?.rows;
-  if (!Array.isArray(rows)) notUnderstood('resolved to something else than { rows }');
+  if (!Array.isArray(rows)) notUnderstood('did not resolve to { rows }');
   return rows.map((row) => {
     const [text] = Object.values(row ?? {});
     if (typeof text === 'string') return text;
     if (text instanceof Uint8Array) return Buffer.from(text).toString();
-    return notUnderstood('made something else of a column of text');
+    return notUnderstood('did not give the text of a text column');
   });
 }
 
 function notUnderstood(what: string): never {
   throw new JobQueueError(
     'DATABASE_ERROR',
-    `the database client that was passed in ${what}; what was asked may have been done`,
+    `the database client that was passed in ${what}: the statement may have run`,
   );
 }

@@ -24,7 +24,7 @@ export function kysely(value: object): Client | null {
   return {
     isPool: db.isTransaction === false,
     send: (text, values) =>
-      // A plugin may rename the column, or parse what looks like JSON.
+      // A plugin may rename the column, or parse text that looks like JSON.
       db.withoutPlugins().executeQuery({
         sql: text,
         parameters: values,

@@ -1,6 +1,6 @@
 /**
  * When a setting of the configuration counts as not given. Arguments are stricter: there, only `undefined` does,
- * because to pass over a `null` client or filter would do something else than was meant.
+ * because passing over a `null` client or filter would not do what the caller meant.
  */
 
 import type { Options } from '../checks/options.js';

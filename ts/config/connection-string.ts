@@ -1,6 +1,6 @@
 /**
- * Reads a connection string as node-postgres does. Refuses what node-postgres would misread or silently drop, if that
- * could lead to another database, to less protection, or to a password in a log.
+ * Reads a connection string as node-postgres does. Refuses parts that node-postgres would misread or drop silently, if
+ * that could lead to another database, to less protection, or to a password in a log.
  */
 
 import { string } from '../checks/checks.js';
@@ -123,7 +123,7 @@ function parseUrl(text: string): URL | null {
 /**
  * Encodes spaces, and percent signs that encode nothing. node-postgres takes one of them as a sign that the whole
  * string is not encoded, and then believes only encodings of two digits (`%20`). It does not see a percent sign at
- * the very end, and such a string cannot be decoded.
+ * the very end, and a string with one cannot be decoded.
  */
 function encodeStray(text: string): string {
   if (!/ |%(?:[^0-9a-f]|[0-9a-f][^0-9a-f])/i.test(text)) return text;

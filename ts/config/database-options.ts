@@ -42,7 +42,7 @@ interface Row<Setting extends keyof ConnectionSettings> {
 
 type AnyRow = { [Setting in keyof ConnectionSettings]: Row<Setting> }[keyof ConnectionSettings];
 
-/** Options that are no row; whether a connection string may hold them. `database.ts` says what becomes of them. */
+/** Options that are no row; whether a connection string may hold them. `database.ts` handles them. */
 const OTHERS = {
   connectionString: false,
   ssl: false,
@@ -216,7 +216,7 @@ export function toPoolOptions(settings: ConnectionSettings): PoolConfig {
   );
 }
 
-/** `[::1]` is how an address is written in a URL, not what it is called. */
+/** An address has brackets in a URL (`[::1]`), and none elsewhere. */
 function withoutBrackets(host: string): string {
   return host.replace(/^\[(.+)\]$/, '$1');
 }

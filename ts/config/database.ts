@@ -1,5 +1,5 @@
 /**
- * Turns `databaseConfig` into what is needed to connect, with the meaning and the precedence of node-postgres: the
+ * Turns `databaseConfig` into the settings of a connection, with the meaning and the precedence of node-postgres: the
  * connection string wins over the fields, the fields over the environment, the environment over defaults.
  */
 
@@ -42,7 +42,7 @@ export interface ResolvedDatabase {
   poolConfig: PoolConfig;
 }
 
-/** Resolves the fields of `databaseConfig`; `stringName` is what messages call its connection string. */
+/** Resolves the fields of `databaseConfig`; messages call its connection string `stringName`. */
 export function resolveDatabase(
   fields: Options,
   stringName: string,
@@ -63,13 +63,13 @@ export function resolveDatabase(
   const read = readSettings(sources);
   const tls = resolveTls(fields, string, stringName, env);
   if (tls.mode !== 'disable' && read.host.startsWith('/')) {
-    refuseConfig('TLS is asked for, but host is a Unix socket, where Postgres offers none');
+    refuseConfig('TLS is asked for, but host is a Unix socket, where Postgres offers no TLS');
   }
   const password = resolvePassword(sources, read);
   const settings: ConnectionSettings = {
     ...read,
     options: [read.options, ...sessionLimits(sources.find)].filter(Boolean).join(' ') || null,
-    // `null`: there is none, or the user's function is asked for it.
+    // `null`: there is no password, or the user's function gives it.
     password: typeof password === 'function' ? null : password,
     tls: tls.mode,
     // PEM text, or `null` for none.
@@ -81,7 +81,7 @@ export function resolveDatabase(
   if (settings.pooler === 'transaction' && settings.options !== null) {
     refuseConfig(
       'options, lock_timeout and idle_in_transaction_session_timeout belong to a session, which a pooler ' +
-        "in transaction mode does not keep: leave them out, or say pooler: 'none' if there is no such pooler",
+        "in transaction mode does not keep: leave them out, or use pooler: 'none' if there is no pooler of that mode",
     );
   }
   return {

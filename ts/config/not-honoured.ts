@@ -3,7 +3,7 @@
 import { refuseConfig } from '../checks/given.js';
 import type { Find } from './database-options.js';
 
-/** Each option, with the values that ask only for what happens anyway. `false` and other absent values do too. */
+/** Each option, with the values that change nothing. `false` and other absent values change nothing either. */
 const NOT_HONOURED: Readonly<Record<string, readonly unknown[]>> = {
   Client: [],
   Promise: [],

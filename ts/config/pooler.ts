@@ -31,7 +31,7 @@ export function resolvePooler(given: unknown, address: Address): Pooler {
 
 function isKnownPooler({ host, port, parameters }: Address): boolean {
   return (
-    // How Prisma is told, and what Supabase shows for it.
+    // The parameter that Prisma takes, and that Supabase shows for it.
     parameters.pgbouncer === 'true' ||
     // Supabase: 5432 of the same host keeps a server connection for each client.
     (host.endsWith('.pooler.supabase.com') && port === 6543) ||

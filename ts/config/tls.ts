@@ -182,7 +182,7 @@ function modeOfParameters(parameters: Readonly<Record<string, string>>, name: st
   if (sslmode === 'require' && sslrootcert) return 'verify-ca';
   if (sslmode === 'verify-ca' && !sslrootcert) {
     refuseConfig(
-      `${label} is verify-ca, which needs sslrootcert: a certificate for any host that a public authority signed would pass`,
+      `${label} is verify-ca, which needs sslrootcert: else a public authority's certificate for any host would pass`,
     );
   }
   return choice(LIBPQ_MODES, sslmode, label);

@@ -34,19 +34,19 @@ export interface DatabaseConfig {
   /** The most connections that this queue opens: 1 to 10,000. Default 10. */
   max?: number | undefined;
   /**
-   * An idle connection is closed after this many milliseconds; 0 = never. Default 10,000. The server's
+   * An idle connection is closed after this many milliseconds; 0 keeps it open. Default 10,000. The server's
    * `idle_session_timeout` does not apply.
    */
   idleTimeoutMillis?: number | undefined;
   /** The longest wait for a connection, in milliseconds; 0 = no limit but the operating system's. Default 0. */
   connectionTimeoutMillis?: number | undefined;
-  /** A connection is replaced when it is this many seconds old: 0 to 2,147,483; 0 = never. Default 0. */
+  /** A connection is replaced when it is this many seconds old: 0 to 2,147,483; 0 keeps it. Default 0. */
   maxLifetimeSeconds?: number | undefined;
   /** Postgres's `statement_timeout` in milliseconds; 0 or `false` = the server's setting. Default 0. */
   statement_timeout?: number | false | undefined;
   /**
    * The longest wait for an answer of Postgres, in milliseconds; 0 = no limit. Default 300,000. A call that waits
-   * longer rejects with `CONNECTION_FAILED`, and its message says that the statement may have been executed.
+   * longer rejects with `CONNECTION_FAILED`, and its message says that the statement may have run.
    */
   query_timeout?: number | undefined;
   /** Postgres's `lock_timeout` in milliseconds; 0 = the server's setting. Default 0. */

@@ -1,4 +1,4 @@
-/** Describes what a handler threw, which may be anything. Nothing here may throw. */
+/** Describes the value that a handler threw, which may be of any kind. Nothing here may throw. */
 
 import { types } from 'node:util';
 import { clip, inLine, wellFormed } from '../basics/text.js';
@@ -20,7 +20,7 @@ const MAX_BRIEF = 500;
 /** How many errors of an `AggregateError`, and how many causes, are told. */
 const MAX_RELATED = 10;
 
-/** Describes what a handler threw. Never throws, however hostile the value. */
+/** Describes the value that a handler threw. Never throws, however hostile the value. */
 export function describeError(thrown: unknown): DescribedError {
   if (!isError(thrown)) return { message: storable(textOf(thrown), MAX_MESSAGE) };
   const name = storable(nameOf(thrown), MAX_NAME);

@@ -42,7 +42,7 @@ export interface JobOptionsOf<PayloadMap, T extends JobType<PayloadMap>> extends
    * Any JSON value. Handlers and records get `JSON.parse(JSON.stringify(payload))`, and its type: a `Date` becomes a
    * `string`. Functions, methods, bigints, symbols and objects made of them, for example a `Map`, do not compile. The
    * keys of objects come in the order of Postgres's `jsonb`, so a signature over the text of the payload does not hold
-   * for what the handler gets.
+   * for the payload that the handler gets.
    *
    * The text of the payload may have 64 MiB as Postgres writes it: with a space after each comma and colon, and numbers
    * without exponents, so that `1e308` has 309 digits. An array or object may have 8,388,608 members.

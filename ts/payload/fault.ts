@@ -4,7 +4,7 @@ import { types } from 'node:util';
 import { describeError } from '../errors/describe-error.js';
 import { keysOf, type Place, pathOf, ROOT } from './path.js';
 
-/** Says what keeps a payload from becoming JSON, given the error that `JSON.stringify` threw. */
+/** Says why a payload cannot become JSON, given the error that `JSON.stringify` threw. */
 export function explainThrow(payload: unknown, thrown: unknown): string {
   if (isStackOverflow(thrown)) return 'payload is nested too deeply';
   if (isStringOverflow(thrown)) return 'payload is too large: its JSON text does not fit a string';

@@ -2,13 +2,13 @@
 
 import { clip } from '../basics/text.js';
 
-/** A member of an array or object, linked to what holds it; the payload itself has no parent. */
+/** A member of an array or object, linked to its container; the payload itself has no parent. */
 export interface Place {
   readonly parent: Place | null;
   readonly key: string | number;
 }
 
-/** A place together with what a parsed JSON text has there. */
+/** A place together with its value in a parsed JSON text. */
 export interface FilledPlace extends Place {
   readonly value: unknown;
 }
@@ -35,7 +35,7 @@ export function pathOf(place: Place): string {
 function segment(key: string | number): string {
   if (typeof key === 'number') return `[${key}]`;
   const shown = clip(key, LONGEST_KEY);
-  // JSON.stringify also escapes what a log could not show: control characters, lone surrogates.
+  // JSON.stringify also escapes characters that a log could not show: control characters, lone surrogates.
   return new RegExp(IDENTIFIER, 'u').test(shown) ? `.${shown}` : `[${JSON.stringify(shown)}]`;
 }
 

@@ -11,7 +11,7 @@ import { oversize } from './size.js';
  * The payload's JSON text, exactly as `JSON.stringify` writes it, known to fit into a jsonb column.
  *
  * @param where the method to name in the message, as in `addJob: payload.items[3] holds \u0000, ...`
- * @throws JobQueueError `INVALID_PAYLOAD`, naming the path of what cannot be stored, never its value
+ * @throws JobQueueError `INVALID_PAYLOAD`, naming the path of the value that cannot be stored, never the value
  */
 export function stringifyPayload(payload: unknown, where: string): string {
   const text = toJson(payload, where);

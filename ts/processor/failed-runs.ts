@@ -17,7 +17,7 @@ export interface FailureListener {
 
 export class FailedRuns {
   private engineRuns = false;
-  /** The errors of runs of which it is not known yet whether their job is completed. */
+  /** The errors of runs whose jobs may have been completed: that is not known yet. */
   private readonly unsure = new Map<JobRun, unknown>();
 
   constructor(private readonly listener: FailureListener) {}
@@ -49,7 +49,7 @@ export class FailedRuns {
 
   private conclude(run: JobRun, error: unknown): void {
     if (JobRun.completion(run) === 'committed') this.listener.report(afterCommit(run, error));
-    // A run that was cancelled or handed back has not failed, whatever its handler says.
+    // A run that was cancelled or handed back has not failed, even if its handler throws.
     else if (!JobRun.isOver(run) || JobRun.wasOutOfTime(run)) this.listener.failed(error, run);
   }
 
@@ -69,7 +69,7 @@ export class FailedRuns {
 }
 
 function afterCommit(run: JobRun, error: unknown): JobQueueError {
-  const what = JobRun.wasOutOfTime(run) ? 'was out of time' : 'threw';
+  const what = JobRun.wasOutOfTime(run) ? 'ran out of time' : 'threw';
   return causedByUser(
     'INVALID_ARGUMENT',
     `the handler of job ${run.id} ${what} after the transaction that completed the job was committed; ` +

@@ -2,7 +2,7 @@
 
 import type { DatabaseClient } from '../clients/recognise.js';
 
-/** The columns of its job that a handler sees, as `src/job/claimed.rs` lists what a claim reads. */
+/** The columns of its job that a handler sees: those that `src/job/claimed.rs` lists for a claim. */
 export interface SeenColumns {
   /** Which attempt this is, from 1. */
   readonly attempts: number;

@@ -92,7 +92,7 @@ export class JobRun implements JobContext {
       if (client.isPool) {
         refuse(
           given,
-          'the client is no transaction: the job would be completed even if your transaction rolls back. ' +
+          'the client is not a transaction: the job would be completed even if your transaction rolls back. ' +
             'Pass the client on which you began the transaction, or the `tx` that your library gave you',
         );
       }

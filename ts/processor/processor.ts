@@ -114,7 +114,7 @@ export class JobProcessor implements Processor {
   async start(): Promise<number> {
     this.home.refuseIfClosed('start');
     this.refuseIfBusy('start');
-    // A handler run by a route may use what belongs to the route's request.
+    // A handler run by a route may use objects of the route's request.
     this.inContext = AsyncLocalStorage.snapshot();
     const ran = await this.keep('batch', call(this.processor.start()));
     this.log?.(`${this.workerName} ran ${ran} jobs`);
@@ -122,7 +122,7 @@ export class JobProcessor implements Processor {
   }
 
   /**
-   * Runs jobs until none is due, or until `timeMs` milliseconds are over. Then writes what became of them, for
+   * Runs jobs until none is due, or until `timeMs` milliseconds are over. Then writes their outcomes, for
    * `lastWordsMs` milliseconds at the most.
    */
   async runUntilEmpty(timeMs: number, lastWordsMs: number): Promise<Tally> {

@@ -35,8 +35,8 @@ export function causedByUser(
 }
 
 /**
- * The default of `onError`. The console would also show the properties of a cause, in which libraries note what was
- * sent to a database. So of an error of the user's own, only the message and stack are shown.
+ * The default of `onError`. The console would also show the properties of a cause, in which libraries note the values
+ * that they sent to a database. So of an error of the user's own, only the message and stack are shown.
  */
 export function printError(error: JobQueueError): void {
   // Looked up at each call, so that a console that is replaced or spied on later is used.

@@ -32,8 +32,7 @@ export const PATIENCE = 5_000;
 /** An error as the addon describes it, so that each call makes an error of its own of it. */
 const CLOSED = toJson({
   code: 'CLOSED',
-  message:
-    'the job queue was closed before Postgres had answered, so what was asked may have been done',
+  message: 'the job queue was closed before Postgres answered: the statement may have run',
   sqlState: null,
   cause: null,
 } satisfies NativeError);
@@ -149,7 +148,7 @@ function idsOf([ids]: string[]): number[] {
  */
 function keptOut(): JobQueueError {
   const message =
-    'a trigger or a rule of the database keeps the job from being added, without an error';
+    'a trigger or a rule of the database discarded the job without raising an error: it was not added';
   return new JobQueueError('DATABASE_ERROR', message, { sqlState: '02000' });
 }
 

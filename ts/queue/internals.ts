@@ -23,7 +23,7 @@ export interface QueueInternals {
     limitMs: number,
     tell: (error: JobQueueError) => void,
   ): Promise<CleanupPage>;
-  /** Counts what is left to do, and says which of these types have a job that is due. */
+  /** Counts the jobs that are left, and says which of these types have a job that is due. */
   backlog(types: string[], limitMs: number): Promise<Backlog>;
 }
 

@@ -122,7 +122,7 @@ export class PostgresJobQueue {
     if (fate === 'running') {
       throw new JobQueueError(
         'JOB_RUNNING',
-        `retryJob: job ${id} is running, under a lease that has not ended`,
+        `retryJob: job ${id} is running, under a lease that has not ended: wait, or cancel it first`,
       );
     }
     this.log?.(`retried job ${id}`);
@@ -133,7 +133,7 @@ export class PostgresJobQueue {
     const id = parseJobId('cancelJob', rest[0]);
     const [fate] = await database.run({ verb: 'cancel', id });
     if (fate === 'cancelled') this.log?.(`cancelled job ${id}`);
-    if (fate === 'requested') this.log?.(`asked for job ${id}, which runs, to be cancelled`);
+    if (fate === 'requested') this.log?.(`asked the running job ${id} to end`);
   }
 
   async cancelAllUpcomingJobs(...args: Arguments): Promise<number> {

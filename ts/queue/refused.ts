@@ -9,7 +9,7 @@ interface Refused {
   sqlState: string | null;
 }
 
-/** Calls `tell` if the result says that some jobs could not be changed. `what` says what they should have become. */
+/** Calls `tell` if the result says that some jobs could not be changed. `what` is the change, as in `cancelled`. */
 export function tellRefused(
   what: string,
   result: string | undefined,
@@ -19,7 +19,7 @@ export function tellRefused(
   const { refused, sqlState } = JSON.parse(result) as Refused;
   if (refused === null) return;
   const message =
-    `Postgres refuses to let ${refused} be ${what} (SQLSTATE ${sqlState}): a constraint or a trigger of the ` +
-    'database does; the other jobs were';
+    `Postgres refuses to let ${refused} be ${what} (SQLSTATE ${sqlState}), because of a constraint or a trigger ` +
+    `of the database. The other jobs were ${what}`;
   tell(new JobQueueError('DATABASE_ERROR', message, { sqlState: sqlState ?? undefined }));
 }

@@ -1,4 +1,4 @@
-// A job queue, and what its methods take besides jobs.
+// A job queue, and the arguments of its methods besides jobs.
 
 import type { Pool } from 'pg';
 import type { DatabaseClient } from '../clients/recognise.js';

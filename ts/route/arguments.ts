@@ -77,7 +77,7 @@ export function checkRouteArguments(
   refuseUnhandled(processor, parseHandlers(handlers, METHOD), METHOD);
 }
 
-/** Refuses what `getQueue` gave. */
+/** Refuses the value that `getQueue` gave. */
 export function refuseQueue(): never {
   refuseArgument(METHOD, 'getQueue must give a queue that initJobQueue has opened');
 }

@@ -1,6 +1,6 @@
 /**
  * One invocation of the route. Each step has a limit of time, so that the route answers in time even if the database
- * does not. If a step that only keeps the table in order fails, the answer still says what became of the jobs.
+ * does not. If a step that only keeps the table in order fails, the answer still has the numbers of the jobs.
  */
 
 import { now } from '../basics/timers.js';
@@ -121,7 +121,7 @@ async function limited<T>(
     'DEADLINE',
     ms === 0
       ? `createRouteHandler: there was no time left for ${what}`
-      : `createRouteHandler: ${what} had not ended after ${ms} ms, and may still be done`,
+      : `createRouteHandler: ${what} had not ended after ${ms} ms: it may still complete`,
   );
 }
 

@@ -6,7 +6,7 @@ let toldOfMissingSecret = false;
 
 /**
  * Compares the header `Authorization` with the secret. Hashes both first: the hashes are of one length, and comparing
- * them takes the same time whatever the header says.
+ * them takes the same time for every header.
  */
 export function isAuthorized(request: Request, secret = process.env.CRON_SECRET): boolean {
   if (!secret) {

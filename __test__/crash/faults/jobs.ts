@@ -1,4 +1,4 @@
-/** What somebody does to a few jobs, which is not to harm any other, and what strangers say of them. */
+/** Faults of a few jobs, which must not harm any other job, and false notifications of strangers. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
 import { sqlStates, transitions } from '../obstacles.js';
@@ -11,7 +11,7 @@ import {
   someJobs,
 } from './surroundings.js';
 
-/** May connect, and no more. */
+/** A role that may connect, and no more. */
 const STRANGER = 'stranger';
 
 const lockModes = ['update', 'no key update', 'share', 'key share'];
@@ -69,7 +69,7 @@ export function jobFaults(surroundings: Surroundings) {
         await holdFor(ms, surroundings);
       },
     },
-    /** A role without any right to the table says what only the queue should say, hundreds of times a second. */
+    /** A role without any right to the table sends the queue's notifications, hundreds of times a second. */
     spoof: {
       weight: 5,
       async strike() {

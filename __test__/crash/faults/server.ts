@@ -1,4 +1,4 @@
-/** What is done to the server, or to the whole table, and meets all workers at once. */
+/** Faults of the server, or of the whole table, which meet all workers at once. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { EmbeddedPostgres } from '../../../tools/embedded-postgres.js';
@@ -71,7 +71,7 @@ export function serverFaults(surroundings: Surroundings) {
   } satisfies Record<string, FaultOf<[]>>;
 }
 
-/** Throws if the server does not heed what its clock is set to: the fault would be none. */
+/** Throws if the server ignores the setting of its clock: there would be no fault. */
 export async function proveClock(server: EmbeddedPostgres, pool: Pool): Promise<void> {
   await server.setClock(-3_600_000);
   const { rows } = await pool.query<{ now: Date }>('select clock_timestamp() as now');

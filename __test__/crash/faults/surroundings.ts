@@ -1,4 +1,4 @@
-/** What the faults of the crash test are done to, and by which means. */
+/** The targets of the crash test's faults, and the means. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool, PoolClient } from 'pg';
 import type { EmbeddedPostgres } from '../../../tools/embedded-postgres.js';
@@ -13,11 +13,11 @@ export interface Surroundings {
   random: Random;
   /** Aborted when no more is to go wrong. */
   ended: AbortSignal;
-  /** Writes down that a fault meets these jobs themselves. */
+  /** Records that a fault meets these jobs directly. */
   touch(what: string, ids: string[]): void;
 }
 
-/** One of those that happen, and how often it does, relative to the others. */
+/** A fault, and its frequency relative to the others. */
 export interface FaultOf<Struck extends unknown[]> {
   weight: number;
   /** Resolves when it is over. */
@@ -25,7 +25,7 @@ export interface FaultOf<Struck extends unknown[]> {
 }
 
 /**
- * How long somebody holds what the workers need: from a fifth of a lease to three, at times for longer than
+ * How long a fault holds a lock that the workers need: from a fifth of a lease to three, at times for longer than
  * a worker waits for an answer.
  */
 export function holdingTime({ crew, random }: Surroundings): number {
@@ -39,8 +39,8 @@ export const holdFor = (milliseconds: number, { ended }: Surroundings): Promise<
   delay(milliseconds, undefined, { signal: ended }).catch(() => {});
 
 /**
- * Does something in a transaction that is rolled back. What it waits for itself it does not wait for long:
- * nobody may get past a lock that somebody waits for.
+ * Runs statements in a transaction that is rolled back. It does not wait long for a lock itself:
+ * no other session gets past a lock that a session waits for.
  */
 export async function inTransaction(
   pool: Pool,

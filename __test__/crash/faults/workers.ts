@@ -1,4 +1,4 @@
-/** What is done to one worker, its way to the database, or its sessions. */
+/** Faults of one worker, of its way to the database, or of its sessions. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Place } from '../crew.js';
 import { Random } from '../random.js';
@@ -54,7 +54,7 @@ export function workerFaults(surroundings: Surroundings) {
         proxy.forget();
       },
     },
-    /** What it and the server say takes a while to arrive. */
+    /** Messages between it and the server take a while to arrive. */
     lag: {
       weight: 8,
       async strike(place) {

@@ -50,7 +50,7 @@ async function Jobs({ filter, page }: { filter: Filter; page: number }) {
   );
 }
 
-/** What to try, where there is nothing to see. */
+/** A hint for a page without jobs. */
 function Empty({ filter }: { filter: Filter }) {
   if (filter === 'all') {
     return (

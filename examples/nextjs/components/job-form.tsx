@@ -23,7 +23,7 @@ export function JobForm({ action, submit, kind = 'primary', children }: Props) {
   }, [state]);
 
   return (
-    // The server validates, in words of its own, and so also for who calls it without this form.
+    // The server validates, with its own messages, and also for callers without this form.
     <form ref={form} action={dispatch} className={styles.form} noValidate>
       {children(state)}
       <div className={styles.footer}>

@@ -1,7 +1,7 @@
 import { initJobQueue } from 'pg-bg-job-queue';
 
 /**
- * Which jobs there are and what they carry. A payload of another shape, or a type without a handler,
+ * The job types and their payloads. A payload of another shape, or a type without a handler,
  * does not compile.
  */
 export type JobPayloadMap = {

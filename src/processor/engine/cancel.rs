@@ -1,4 +1,4 @@
-//! Jobs that somebody wants cancelled.
+//! Jobs that are to be cancelled.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::error::{Code, Error, Result};
 use crate::job::{End, Run};
 use crate::processor::{Handlers, Store};
 
-/// The least time between two looks for cancelled jobs. Anyone may say that there are some.
+/// The least time between two looks for cancelled jobs. Any role may send a notification of one.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Looking for requests, since word of them may have been missed.
+/// Looking for requests, since their notifications may have been missed.
 pub(super) struct Recheck {
     pub wanted: bool,
     after: Instant,
@@ -57,13 +57,13 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     fn rechecked(&mut self, reply: Result<Vec<Run>>) {
         self.recheck.under_way = false;
-        // If it failed, the next extension will tell.
+        // If the question failed, the next extension finds the requests.
         for run in reply.unwrap_or_default() {
             self.cancel(run);
         }
     }
 
-    /// The run is told, and has a while to end. What has not started never will.
+    /// The run is told, and has its grace to end. A run that has not started never will.
     pub(super) fn cancel(&mut self, run: Run) {
         if self.dispatch.forget(run) {
             self.end(run, End::Cancelled);

@@ -1,5 +1,5 @@
-//! Working against a deadline: what would not end in time is not begun, and what has not ended when it
-//! comes is handed back.
+//! Working against a deadline: a job that would not end in time is not begun, and a run that has not ended at
+//! the deadline is handed back.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -29,10 +29,10 @@ impl Begun {
     }
 }
 
-/// The time that an engine has, and what it is used for.
+/// The time that an engine has, and the runs that use it.
 pub(super) struct Invocation {
     started_at: Instant,
-    /// When runs began, and of what, if there is a deadline.
+    /// When runs began, and their types, if there is a deadline.
     pub begun: HashMap<Run, Begun>,
 }
 
@@ -58,7 +58,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             .map(|deadline| deadline.saturating_duration_since(now))
     }
 
-    /// The types of jobs that are worth claiming, if those are not all.
+    /// The types of jobs that are worth claiming; `None` means all.
     pub(super) fn claimable_types(&mut self, now: Instant) -> Option<Vec<String>> {
         let (fitting, others) = self.fitting_types(now)?;
         self.tally.not_claimed = others;
@@ -78,8 +78,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 .is_some_and(|(fitting, others)| fitting.is_empty() && !others.is_empty())
     }
 
-    /// Whether a job of the type usually ends in the time that is left. What takes longer than an invocation
-    /// has is given nearly all of one, so that no type is left alone for ever.
+    /// Whether a job of the type usually ends in the time that is left. A type that takes longer than a whole
+    /// invocation may use nearly all of one, so that no type is left alone for ever.
     fn fits_type(&self, job_type: &str, now: Instant) -> bool {
         let Some(left) = self.time_left(now) else {
             return true;
@@ -87,7 +87,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.settings.shared.usual.fits(job_type, left) || left >= self.time() * 9 / 10
     }
 
-    /// What the engine was given in all.
+    /// The engine's time in all.
     fn time(&self) -> Duration {
         let deadline = self.deadline();
         deadline.map_or(Duration::MAX, |deadline| {
@@ -95,7 +95,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         })
     }
 
-    /// Whether a job that was claimed may as well begin.
+    /// Whether a claimed job can still begin.
     pub(super) fn fits(&self, job: &ClaimedJob, now: Instant) -> bool {
         self.fits_type(&job.job_type, now)
     }
@@ -116,21 +116,21 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let running = self.begun_or_counted();
         self.hand_back(
             Code::Deadline,
-            "the job was handed back, because the time of its processor is up",
+            "the job was handed back, because its processor has reached its deadline",
         );
         if running > 0 {
             self.handlers.report(&Error::new(
                 Code::Deadline,
                 format!(
-                    "jobs that did not end before the deadline: {running}. They were handed back, and run again behind \
-                     what is due now, unless that was their last attempt"
+                    "jobs that did not end before the deadline: {running}. They were handed back, and run again after \
+                     the jobs that are due now, unless this was their last attempt"
                 ),
             ));
         }
     }
 
-    /// How a run ends that is handed back. What has not ended by the deadline goes behind what is due, and if it had
-    /// at least half of the invocation, it has had an attempt.
+    /// The end of a run that is handed back. A run that has not ended by the deadline goes behind the due jobs, and if
+    /// it had at least half of the invocation, its attempt counts.
     pub(super) fn handed_back(&mut self, run: Run) -> End {
         let begun = self.invocation.begun.remove(&run);
         let met = self.deadline().is_some_and(|at| at <= Instant::now());
@@ -153,7 +153,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             };
         }
         let message = format!(
-            "Did not end before the deadline, after {} ms",
+            "Did not end before the deadline; it had run for {} ms",
             had.as_millis()
         );
         let entry = serde_json::json!({ "name": "Deadline", "message": message }).to_string();

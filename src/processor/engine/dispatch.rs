@@ -1,5 +1,5 @@
-//! Starting what was claimed. The last attempt of a job is counted before its handler begins, so that a worker that
-//! dies between the claim and that moment costs no job the run that it was granted; the others with their claim.
+//! Starting claimed jobs. The last attempt of a job is counted before its handler begins, so that a worker that
+//! dies between the claim and that moment does not cost the job its last run; other attempts count with their claims.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
@@ -13,16 +13,16 @@ use crate::error::Result;
 use crate::job::{ClaimedJob, End, Run};
 use crate::processor::{Counted, Handlers, Store};
 
-/// How long what was claimed ahead may wait for a slot before it is handed back to whoever has one.
+/// How long a job that was claimed ahead may wait for a slot before it is handed back to other workers.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// What was claimed and has not begun.
+/// The jobs that were claimed and have not begun.
 pub(super) struct Dispatch {
-    /// In the order in which they will start: what was claimed ahead.
+    /// The jobs that were claimed ahead, in the order in which they will start.
     waiting: VecDeque<ClaimedJob>,
     /// Jobs that have a slot, and whose last attempt is counted before they begin.
     uncounted: Vec<ClaimedJob>,
-    /// Those of which it is being counted.
+    /// The jobs whose last attempts are being counted.
     counting: Option<Vec<ClaimedJob>>,
     /// When a job last left `waiting`, or came into it when it was empty.
     moved_at: Instant,
@@ -44,19 +44,19 @@ impl Dispatch {
             self.moved_at = now;
         }
         self.waiting.extend(jobs);
-        // What waits already may be less urgent than what has come. The sort is stable, and the rest
+        // The waiting jobs may be less urgent than the new ones. The sort is stable, and the rest
         // of the order is the claim's.
         self.waiting
             .make_contiguous()
             .sort_by_key(|job| Reverse(job.priority));
     }
 
-    /// When what was claimed ahead is handed back, because every slot is taken by something slow.
+    /// When jobs that were claimed ahead are handed back, because slow jobs take every slot.
     pub fn waited_too_long_at(&self) -> Option<Instant> {
         (!self.waiting.is_empty()).then(|| self.moved_at + LONGEST_WAIT)
     }
 
-    /// The runs whose attempts are being counted. Their leases are moved with that.
+    /// The runs whose attempts are being counted. The same statement extends their leases.
     pub fn being_counted(&self) -> Vec<Run> {
         let jobs = self.counting.iter().flatten();
         jobs.map(|job| job.run).collect()
@@ -67,7 +67,7 @@ impl Dispatch {
         jobs.any(|job| job.run == run)
     }
 
-    /// Whether the run had not started; it will not.
+    /// Forgets a run that had not started; returns whether that was so.
     pub fn forget(&mut self, run: Run) -> bool {
         let before = self.waiting.len() + self.uncounted.len();
         self.waiting.retain(|job| job.run != run);
@@ -146,7 +146,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     fn counted(&mut self, asked_at: Instant, reply: Result<Counted>) {
         let mut jobs = self.dispatch.counting.take().unwrap_or_default();
-        // What was cancelled or lost meanwhile has ended.
+        // Runs that were cancelled or lost meanwhile have ended.
         jobs.retain(|job| self.held.is_live(job.run));
         let counted = match reply {
             Ok(counted) => counted,
@@ -167,7 +167,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
         let begins = |job: &ClaimedJob| !self.ending.stopping && counted.runs.contains(&job.run);
         let (begin, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(begins);
-        // Some transaction has locked the job, Postgres refuses, or the job is another's by now.
+        // A transaction has locked the job, Postgres refuses the statement, or the job is another run's by now.
         for job in others {
             let reason = reasons.get(&job.run.id).cloned();
             self.end(job.run, End::released(reason));
@@ -175,7 +175,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.start(begin, Instant::now());
     }
 
-    /// Hands back what waits.
+    /// Hands back the waiting jobs.
     pub(super) fn release_waiting(&mut self) {
         let waiting = std::mem::take(&mut self.dispatch.waiting);
         let uncounted = std::mem::take(&mut self.dispatch.uncounted);
@@ -187,7 +187,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    /// Hands back what has not begun.
+    /// Hands back a run that has not begun.
     pub(super) fn release(&mut self, run: Run) {
         self.end(run, End::released(None));
     }

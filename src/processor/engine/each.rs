@@ -1,6 +1,6 @@
-//! Outcomes that could not be written together with others: each is settled for itself. One whose job some
-//! transaction has locked is tried again until that ends; one that Postgres refuses, ever more seldom, for as long
-//! as the engine lives, and its job is kept under its lease. So none of them holds up another.
+//! Outcomes that could not be written together with others: each is settled by itself. If a transaction has locked
+//! the job, the outcome is tried again until that transaction ends. If Postgres refuses the outcome, it is tried
+//! again at growing intervals while the engine lives, and the job is kept under its lease. So none holds up another.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::job::{End, Outcome, Refusal, Run, names};
 use crate::parts::apart;
 use crate::processor::{Fate, Handlers, SettledEach, Store};
 
-/// After what time to try again to settle a job that a transaction has locked.
+/// The time before the next try to settle a job that a transaction has locked.
 const LOCKED: Duration = Duration::from_secs(1);
-/// After what time to try again to write an outcome that was refused once; twice that after the next time.
+/// The time before the next try to write an outcome that was refused once; doubled after each further refusal.
 const REFUSED: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 /// The same, where something else than the job has to come back: another server, a disk.
@@ -30,9 +30,9 @@ struct Later {
     tried: Tried,
 }
 
-/// What came of trying to write an outcome.
+/// The tries to write an outcome.
 struct Tried {
-    /// When that was tried first.
+    /// When it was tried first.
     since: Instant,
     /// The last refusal, and how many there were; `None` if the job is locked.
     refused: Option<(Error, u32)>,
@@ -41,16 +41,16 @@ struct Tried {
 /// The outcomes that are settled one by one.
 #[derive(Default)]
 pub(super) struct Each {
-    /// Parts of what was refused as a whole, to be tried next.
+    /// Parts of outcomes that were refused together, to be tried next.
     parts: VecDeque<Vec<Outcome>>,
     later: Vec<Later>,
     under_way: bool,
-    /// Refusals that are to be told, together: when all were tried, or after a while.
+    /// Refusals that are to be reported together: when all were tried, or after a while.
     untold: Vec<Refusal>,
     untold_since: Option<Instant>,
     kept: Vec<Refusal>,
     due_as_failed: Vec<Refusal>,
-    /// Of the outcomes that are being tried again.
+    /// The earlier tries of the outcomes that are being tried again.
     tried: HashMap<Run, Tried>,
 }
 
@@ -73,7 +73,7 @@ impl Each {
 }
 
 impl Later {
-    /// Whether another outcome is written, or none, where nothing else is left to do.
+    /// Whether to write another outcome instead, or none, when the engine has nothing else left to do.
     fn is_concluded_last(&self) -> bool {
         let refused = self.tried.refused.as_ref();
         refused.is_some_and(|(error, _)| !error.may_pass())
@@ -82,7 +82,7 @@ impl Later {
 }
 
 impl<S: Store, H: Handlers> Engine<S, H> {
-    /// Has outcomes settled for themselves, before those that were refused before.
+    /// Has outcomes settled by themselves, ahead of those that were refused before.
     pub(super) fn settle_each(&mut self, outcomes: Vec<Outcome>) {
         if !outcomes.is_empty() {
             self.each.parts.push_front(outcomes);
@@ -115,7 +115,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             return;
         };
         let outcomes = part.clone();
-        // One that was refused before is tried alone, and may take longer each time.
+        // An outcome that was refused before is tried alone, and may take longer each time.
         let refusals = match &part[..] {
             [outcome] => self.each.refusals(outcome.run),
             _ => 0,
@@ -234,13 +234,13 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     fn is_refused(&mut self, mut outcome: Outcome, error: Error) {
-        // Only the error entries are free text, which the database's encoding may not be able to hold.
+        // Only the error entries are free text, which the database's encoding may not be able to store.
         if error.blames_data() && outcome.simplify() {
             self.each.parts.push_front(vec![outcome]);
             return;
         }
         if matches!(outcome.end, End::Refused { .. }) {
-            // Nothing can be written of this run: the job comes back when its lease ends.
+            // Nothing can be written for this run: the job comes back when its lease ends.
             self.each.tried.remove(&outcome.run);
             self.held.remove(outcome.run);
             let id = outcome.run.id;
@@ -285,7 +285,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         });
     }
 
-    /// An engine that is about to end does not wait for ever for somebody's transaction, or for what is slow.
+    /// An engine that is about to end does not wait for ever for somebody's transaction, or for a slow statement.
     fn give_up(&mut self, outcome: &Outcome, refused: Option<Error>) {
         self.held.remove(outcome.run);
         let why = match &refused {
@@ -293,7 +293,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             Some(error) => &error.message,
         };
         let message = format!(
-            "the outcome of job {} could not be written, and the job runs again when its lease has ended: {why}",
+            "the outcome of job {} could not be written, so the job runs again when its lease has ended: {why}",
             outcome.run.id
         );
         let mut error = Error::new(Code::DatabaseError, message);
@@ -317,7 +317,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.handlers.report(&Error::new(
             Code::LeaseLost,
             format!(
-                "the outcome of job {} was refused: the run had lost its lease",
+                "the outcome of job {} was refused, and the job stays as it is: the run had lost its lease",
                 run.id
             ),
         ));
@@ -328,12 +328,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let untold = std::mem::take(&mut self.each.untold);
         self.tell_refusals("settled", untold);
         let kept = std::mem::take(&mut self.each.kept);
-        self.tell_refusals("deleted: kept as completed", kept);
+        self.tell_refusals("deleted (it is kept as completed)", kept);
         let due = std::mem::take(&mut self.each.due_as_failed);
-        self.tell_refusals("pending: it has failed and is due again", due);
+        self.tell_refusals("pending (it has failed and is due again)", due);
     }
 
-    /// Reports what Postgres has refused: once for each reason.
+    /// Reports the jobs that Postgres has refused: once for each reason.
     pub(super) fn tell_refusals(&self, what: &str, mut refusals: Vec<Refusal>) {
         let mut told = HashSet::new();
         refusals.retain(|refusal| told.insert((refusal.id, refusal.error.sql_state.clone())));

@@ -9,35 +9,35 @@ use crate::error::{Code, Error, Result};
 use crate::job::{End, Run, names};
 use crate::processor::{Handlers, Store, Tally};
 
-/// How long an engine that was told to hand back tries to say so to the database.
+/// How long an engine that was told to hand back tries to write that to the database.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Why a job has failed whose run might else be handed back.
+/// Why a job has failed in place of being handed back.
 const LAST_ATTEMPT: &str =
-    "the job has failed, because the time of its processor was up in its last attempt";
+    "the job has failed, because its processor has reached its deadline during the last attempt";
 
 /// Why a run is handed back.
 pub(super) const STOPPED: &str =
-    "the job was handed back, because its processor was stopped before it ended";
+    "the job was handed back, because its processor was stopped before the run ended";
 
 #[derive(Default)]
 pub(super) struct Ending {
-    /// No more is claimed.
+    /// No more jobs are claimed.
     pub stopping: bool,
-    /// End by then, whatever is still unsettled.
+    /// End by then, even with unsettled outcomes.
     pub give_up_at: Option<Instant>,
-    /// What ended it early.
+    /// The error that ended it early.
     pub failure: Option<Error>,
 }
 
 impl<S: Store, H: Handlers> Engine<S, H> {
-    /// Claims no more, and gives back what was claimed but not started.
+    /// Claims no more, and gives back the jobs that were claimed but not started.
     pub(super) fn stop(&mut self) {
         self.ending.stopping = true;
         self.release_waiting();
     }
 
-    /// Stops, and gives back what runs.
+    /// Stops, and gives back the running jobs.
     pub(super) fn hand_back(&mut self, code: Code, why: &str) {
         self.stop();
         let last_words = match self.mode {
@@ -55,13 +55,13 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             self.end(run, end);
         }
         if self.deadline().is_some() {
-            // There is no time to find out by an exchange that one of them is slow.
+            // There is no time to find out by an exchange whether one of them is slow.
             let outcomes = std::mem::take(&mut self.outcomes);
             self.settle_each(outcomes);
         }
     }
 
-    /// The JavaScript environment has ended in the midst of its handlers. What had started keeps its
+    /// The JavaScript environment has ended while handlers ran. A job that had started keeps its
     /// lease until that ends by itself, so that the attempt is counted: a job that kills its process
     /// must not be tried for ever.
     pub(super) fn abandon(&mut self) {
@@ -127,7 +127,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 }
 
-/// An engine has ended before it could write how these runs ended.
+/// The engine ended before it could write the outcomes of these runs.
 fn not_written(runs: &[Run], unreachable: bool) -> Error {
     let jobs = names(runs.iter().map(|run| run.id).collect());
     let (code, why) = if unreachable {
@@ -141,7 +141,8 @@ fn not_written(runs: &[Run], unreachable: bool) -> Error {
     Error::new(
         code,
         format!(
-            "the outcomes of {jobs} could not be written in time: {why}. What was not written runs again when its lease has ended"
+            "the outcomes of {jobs} could not be written in time: {why}. A job whose outcome was not written runs \
+             again when its lease has ended"
         ),
     )
 }

@@ -1,5 +1,6 @@
-//! Whatever an engine does unasked is an errand: it says when it is due, and is run then. What it asks of the store is
-//! under way beside all else, and comes back as a call. So a new errand is a file, and a line in [`Engine::ERRANDS`].
+//! An errand is work that an engine does unasked: it says when it is due, and is run then. Its question to the store is
+//! under way beside all others, and the answer comes back as a call. A new errand is a file, and a line in
+//! [`Engine::ERRANDS`].
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,20 +12,20 @@ use super::Engine;
 use crate::processor::{Handlers, Store};
 
 pub(super) struct Errand<S, H> {
-    /// When it is due, as far as is known now; `None` if there is nothing to do, or while the store is asked for it.
+    /// When it is due, as far as is known now; `None` if there is nothing to do, or while its question is under way.
     pub due_at: fn(&mut Engine<S, H>, Instant) -> Option<Instant>,
     pub run: fn(&mut Engine<S, H>, Instant),
 }
 
-/// Takes in what the store has answered.
+/// Takes in the store's answer.
 pub(super) type Answer<S, H> = Box<dyn FnOnce(&mut Engine<S, H>) + Send>;
 
-/// What the store is being asked.
+/// The questions to the store that are under way.
 pub(super) type UnderWay<S, H> =
     FuturesUnordered<Pin<Box<dyn Future<Output = Answer<S, H>> + Send>>>;
 
 impl<S: Store, H: Handlers> Engine<S, H> {
-    /// In this order: what ends goes before what begins, so that it leaves its slot, and travels along.
+    /// In this order: ends go before beginnings, so that an ended run frees its slot, and its outcome travels along.
     const ERRANDS: [Errand<S, H>; 11] = [
         Errand {
             due_at: Self::expires_at,
@@ -81,7 +82,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    /// When the next errand is due, if nothing happens before.
+    /// When the next errand is due, if no event comes before.
     pub(super) fn next_errand(&mut self) -> Option<Instant> {
         let now = Instant::now();
         let due = |Errand { due_at, .. }| due_at(self, now);

@@ -1,4 +1,4 @@
-//! Settling what has ended and claiming what is due, in one round trip.
+//! Settling ended runs and claiming due jobs, in one round trip.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::processor::heard::Heard;
 use crate::processor::recovery::Recovery;
 use crate::processor::{Exchanged, Handlers, Recovered, Store, Wanted};
 
-/// An exchange that takes longer than this is not waited for by what has ended meanwhile.
+/// Runs that end during an exchange that takes longer than this do not wait for it.
 const LONG: Duration = Duration::from_millis(250);
 
-/// What an exchange was sent with, to be taken up again if it fails.
+/// The outcomes and claim of an exchange, to be taken up again if it fails.
 struct SentExchange {
     at: Instant,
     outcomes: Vec<Outcome>,
     wanted: Wanted,
 }
 
-/// What an exchange brought, and what came of a recovery, if there was one.
+/// The answer to an exchange, and to a recovery, if there was one.
 struct Brought {
     exchanged: Exchanged,
     recovery: Option<Result<Recovered>>,
@@ -32,7 +32,7 @@ struct Brought {
 
 pub(super) struct Exchanges {
     pub under_way: usize,
-    /// When one last began.
+    /// When the last exchange began.
     began: Instant,
 }
 
@@ -58,9 +58,9 @@ pub(super) struct Claims {
     pub woken: bool,
     /// How many jobs of the batch are still to be claimed.
     pub batch_left: usize,
-    /// Nothing was due when it looked last. See [`Mode::UntilEmpty`].
+    /// The last look found nothing due. See [`Mode::UntilEmpty`].
     pub found_nothing: bool,
-    /// One was answered.
+    /// At least one claim was answered.
     pub answered: bool,
 }
 
@@ -84,7 +84,7 @@ impl Claims {
     }
 }
 
-/// Where an engine begins to count its claims: above 0, and another number in each engine.
+/// The number at which an engine begins to count its claims: above 0, and different in each engine.
 fn first_token() -> i64 {
     use std::hash::{BuildHasher, RandomState};
     let bits = RandomState::new().hash_one(0u8) >> 2;
@@ -121,7 +121,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         } else if self.outcomes.len() + self.due(claimable, now) >= self.settings.batch_size {
             Some(now)
         } else {
-            // What comes up during a round trip travels with the next, unless it fills one, or that takes long.
+            // Runs that end during a round trip travel with the next, unless they fill one, or the round trip takes
+            // long.
             (!self.outcomes.is_empty()).then(|| self.exchanges.began + LONG)
         };
         at.map(|at| at.max(self.outage.after))
@@ -150,7 +151,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    /// The same, where there is nothing to settle.
+    /// The same, if there is nothing to settle.
     fn due(&self, claimable: usize, now: Instant) -> usize {
         if self.claims.next <= now {
             claimable
@@ -214,7 +215,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     fn take_in(&mut self, exchanged: Exchanged, sent: &SentExchange) {
         let found = exchanged.found();
-        // A full answer means that there is more, a short one that the rest is not due yet.
+        // A full answer means that more jobs are due, a short one that the rest is not due yet.
         let more = found >= sent.wanted.limit || exchanged.unfinished;
         let now = Instant::now();
         self.claims.heard.looked(found > 0);
@@ -288,7 +289,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         if self.mode != Mode::Background && self.tally.started == 0 && self.held.len() == 0 {
             let now = Instant::now();
             let since = *self.outage.since.get_or_insert(sent.at);
-            // What was not answered is tried once more: a claim then finds out whether it is the fault of a job.
+            // An unanswered claim is tried once more: it then finds out whether a job is at fault.
             let patience = match error.unanswered {
                 true => self.settings.answer_within * 3 / 2,
                 false => self.settings.answer_within,
@@ -302,7 +303,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 return;
             }
         } else if self.mode == Mode::Batch && sent.wanted.limit > 0 {
-            // What was claimed is run; what was not is left to the next batch.
+            // The claimed jobs are run; the others are left to the next batch.
             self.claims.batch_left = 0;
         }
         self.store_failed(sent.at, error);
@@ -322,7 +323,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     fn end_unreadable(&mut self, unreadable: crate::job::Unreadable) {
         let state = unreadable.error.sql_state.as_deref().unwrap_or("none");
-        let message = format!("Postgres cannot give the payload back (SQLSTATE {state})");
+        let message = format!("Postgres cannot return the payload (SQLSTATE {state})");
         self.handlers.report(
             &Error::new(
                 Code::InvalidPayload,
@@ -339,7 +340,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 }
 
 /// Settles and claims, and now and then brings back the jobs of lost workers: after the claim, which does not
-/// wait for it. What was claimed is to be run, whatever becomes of that.
+/// wait for it. The claimed jobs are run, even if the recovery fails.
 async fn exchange<S: Store>(
     store: &S,
     recovery: &Recovery,
@@ -358,7 +359,7 @@ async fn exchange<S: Store>(
     }
     let recovery = store.recover().await;
     if let Ok(recovered) = &recovery {
-        // They are due now, and claimed by the next exchange.
+        // They are due now, and the next exchange claims them.
         exchanged.unfinished |= recovered.pending > 0 && rest > 0;
     }
     Ok(Brought {

@@ -1,4 +1,4 @@
-//! Giving up what time has run out for.
+//! Giving up runs whose time has run out.
 
 use tokio::time::Instant;
 
@@ -37,7 +37,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    /// The attempt has failed, and its slot is free, whatever the handler does from now on.
+    /// The attempt has failed, and its slot is free, even if the handler goes on.
     fn time_out(&mut self, TimedOut { run, limit, owned }: TimedOut) {
         let ms = limit.as_millis();
         let message = format!("Timed out after {ms} ms");
@@ -59,13 +59,16 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    /// The run no longer owns its job, or cannot know that it does. What has not started never will;
-    /// what runs is told, and keeps its slot until it ends.
+    /// The run no longer owns its job, or cannot know that it does. A run that has not started never will;
+    /// a running one is told, and keeps its slot until it ends.
     pub(super) fn lose(&mut self, run: Run) {
         if self.dispatch.forget(run) {
             self.held.remove(run);
         } else if self.held.lose(run) {
-            let message = format!("the run of job {} has lost its lease", run.id);
+            let message = format!(
+                "the run of job {} has lost its lease: another worker can take the job over",
+                run.id
+            );
             self.handlers
                 .abort(run, &Error::new(Code::LeaseLost, message), false);
         }

@@ -1,4 +1,4 @@
-//! Keeping the leases of what is held.
+//! Keeping the leases of the held runs.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ const TRIES_A_LEASE: u32 = 16;
 /// Extending leases.
 pub(super) struct Leases {
     under_way: bool,
-    /// After a failure: not to be tried again before.
+    /// After a failure: extensions are not tried again before this time.
     after: Instant,
     backoff: Backoff,
 }
@@ -86,7 +86,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                         self.cancel(run);
                     }
                 }
-                self.tell_refusals("kept by its worker: its lease cannot be extended", refusals);
+                self.tell_refusals(
+                    "kept by its worker (its lease cannot be extended)",
+                    refusals,
+                );
             }
             Err(error) => {
                 self.report_failure(asked_at, &error);

@@ -1,5 +1,5 @@
-//! Claims whose answers were lost. The server may have made them, and may even make them later. So the jobs that
-//! they took are looked for by the claim's token, and handed back: nobody has begun them.
+//! Claims whose answers were lost. The server may have run them, and may even run them later. So the engine looks
+//! for their jobs by the claim's token, and hands them back: no handler has begun them.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::processor::{Handlers, Store};
 
 struct LostClaim {
     token: i64,
-    /// When it was sent: its leases end no later than a lease after the last moment at which it can be made.
+    /// When it was sent: its leases end no later than a lease after the last moment at which the server can run it.
     at: Instant,
-    /// Until when the server may still make it.
+    /// Until when the server may still run it.
     open_until: Instant,
 }
 
 pub(super) struct LostClaims {
     claims: Vec<LostClaim>,
-    /// When to look for what they took.
+    /// When to look for their jobs.
     search_at: Instant,
     searching: bool,
 }
@@ -40,7 +40,7 @@ impl LostClaims {
 }
 
 impl<S: Store, H: Handlers> Engine<S, H> {
-    /// `answered` is whether the server has, so that it no longer makes the claim.
+    /// `answered` says whether the server has answered, so that it no longer runs the claim.
     pub(super) fn claim_is_lost(&mut self, token: i64, at: Instant, answered: bool) {
         let open = if answered {
             Duration::ZERO
@@ -86,7 +86,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                         self.release(run);
                     }
                 }
-                // What the server can no longer make has been found.
+                // The jobs of claims that the server can no longer run have been found.
                 let LostClaims {
                     claims, search_at, ..
                 } = &mut self.lost_claims;

@@ -57,7 +57,7 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// How long a claim or an extension is good for.
     pub lease: Duration,
-    /// How long a run may take whose job does not say; `None` is for ever.
+    /// How long a run may take if its job does not say; with `None` there is no limit.
     pub default_timeout: Option<Duration>,
     /// How long a run has to end after it was told that its job is to be cancelled.
     pub cancel_grace: Duration,
@@ -66,7 +66,7 @@ pub struct Settings {
     pub shared: Arc<Shared>,
     /// The most exchanges under way at a time: 2, or 1 where there is but one connection.
     pub exchanges: usize,
-    /// After what time the store can no longer do what it was asked, if it has not answered.
+    /// The time after which the store can no longer run an unanswered statement.
     pub answer_within: Duration,
 }
 
@@ -76,8 +76,8 @@ pub enum Mode {
     Batch,
     /// Claim whenever a slot is free, until stopped.
     Background,
-    /// Claim whenever a slot is free, until nothing is due and nothing runs, or until the deadline. What is
-    /// handed back then may take `last_words` to be written.
+    /// Claim whenever a slot is free, until nothing is due and nothing runs, or until the deadline. Writing the
+    /// runs that are handed back then may take `last_words`.
     UntilEmpty {
         deadline: Instant,
         last_words: Duration,
@@ -90,9 +90,9 @@ pub struct Engine<S, H> {
     settings: Settings,
     mode: Mode,
     commands: mpsc::UnboundedReceiver<Command>,
-    /// Every handle is gone: nobody is left to end the runs.
+    /// Every handle is gone: no handler is left to end the runs.
     alone: bool,
-    /// Dropped when the engine ends, which is what [`Handle::finished`] waits for.
+    /// Dropped when the engine ends: [`Handle::finished`] waits for that.
     _ended: watch::Sender<()>,
     under_way: UnderWay<S, H>,
 
@@ -156,7 +156,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         (engine, handle)
     }
 
-    /// Runs until there is nothing left to do, and returns what was done.
+    /// Runs until there is nothing left to do, and returns the numbers of its work.
     ///
     /// # Errors
     /// When jobs could not be claimed, or when outcomes could not be written before the leases of their
@@ -182,7 +182,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let due = [self.next_errand(), self.ending.give_up_at];
         let wake_at = due.into_iter().flatten().min().unwrap_or(far);
         tokio::select! {
-            // What has ended is seen before what comes next, so that it travels along.
+            // Ended runs are seen before the next exchange begins, so that their outcomes travel along.
             biased;
             command = self.commands.recv(), if !self.alone => match command {
                 Some(command) => self.obey(command),
@@ -226,7 +226,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 }
             }
             Command::HeardCancel(id) => {
-                // Whether that is so, the table says.
+                // The table says whether that is so.
                 self.recheck.wanted |= !self.held.live_runs_of(id).is_empty();
             }
             Command::Recheck => self.recheck.wanted = true,

@@ -1,4 +1,4 @@
-//! A store that cannot be reached, or refuses whatever it is asked.
+//! A store that cannot be reached, or refuses every statement.
 
 use tokio::time::Instant;
 
@@ -7,9 +7,9 @@ use crate::backoff::Backoff;
 use crate::error::Error;
 use crate::processor::{Handlers, Store};
 
-/// What is known of it.
+/// The engine's knowledge of an outage.
 pub(super) struct Outage {
-    /// The store is not to be asked again before, but to extend leases.
+    /// The store is not asked again before this time, except to extend leases.
     pub after: Instant,
     pub backoff: Backoff,
     /// Since when every exchange has failed, and how the last one did.
@@ -32,8 +32,8 @@ impl Outage {
 }
 
 impl<S: Store, H: Handlers> Engine<S, H> {
-    /// Reports that the database could not be reached or refused: once an outage, whichever of what
-    /// is under way meets it first. What was sent before the last report met the same.
+    /// Reports that the database could not be reached or refused: once an outage, by the first statement
+    /// that meets it. Statements that were sent before the last report met the same outage.
     pub(super) fn report_failure(&mut self, asked_at: Instant, error: &Error) {
         let failing = self.outage.backoff.failing() || self.leases.failing();
         let is_told = (self.outage.told_at).is_some_and(|told_at| asked_at <= told_at);
@@ -43,7 +43,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
-    /// What was to be written is tried again, after a while.
+    /// The outcomes are tried again, after a while.
     pub(super) fn store_failed(&mut self, asked_at: Instant, error: Error) {
         let now = Instant::now();
         self.report_failure(asked_at, &error);

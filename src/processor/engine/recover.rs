@@ -1,5 +1,5 @@
-//! Bringing back the jobs of lost workers. An exchange asks for them by the way; where one of them keeps the others
-//! from coming back, that is found out beside the exchanges, so that no other job waits for it.
+//! Bringing back the jobs of lost workers. An exchange asks for them in passing. If one of them keeps the others
+//! from coming back, it is searched for beside the exchanges, so that no other job waits for it.
 
 use tokio::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::processor::recovery::Recovery;
 use crate::processor::{Handlers, Recovered, Store};
 
-/// What is known of jobs that can be brought back only one by one.
+/// The state of jobs that can be brought back only one by one.
 #[derive(Default)]
 pub(super) struct RecoverEach {
     wanted: bool,
@@ -24,7 +24,7 @@ pub(super) struct RecoverEach {
 pub(super) enum Asks {
     Never,
     IfNobodyHas,
-    /// The same, and always before nothing more is said to be due.
+    /// The same, and always before the engine reports that nothing more is due.
     BeforeTheEnd,
 }
 
@@ -70,12 +70,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     fn recovered_each(&mut self, reply: Result<Recovered>) {
         self.recover_each.under_way = false;
         self.recover_each.done = true;
-        // Whether something has come back or not, one more look says what is due.
+        // Even if no job has come back, one more look tells whether jobs are due.
         self.claims.next = Instant::now();
         self.recovered(reply);
     }
 
-    /// What came of bringing jobs back.
+    /// Takes in the result of a recovery.
     pub(super) fn recovered(&mut self, reply: Result<Recovered>) {
         match reply {
             Ok(recovered) => {
@@ -85,7 +85,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 self.tell_refusals("brought back", recovered.refused);
             }
             Err(error) => {
-                // What is wrong with the connection, the next exchange will say.
+                // The next exchange reports an error of the connection.
                 let is_told = std::mem::replace(&mut self.recover_each.fails, true);
                 if error.was_refused() && !is_told {
                     self.handlers.report(&error);
@@ -96,7 +96,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 }
 
 impl Asks {
-    /// Whether to ask after an exchange that has found something, or that has found less than it wanted.
+    /// Whether to ask after an exchange that has found jobs, or fewer than it wanted.
     pub(super) fn asks(self, recovery: &Recovery, found: bool, short: bool) -> bool {
         self != Self::Never
             && (recovery.is_due(Instant::now(), found) || (self == Self::BeforeTheEnd && short))

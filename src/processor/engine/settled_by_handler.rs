@@ -1,6 +1,6 @@
-//! Runs that their handlers settle in transactions of their own. How a transaction ended is known to
-//! the store alone, and while it is open the job is locked: an exchange would wait for it, with all
-//! that travels along. So the store is asked first, and what it says decides.
+//! Runs that their handlers settle in transactions of their own. Only the store knows how a transaction
+//! ended, and while it is open the job is locked: an exchange would wait for it, with all outcomes
+//! that travel along. So the store is asked first, and its answer decides.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use crate::error::{Code, Error, Result};
 use crate::job::{Outcome, Run};
 use crate::processor::{Handlers, Settled, Store};
 
-/// After what time to ask again how a transaction has ended that is open.
+/// The time before asking again how an open transaction has ended.
 const OPEN: Duration = Duration::from_secs(1);
 
-/// By whom a run was ended.
+/// The side that ended a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
-    /// Its handler has returned or thrown, and was to end its transaction before.
+    /// Its handler has returned or thrown, and should have ended its transaction before.
     Handler,
     /// Its time was up, or its job was cancelled. The handler may be about to end its transaction.
     Engine,
 }
 
-/// The outcome of a run that is settled so only if its handler's transaction was rolled back.
+/// The outcome of a run. It is written only if the handler's transaction was rolled back.
 pub(super) struct Unsure {
     outcome: Outcome,
     by: By,
     ended_at: Instant,
     ask_at: Instant,
-    /// Somebody was told that its transaction is open.
+    /// It was reported that the transaction is open.
     told: bool,
 }
 
@@ -45,7 +45,7 @@ impl Unsure {
     }
 }
 
-/// The runs of which is to be asked how their transactions ended.
+/// The runs whose transactions' ends are to be asked for.
 #[derive(Default)]
 pub(super) struct UnsureRuns {
     waiting: Vec<Unsure>,
@@ -100,7 +100,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                             self.tally.completed += 1;
                             self.handlers.settled_by_handler(run, true);
                         }
-                        // The run is settled by how it ended, as any other.
+                        // The run is settled by its own outcome, as any other.
                         Settled::RolledBack => {
                             self.outcomes.push(unsure.outcome);
                             self.handlers.settled_by_handler(run, false);
@@ -123,8 +123,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     /// Asks again, for as long as a lease: the client may have given up a statement that the server still runs, and
-    /// meanwhile nobody takes the job over, which the transaction has locked. A handler that ended too early is told
-    /// of it at once.
+    /// meanwhile no worker takes the job over, since the transaction has locked it. A handler that ended too early is
+    /// reported at once.
     fn is_open(&mut self, unsure: Unsure) {
         let run = unsure.outcome.run;
         let is_over = unsure.ended_at.elapsed() >= self.settings.lease;
@@ -143,20 +143,20 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         });
     }
 
-    /// If the transaction is committed later, the job is completed; if not, its lease ends.
+    /// If the transaction is committed later, the job is completed; if not, the job's lease ends.
     fn report_open(&self, run: Run, by: By) {
         let id = run.id;
         let (code, why) = match by {
             By::Handler => (
                 Code::InvalidArgument,
-                "has ended, and the transaction in which it completed its job is still open: a handler must await \
+                "has ended, but the transaction in which it called completeIn is still open: a handler must await \
                  the commit or rollback. The job is settled when the transaction ends. If that takes longer than a \
                  lease and the transaction is rolled back, the job runs again",
             ),
             By::Engine => (
                 Code::DatabaseError,
-                "was to end, because its time was up or its job was cancelled, and the transaction in which it \
-                 completes its job has stayed open since for as long as a lease lasts. If it is not committed, the \
+                "had to end, because its time was up, its job was cancelled or its processor was stopped. The transaction in which it called \
+                 completeIn has stayed open for a whole lease since then. If the transaction is not committed, the \
                  job runs again when its lease ends",
             ),
         };

@@ -53,7 +53,7 @@ async fn what_runs_at_the_deadline_is_told_and_handed_back() {
     assert_eq!(told.len(), 2);
     assert!(told.contains(&(runs[0], Code::Deadline)) && told.contains(&(third, Code::Deadline)));
     assert_eq!((tally.started, tally.failed, tally.released), (3, 1, 2));
-    // It had all of the invocation, which is an attempt, and goes behind what is due.
+    // It had all of the invocation, so the attempt counts, and it goes behind the due jobs.
     let row = store.row(runs[0].id);
     assert_eq!((&row.status, row.attempts), (&Status::Pending, 1));
     assert!(row.ready_at().unwrap() >= begun + TIME);
@@ -120,7 +120,7 @@ async fn what_would_not_end_in_time_is_not_begun() {
     let mut rig = rig(MemoryStore::with_jobs(10), 1);
     let mut ran = 0;
     let begun = Instant::now();
-    // Each takes six seconds: three fit, and the fourth would not end.
+    // Each takes six seconds: three fit, and a fourth would not end in time.
     while let Ok(Some(run)) = timeout(TIME, rig.started.recv()).await {
         ran += 1;
         sleep(Duration::from_secs(6)).await;

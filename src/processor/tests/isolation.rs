@@ -1,5 +1,5 @@
-//! What becomes of the other jobs, and of a job itself, where one row is locked or refuses to be changed, and where
-//! an answer of the store is lost.
+//! The fate of a job and of the others, if its row is locked or refuses to be changed, or if an answer of the store
+//! is lost.
 
 use super::*;
 
@@ -282,7 +282,7 @@ async fn a_batch_does_not_end_before_lost_jobs_were_brought_back_one_by_one() {
 async fn an_exchange_that_is_not_answered_is_taken_apart() {
     let mut rig = Rig::new(MemoryStore::with_jobs(3), Mode::Background, 3);
     let runs = rig.next_of(3).await;
-    // Whatever holds job 2 does so at the commit, where nothing says whose fault it is.
+    // Job 2 is held up at the commit, where no error names the job at fault.
     rig.store.change(2, |row| row.stalls = true);
     for run in runs {
         rig.complete(run);

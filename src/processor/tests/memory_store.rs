@@ -1,5 +1,5 @@
 //! The job table in memory, with the same rules as the SQL of `store`, on the clock that tests move.
-//! That the rules are the same is what `store::tests::agreement` shows on a server.
+//! `store::tests::agreement` shows on a server that the rules are the same.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -17,7 +17,7 @@ use crate::processor::{
 };
 
 pub const LEASE: Duration = Duration::from_secs(30);
-/// For how long a job is left alone whose lease has ended while it was locked.
+/// How long a job whose lease has ended while it was locked is left alone.
 const SPARED: Duration = Duration::from_secs(3);
 /// How long a round trip takes.
 pub const ROUND_TRIP: Duration = Duration::from_millis(1);
@@ -44,17 +44,17 @@ pub struct Row {
     pub locked_at: Option<Instant>,
     pub timeout: Option<Duration>,
     pub cancel_requested: bool,
-    /// Of the claim that holds it; 0 is none.
+    /// The token of the claim that holds it; 0 is none.
     pub token: i64,
     /// The attempt is not counted yet.
     pub uncounted: bool,
     /// A transaction holds it.
     pub locked: bool,
-    /// One did, since its lease was last moved.
+    /// A transaction held it since its lease was last extended.
     pub was_locked: bool,
     /// Every change of it is refused.
     pub refuses: bool,
-    /// A write of it takes longer than anybody waits, at its commit.
+    /// The commit of a write of it takes longer than any client waits.
     pub stalls: bool,
 }
 
@@ -116,7 +116,7 @@ impl Row {
         self.ready_at().is_some_and(|at| at <= now) && !self.locked
     }
 
-    /// Whether its worker is lost, and nobody is about to find that out.
+    /// Whether its worker is lost, and no recovery is about to find it.
     fn is_lost(&self, now: Instant) -> bool {
         self.has_ended(now) && !self.locked && !self.refuses
     }
@@ -126,7 +126,7 @@ impl Row {
         matches!(self.status, Status::Processing { lease_until } if lease_until <= now)
     }
 
-    /// What becomes of it if its worker is lost.
+    /// Brings it back after its worker was lost.
     fn put_back(&mut self, due: Option<Instant>) {
         self.run_no += 1;
         self.locked_at = None;
@@ -200,21 +200,21 @@ impl Row {
     }
 }
 
-/// What Postgres says where a constraint refuses a row.
+/// Postgres's error if a constraint refuses a row.
 pub fn refused() -> Error {
     let mut error = Error::new(Code::DatabaseError, "refused");
     error.sql_state = Some("23514".into());
     error
 }
 
-/// What Postgres says where a trigger outlasts its limit.
+/// Postgres's error if a trigger outlasts its limit.
 pub fn held_up() -> Error {
     let mut error = Error::new(Code::DatabaseError, "slow");
     error.sql_state = Some("57014".into());
     error
 }
 
-/// What the store says where Postgres does not answer.
+/// The store's error if Postgres does not answer.
 fn unanswered() -> Error {
     let mut error = Error::new(Code::ConnectionFailed, "no answer");
     error.unanswered = true;
@@ -224,25 +224,25 @@ fn unanswered() -> Error {
 #[derive(Default)]
 pub struct MemoryStore {
     rows: Arc<Mutex<BTreeMap<i64, Row>>>,
-    /// What the next round trips fail with; the last one stays.
+    /// The error of the next round trips, while there is an outage.
     outage: Mutex<Option<Error>>,
-    /// How many of the next exchanges are done and not answered, how late they are done, and what their client
-    /// takes that for.
+    /// How many of the next exchanges are done and not answered, how late they are done, and the error that their
+    /// client gets.
     lost: Mutex<Option<(usize, Duration, Error)>>,
     pub recovery_fails: Mutex<Option<Error>>,
     /// How long an exchange takes that claims.
     pub claim_takes: Mutex<Duration>,
     /// How long a recovery takes that finds out which jobs refuse.
     pub recovery_takes: Mutex<Duration>,
-    /// The jobs that could not be brought back and of which that was said.
+    /// The jobs that could not be brought back, and were reported.
     told: Mutex<HashSet<i64>>,
     under_way: AtomicUsize,
     /// The most exchanges that were under way at a time.
     pub at_once: AtomicUsize,
     claims_under_way: AtomicUsize,
-    /// The most of those that claimed.
+    /// The most claiming exchanges that were under way at a time.
     pub claims_at_once: AtomicUsize,
-    /// One line a round trip, of those that reached the table.
+    /// A line for each round trip that reached the table.
     pub trips: Mutex<Vec<String>>,
 }
 
@@ -315,9 +315,9 @@ impl MemoryStore {
         }
     }
 
-    /// What an exchange does when it reaches the table.
+    /// The effect of an exchange that reaches the table.
     pub fn settle_and_claim(&self, outcomes: &[Outcome], wanted: &Wanted) -> Result<Exchanged> {
-        // What Postgres says of text that the database's encoding lacks.
+        // Postgres's error for text that the database's encoding lacks.
         let unstorable = |outcome: &Outcome| matches!(&outcome.end, End::Failed { entry, .. } if !entry.is_ascii());
         if outcomes.iter().any(unstorable) {
             let mut error = Error::new(Code::DatabaseError, "unstorable");
@@ -402,7 +402,7 @@ impl MemoryStore {
         Ok(exchanged)
     }
 
-    /// What settling one by one does when it reaches the table.
+    /// The effect of settling one by one that reaches the table.
     pub fn settle_one_by_one(&self, outcomes: &[Outcome]) -> Result<SettledEach> {
         let mut fates = Vec::new();
         for outcome in outcomes {
@@ -461,7 +461,7 @@ impl MemoryStore {
         counted
     }
 
-    /// What claims with these tokens hold.
+    /// The runs that claims with these tokens hold.
     pub fn held_by(&self, tokens: &[i64]) -> Vec<Run> {
         let rows = self.rows.lock().unwrap();
         let held =
@@ -473,7 +473,7 @@ impl MemoryStore {
         .collect()
     }
 
-    /// What an extension does when it reaches the table.
+    /// The effect of an extension that reaches the table.
     pub fn extend_leases(&self, runs: &[Run]) -> Vec<Extended> {
         let now = Instant::now();
         let mut rows = self.rows.lock().unwrap();
@@ -548,7 +548,7 @@ impl MemoryStore {
         reclaimed
     }
 
-    /// What a recovery does when it reaches the table: nothing, if one of the jobs refuses.
+    /// The effect of a recovery that reaches the table: none, if one of the jobs refuses.
     pub fn recover_all(&self) -> Recovered {
         let now = Instant::now();
         let refuses = |row: &Row| row.refuses && row.has_ended(now);
@@ -561,7 +561,7 @@ impl MemoryStore {
         self.recover_lost()
     }
 
-    /// What a recovery does that finds out which jobs refuse.
+    /// The effect of a recovery that finds out which jobs refuse.
     pub fn recover_lost(&self) -> Recovered {
         let now = Instant::now();
         let mut rows = self.rows.lock().unwrap();

@@ -1,5 +1,5 @@
-//! The engine over a store in memory, with a clock that stands still until nothing else is left to
-//! do, and then jumps.
+//! The engine over a store in memory, with a clock that stands still until no task has work left,
+//! and then jumps.
 
 mod deadlines;
 mod isolation;
@@ -53,7 +53,7 @@ impl Handlers for Recorder {
     }
 }
 
-/// An engine that runs, and everything that a test wants of it.
+/// A running engine, and the parts of it that tests use.
 struct Rig {
     store: Arc<MemoryStore>,
     handlers: Arc<Recorder>,
@@ -231,7 +231,7 @@ async fn the_background_refills_each_slot_as_it_frees() {
     );
 }
 
-/// Ends every job as it starts, until `count` have: what takes time are the round trips.
+/// Ends every job as it starts, until `count` have ended: only the round trips take time.
 async fn run_fast(rig: &mut Rig, count: usize) {
     for _ in 0..count {
         let run = rig.next().await;

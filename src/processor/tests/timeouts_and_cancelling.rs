@@ -1,4 +1,4 @@
-//! How a run is made to end that does not end by itself.
+//! Ending a run that does not end by itself.
 
 use super::*;
 

@@ -1,8 +1,8 @@
 //! That the SQL of `store` and the store in memory, over which the engine is tested, follow the
-//! same rules: what the engines of a story asked of the one is asked of the other, at the same times.
+//! same rules: the questions that the engines of a story asked the one are put to the other, at the same times.
 //!
-//! A server's clock cannot be moved, but what it is compared with can: before each command, every time
-//! in the table is set back by as long as nothing happened, after it was locked, as a worker does. Both are sent in
+//! A server's clock cannot be moved, but the times in the table can: before each command, every one of them
+//! is set back by the time that the story skips, after its row was locked, as a worker does. Both are sent in
 //! one message, which is one transaction, and so have the same `now()`.
 use std::collections::BTreeMap;
 
@@ -33,12 +33,12 @@ struct Server {
     fences: Fences,
 }
 
-/// What the server has for each `run_no` of the story, which counts claims where the server takes the time.
+/// The server's number for each `run_no` of the story, which counts claims where the server takes the time.
 #[derive(Default)]
 struct Fences(BTreeMap<Run, i64>);
 
 impl Fences {
-    /// As the server knows it. A run that never was is the same to both.
+    /// The run as the server knows it. A run that never was is the same to both.
     fn of_server(&self, run: Run) -> Run {
         let run_no = self.0.get(&run).copied().unwrap_or(-1);
         Run { run_no, ..run }
@@ -225,7 +225,7 @@ fn read(command: &Command, rows: &[PgRow]) -> sqlx::Result<Answer> {
     })
 }
 
-/// Tells a story to the store in memory, and what was asked of it to the server.
+/// Tells a story to the store in memory, and puts its questions to the server.
 async fn agree(server: &mut Server, trace: &[Asked]) -> Result<(), TestCaseError> {
     let failed = |error: sqlx::Error| TestCaseError::fail(error.to_string());
     server.begin().await.map_err(failed)?;

@@ -1,4 +1,4 @@
-//! What a claim costs when the entries of jobs that have ended cannot be removed, because a transaction
+//! The cost of a claim when the entries of jobs that have ended cannot be removed, because a transaction
 //! somewhere in the database may still see them.
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! What a claim does where there are more priorities than one statement steps through.
+//! Claims when there are more priorities than one statement steps through.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What needs a server, but for the snapshot of the statements. `npx vitest run store` starts one and runs these
-//! tests, one at a time.
+//! The tests that need a server, and the snapshot of the statements, which does not. `npx vitest run store` starts one
+//! and runs these tests, one at a time.
 
 mod agreement;
 mod dead_entries;
@@ -11,13 +11,13 @@ use sqlx::postgres::PgConnection;
 
 use super::settle::Ways;
 
-/// As the store in memory has it.
+/// The ways of the store in memory.
 const KEPT: Ways = Ways {
     removes: false,
     pends: true,
 };
 
-/// Names a database that has been migrated, and that the tests may do with as they like.
+/// Names a database that has been migrated, and that the tests may change at will.
 const DATABASE: &str = "JOB_QUEUE_TEST_DATABASE";
 
 async fn connect() -> sqlx::Result<PgConnection> {

@@ -1,5 +1,5 @@
-//! Every statement as Postgres gets it, in `src/store/statements.sql`, so that a change of one is seen in review as SQL.
-//! After one that is wanted: `UPDATE_STATEMENTS=1 cargo test statements`.
+//! Every statement as Postgres gets it, in `src/store/statements.sql`, so that a change of one is seen in review as
+//! SQL. After an intended change: `UPDATE_STATEMENTS=1 cargo test statements`.
 
 use std::fmt::Write;
 use std::path::Path;

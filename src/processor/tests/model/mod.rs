@@ -1,8 +1,8 @@
-//! Several engines, each in a process of its own, over one store in memory: generated stories of what
-//! may happen to them, and after every step of a story a check of what the queue promises.
+//! Several engines, each in a process of its own, over one store in memory: generated stories of the
+//! faults that may meet them, and after every step of a story a check of the queue's promises.
 //!
-//! What the engines asked of the store, and what it answered, is kept as a [`trace::Trace`]; the store's
-//! own tests ask the same of a server.
+//! The engines' questions to the store, and its answers, are kept as a [`trace::Trace`]; the store's
+//! own tests ask a server the same questions.
 
 mod promises;
 mod step;
@@ -22,7 +22,7 @@ use step::Step;
 use trace::Trace;
 use world::World;
 
-/// A story: what happens, in order. In one without disturbances, no row is locked, and none refuses to be changed.
+/// A story: events, in order. In a story without disturbances, no row is locked, and none refuses to be changed.
 pub fn stories(with_disturbances: bool) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step::steps(with_disturbances), 20..100)
 }

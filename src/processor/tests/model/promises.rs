@@ -1,4 +1,4 @@
-//! What may become of a row, whatever happens.
+//! The changes that a row may go through under every fault.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -18,8 +18,8 @@ pub struct Promises {
     completed: HashSet<Run>,
     /// Jobs of which a handler has begun.
     begun: HashSet<i64>,
-    /// Jobs whose last attempt was counted for a process, and whether that was cut off, frozen or killed: it may not
-    /// have heard of it, or not have come to begin the handler.
+    /// Jobs whose last attempt was counted for a process, and whether the process was cut off, frozen or killed: it may
+    /// not have heard of the count, or not have begun the handler.
     counted: HashMap<i64, Arc<AtomicBool>>,
     pub broken: Vec<String>,
 }
@@ -42,7 +42,7 @@ impl Promises {
         self.begun.contains(&id) || disturbed.is_some_and(|disturbed| disturbed.load(Relaxed))
     }
 
-    /// `retried` is the job that a user has put back, if that is what the change was.
+    /// `retried` is the job that a user has put back, if the change was a retry.
     pub fn check(&mut self, now: &BTreeMap<i64, Row>, retried: Option<i64>) {
         let time = Instant::now();
         for (id, row) in now {
@@ -97,7 +97,7 @@ impl Promises {
     }
 }
 
-/// Whether nothing more becomes of it by itself.
+/// Whether it does not change any more by itself.
 pub fn is_final(row: &Row) -> bool {
     match row.status {
         Status::Completed | Status::Cancelled => true,

@@ -1,4 +1,4 @@
-//! What may happen in a story.
+//! The steps of a story.
 
 use std::time::Duration;
 
@@ -32,11 +32,11 @@ pub enum Step {
     Thaw {
         process: usize,
     },
-    /// What a process asks no longer reaches the store.
+    /// A process's requests no longer reach the store.
     CutRequests {
         process: usize,
     },
-    /// What a process asks is done, but the answers do not come back.
+    /// A process's requests are carried out, but the answers do not come back.
     CutAnswers {
         process: usize,
     },
@@ -81,8 +81,8 @@ pub enum Step {
     },
 }
 
-/// `with_disturbances`: rows are locked and refuse to be changed, which is not asked of a server by the same
-/// stories.
+/// `with_disturbances`: rows are locked and refuse to be changed; these stories are not repeated on a
+/// server.
 pub fn steps(with_disturbances: bool) -> impl Strategy<Value = Step> {
     let process = || any::<prop::sample::Index>().prop_map(|index| index.index(1 << 16));
     let any_of = process;

@@ -1,4 +1,4 @@
-//! What was asked of a store, when, and what came of it.
+//! The questions to a store, their times, and the answers.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::job::{ExhaustedJob, Outcome, Run};
 use crate::processor::tests::memory_store::{Row, Status};
 use crate::processor::{Exchanged, Extended, Fate, Recovered, SettledEach, Wanted};
 
-/// In the order in which it reached the store.
+/// In the order in which the questions reached the store.
 pub type Trace = Vec<Asked>;
 
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub enum Command {
     Exchange {
         outcomes: Vec<Outcome>,
         wanted: Wanted,
-        /// How many types of jobs the worker names that it takes, the one that there is among them; 0 is
+        /// How many types of jobs the worker names, among them the only one that has jobs; 0 means
         /// all.
         types: usize,
     },
@@ -48,7 +48,7 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     Nothing,
-    /// Of what the engine is given, all but what no table holds.
+    /// The engine's answer, without the parts that no table holds.
     Exchanged {
         settled: Vec<Run>,
         /// With their attempts.
@@ -161,7 +161,7 @@ impl From<&[Extended]> for Answer {
     }
 }
 
-/// What two tables have to agree on.
+/// The parts of a row on which two tables have to agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowState {
     pub id: i64,

@@ -1,4 +1,4 @@
-//! The processes of a story, the store that they share, and what may come between them.
+//! The processes of a story, the store that they share, and the faults between them.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -417,7 +417,7 @@ impl World {
             }
             Step::Recheck { process } => self.process(process).handle.recheck(),
         }
-        // What is on its way arrives.
+        // Messages that are on their way arrive.
         sleep(ROUND_TRIP * 3).await;
     }
 
@@ -499,7 +499,7 @@ impl World {
 
     /// Whether all promises have been kept so far.
     pub async fn check(&self) -> std::result::Result<(), TestCaseError> {
-        // Whose time has come at this very instant is told before anyone asks.
+        // A run whose time is up at this very instant is told before the check.
         for _ in 0..10 {
             yield_now().await;
         }

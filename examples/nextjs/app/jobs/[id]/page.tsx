@@ -20,7 +20,7 @@ const findJob = cache(async (id: string) => {
     return await queue.getJob(id);
   } catch (error) {
     if (!(error instanceof JobQueueError)) throw error;
-    // What is no id is no job either.
+    // A text that is no id names no job.
     return error.code === 'INVALID_ARGUMENT' ? null : error;
   }
 });

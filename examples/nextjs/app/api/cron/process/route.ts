@@ -12,8 +12,8 @@ export async function GET(request: Request) {
     const queue = await getJobQueue();
     const processor = queue.createProcessor(jobHandlers, {
       workerId: `cron-${Date.now()}`,
-      batchSize: 10, // at most so many jobs in this invocation
-      concurrency: 3, // at most so many at a time
+      batchSize: 10, // the most jobs in this invocation
+      concurrency: 3, // the most at a time
     });
     const processed = await processor.start();
     return Response.json({ message: 'Job processing completed', processed });

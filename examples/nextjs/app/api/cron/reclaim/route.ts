@@ -3,7 +3,7 @@ import { getJobQueue } from '@/lib/queue';
 
 /**
  * Puts back jobs that something other than this package left as `processing` for over ten minutes.
- * What its own processors leave behind comes back without a call. Call it every ten minutes.
+ * The jobs of its own dead processors come back without a call. Call it every ten minutes.
  */
 export async function GET(request: Request) {
   if (!isFromCron(request)) return Response.json({ message: 'Unauthorized' }, { status: 401 });
