@@ -280,7 +280,10 @@ describe('the route answers in time', () => {
     await jobs.insert(2, old);
     await jobs.insert(3);
     // Not the fault of a row, which would be passed over.
-    await trigger(DELETE, `raise exception 'no' using errcode = 'disk_full';`);
+    await trigger(
+      'delete on job_queue for each statement',
+      `raise exception 'no' using errcode = 'disk_full';`,
+    );
     const { status, result, errors } = await callInTime();
     expect(status).toBe(200);
     expect(result).toMatchObject({ processed: 3, completed: 3, deleted: null, left: 0 });

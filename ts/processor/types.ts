@@ -88,7 +88,8 @@ export interface Processor {
   /**
    * Stops claiming jobs and waits until the jobs that run have ended and their outcomes are written. After `timeoutMs`
    * milliseconds, it hands back the jobs that still run: 0 to 2,147,483,647, default 30,000. A handler may call it: its
-   * own job is handed back when the others have ended. Rejects with `INVALID_ARGUMENT`.
+   * own job is handed back when the others have ended. It resolves when that is written, 5 seconds after `timeoutMs` at
+   * the most. Rejects with `INVALID_ARGUMENT`.
    */
   stopAndDrain(timeoutMs?: number): Promise<void>;
   /** `true` from its start until it is stopped, or until its batch has ended. */
