@@ -350,6 +350,20 @@ describe.each(OF_THE_SERVER)('a trigger that raises %s over one job', (errcode) 
   });
 });
 
+test('an outcome that another server keeps from being written is written when that is back, at the end of a batch too', async () => {
+  const [id = 0] = await jobs.insert(1);
+  await refuse(`new.status = 'completed'`, { errcode: '08001' });
+  const told: JobQueueError[] = [];
+  const queue = await jobs.openQueue();
+  const ended = queue
+    .createProcessor({ job: async () => {} }, { onError: (error) => void told.push(error) })
+    .start();
+  await until(() => told.length > 0);
+  await permit();
+  await ended;
+  expect(await jobs.row(id)).toMatchObject({ status: 'completed', attempts: 1 });
+});
+
 test('a trigger that ends its own backend over one job that is claimed keeps no other from running', async () => {
   const [, , culprit = 0] = await jobs.insert(6);
   await jobs.database.query(`

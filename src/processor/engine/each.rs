@@ -50,6 +50,8 @@ pub(super) struct Each {
     untold_since: Option<Instant>,
     kept: Vec<Refusal>,
     due_as_failed: Vec<Refusal>,
+    /// The jobs of which nothing can be written.
+    lost: Vec<Refusal>,
     /// The earlier tries of the outcomes that are being tried again.
     tried: HashMap<Run, Tried>,
 }
@@ -66,7 +68,7 @@ impl Each {
     }
 
     fn has_untold(&self) -> bool {
-        [&self.untold, &self.kept, &self.due_as_failed]
+        [&self.untold, &self.kept, &self.due_as_failed, &self.lost]
             .into_iter()
             .any(|refusals| !refusals.is_empty())
     }
@@ -136,7 +138,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             for later in &mut self.each.later {
                 match (&later.tried.refused, &later.outcome.end) {
                     (Some((error, _)), _) if error.may_pass() => {}
-                    (Some(_), End::Released { .. }) => left_to_lease.push(later.outcome.run),
+                    (Some((error, _)), End::Released { .. }) => {
+                        left_to_lease.push((later.outcome.run, error.clone()));
+                    }
                     (Some(_), End::Refused { .. }) | (None, _) => {}
                     (Some((error, _)), _) => {
                         later.outcome = later.outcome.refused(error);
@@ -144,9 +148,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                     }
                 }
             }
-            (self.each.later).retain(|later| !left_to_lease.contains(&later.outcome.run));
-            for run in left_to_lease {
+            for (run, error) in left_to_lease {
+                (self.each.later).retain(|later| later.outcome.run != run);
                 self.held.remove(run);
+                self.each.lost.push(Refusal { id: run.id, error });
             }
         }
         let all = std::mem::take(&mut self.each.later);
@@ -244,7 +249,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             self.each.tried.remove(&outcome.run);
             self.held.remove(outcome.run);
             let id = outcome.run.id;
-            self.each.untold.push(Refusal { id, error });
+            self.each.lost.push(Refusal { id, error });
             return;
         }
         self.try_later(outcome, Some(error));
@@ -331,6 +336,11 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.tell_refusals("deleted (it is kept as completed)", kept);
         let due = std::mem::take(&mut self.each.due_as_failed);
         self.tell_refusals("pending (it has failed and is due again)", due);
+        let lost = std::mem::take(&mut self.each.lost);
+        self.tell_refusals(
+            "settled at all (it runs again when its lease has ended)",
+            lost,
+        );
     }
 
     /// Reports the jobs that Postgres has refused: once for each reason.
