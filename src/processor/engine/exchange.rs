@@ -278,7 +278,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         if error.may_blame_rows() && !outcomes.is_empty() {
             // One of the outcomes may be at fault, or the claim: each is asked for alone.
             self.settle_each(outcomes);
-            if error.suspects_rows() {
+            if error.suspects_rows() && !error.fatal {
                 return;
             }
         } else {
