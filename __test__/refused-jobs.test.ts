@@ -350,6 +350,24 @@ describe.each(OF_THE_SERVER)('a trigger that raises %s over one job', (errcode) 
   });
 });
 
+test('what keeps each job from being claimed is told with the first of them, and all run when it is over', async () => {
+  await jobs.insert(25);
+  await refuse(`new.status = 'processing'`, { errcode: '53100' });
+  const queue = await jobs.openQueue();
+  const told: JobQueueError[] = [];
+  const onError = (error: JobQueueError) => void told.push(error);
+  const options = { batchSize: 25, pollInterval: 200, onError };
+  const processor = queue.createProcessor({ job: async () => {} }, options);
+  expect(await processor.start()).toBe(0);
+  expect(told).toMatchObject([{ code: 'DATABASE_ERROR', sqlState: '53100' }]);
+  expect(told[0]?.message).toMatch(/jobs (\d+, )+\d+ and \d+ be claimed/);
+  await permit();
+  processor.startInBackground();
+  await until(async () => (await jobs.statuses()).completed === 25);
+  await processor.stopAndDrain();
+  expect((await jobs.rows()).every(({ attempts }) => attempts === 1)).toBe(true);
+});
+
 test('an outcome that another server keeps from being written is written when that is back, at the end of a batch too', async () => {
   const [id = 0] = await jobs.insert(1);
   await refuse(`new.status = 'completed'`, { errcode: '08001' });

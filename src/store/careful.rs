@@ -147,19 +147,21 @@ impl Worker {
             found_out = true;
             slow += u32::from(error.was_held_up());
             elsewhere += u32::from(error.may_pass() && !error.was_held_up());
-            self.put_aside(id, error.clone(), &mut exchanged).await?;
-            if slow == MOST_SLOW {
+            self.put_aside(id, error, &mut exchanged).await?;
+            if elsewhere == MOST_ELSEWHERE {
+                // Where each fails so, it is no job's fault: the disk is full, perhaps. The rest waits for the next look.
+                parts.clear();
                 break;
             }
-            if elsewhere == MOST_ELSEWHERE && exchanged.found() == 0 {
-                // Where each fails so, it is no job's fault: the disk is full, perhaps.
-                return Err(error);
+            if slow == MOST_SLOW {
+                break;
             }
         }
         // The parts that were not tried are still due, and so are the jobs behind the listed ones.
         let has_rest = parts.iter().any(|part| !part.is_empty());
         let has_suspect = suspect.is_some() && self.shared.aside.suspect(now, false).is_some();
-        exchanged.unfinished = has_rest || has_suspect || (listed >= claim.limit && found_out);
+        let has_more = has_rest || has_suspect || (listed >= claim.limit && found_out);
+        exchanged.unfinished = has_more && elsewhere < MOST_ELSEWHERE;
         self.shared.aside.trust();
         if slow > 0 && exchanged.found() == 0 {
             // It may be the server that is slow, with each statement.
