@@ -25,7 +25,8 @@ macro_rules! insert {
     };
 }
 
-/// One row, `[1, 2, ...]`, which costs the server and the client less than a row for each id.
+/// One row, `[1,2,...]`, which costs the server and the client less than a row for each id. An array's own text, with other
+/// brackets, is made in less time than JSON.
 macro_rules! added {
     ($jobs:expr, $ids:expr) => {
         concat!(
@@ -51,7 +52,7 @@ macro_rules! several {
             "unnest({several_jobs})",
             "case
                 when pg_catalog.count(*) = pg_catalog.cardinality({job_type}::text[])
-                then pg_catalog.to_json(pg_catalog.array_agg(id))::text
+                then pg_catalog.translate(pg_catalog.array_agg(id)::text, '{}', '[]')
                 else ('kept out of job_queue, but for ' || pg_catalog.count(*)::text)::boolean::text
                 end"
         )
