@@ -39,8 +39,13 @@ const OPTIONS: Record<keyof JobOptionsOf<{ type: unknown }, 'type'>, Option> = {
   payload: { otherwise: undefined, toJson: ({ value, method }) => stringifyPayload(value, method) },
 };
 
-const ENTRIES = Object.entries(OPTIONS);
 const NAMES = Object.keys(OPTIONS);
+
+/** The options as they stand in the JSON, and the text of each if it is absent. */
+const ENTRIES = Object.entries(OPTIONS).map(([option, { otherwise, toJson }], at) => {
+  const key = `${at === 0 ? '{' : ','}"${option}":`;
+  return { option, key, toJson, absent: otherwise === undefined ? null : `${key}${otherwise}` };
+});
 
 function orNull(toJson: Option['toJson']): Option['toJson'] {
   return (given) => (given.value === null ? 'null' : toJson(given));
@@ -51,10 +56,14 @@ export function parseJob(method: string, job: unknown): ParsedJob {
   const given = options(argument(method, 'job', job), NAMES);
   let json = '';
   let payload = '';
-  for (const [option, { otherwise, toJson }] of ENTRIES) {
-    const { [option]: value = otherwise } = given;
+  for (const { option, key, toJson, absent } of ENTRIES) {
+    const { [option]: value } = given;
+    if (value === undefined && absent !== null) {
+      json += absent;
+      continue;
+    }
     const text = toJson(argument(method, option, value));
-    json += `${json === '' ? '{' : ','}"${option}":${text}`;
+    json += key + text;
     if (option === 'payload') payload = text;
   }
   return { type: given.job_type as string, payload, json: `${json}}` };
