@@ -2612,7 +2612,7 @@ with added as (insert into "public"."job_queue" (job_type, payload, max_attempts
             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
             returning id), answer as (select case
                 when pg_catalog.count(*) = pg_catalog.cardinality($1::text[])
-                then pg_catalog.translate(pg_catalog.array_agg(id)::text, '{}', '[]')
+                then pg_catalog.translate(pg_catalog.array_agg(id order by id)::text, '{}', '[]')
                 else ('kept out of job_queue, but for ' || pg_catalog.count(*)::text)::boolean::text
                 end as result from added)
             select result from answer;
@@ -2646,7 +2646,7 @@ with added as (insert into "public"."job_queue" (job_type, payload, max_attempts
             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms)
             returning id), answer as (select case
                 when pg_catalog.count(*) = pg_catalog.cardinality($1::text[])
-                then pg_catalog.translate(pg_catalog.array_agg(id)::text, '{}', '[]')
+                then pg_catalog.translate(pg_catalog.array_agg(id order by id)::text, '{}', '[]')
                 else ('kept out of job_queue, but for ' || pg_catalog.count(*)::text)::boolean::text
                 end as result from added)
             select result from answer cross join (select pg_catalog.pg_notify('pg_bg_job_queue', pg_catalog.json_build_object('schema', E'public', 'ready', true)::text)) announced;

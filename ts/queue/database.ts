@@ -137,10 +137,10 @@ export class ClientDatabase implements Database {
   }
 }
 
-/** The ids in the order of the jobs, out of the answer of `enqueue`: see `src/store/enqueue.rs`. */
+/** The id of each job, by its place, out of the answer of `enqueue`: see `src/store/enqueue.rs`. */
 function idsOf([ids]: string[]): number[] {
   if (ids === undefined) throw keptOut();
-  return (JSON.parse(ids) as number[]).sort((a, b) => a - b);
+  return JSON.parse(ids) as number[];
 }
 
 /**
