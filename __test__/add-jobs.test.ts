@@ -14,12 +14,17 @@ const count = async () => (await database.query('select from job_queue')).length
 beforeEach(() => database.query('truncate job_queue'));
 
 describe('addJobs', () => {
-  test('resolves to the ids in the order of the jobs', async () => {
-    const ids = await queue.addJobs(jobs(5_000));
-    expect(ids).toHaveLength(5_000);
-    for (const n of [0, 1, 2_500, 4_999]) {
-      expect(await queue.getJob(ids[n] ?? 0)).toMatchObject({ payload: { n }, priority: n % 3 });
-    }
+  test.each<[string, () => Promise<number[]>]>([
+    ['copied', () => queue.addJobs(jobs(5_000))],
+    ['in one insert', () => queue.addJobs(jobs(50))],
+    ['on a client', () => queue.addJobs(jobs(50), { db: database.pool })],
+    ['by addJob in one turn', () => Promise.all(jobs(50).map((job) => queue.addJob(job)))],
+  ])('each id is that of the job in its place: %s', async (_, add) => {
+    const ids = await add();
+    const added = await database.query<{ id: string; n: number }>(
+      `select id, (payload->>'n')::int as n from job_queue order by n`,
+    );
+    expect(ids).toEqual(added.map(({ id }) => Number(id)));
   });
 
   test('adds nothing for an empty list', async () => {
