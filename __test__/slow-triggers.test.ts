@@ -267,6 +267,37 @@ describe('a job over which a trigger takes long', () => {
     );
   });
 
+  test.each([
+    ['are claimed', 'processing', 12],
+    ['have completed', 'completed', 20],
+  ])(
+    'together with seven others when they %s leaves a short route the time for the rest',
+    {
+      timeout: 60_000,
+    },
+    async (_, status, count) => {
+      const ids = await jobs.insert(20);
+      // Every other one of the first sixteen, so that each claim meets some.
+      const slow = ids.filter((_, at) => at % 2 === 0 && at < 16);
+      await trigger(
+        `old.id = any ('{${slow}}') and new.status = '${status}'`,
+        'perform pg_sleep(60)',
+      );
+      const queue = await jobs.openQueue();
+      const ran = new Journal<number>();
+      const { GET } = createRouteHandler(
+        async () => queue,
+        { job: async () => ran.note(currentJob().id) },
+        { secret: 's', maxDuration: 5, concurrency: 3, onError: () => {} },
+      );
+      const headers = { authorization: 'Bearer s' };
+      await GET(new Request('https://app.example/', { headers }));
+      const others = await jobs.rows(`not id = any ($1)`, slow);
+      expect(others.map((job) => job.status)).toEqual(Array(12).fill('completed'));
+      expect(ran.notes).toHaveLength(count);
+    },
+  );
+
   test('at the commit, behind a pooler, is given up by the server', {
     timeout: 60_000,
   }, async () => {

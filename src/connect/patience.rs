@@ -58,14 +58,13 @@ impl Patience {
         SHORT_PROBE
     }
 
-    /// The same, for a row that was refused this often before: a row that is always slow succeeds in the end.
-    pub fn probe_again(self, refusals: u32) -> Duration {
-        self.settles_again(refusals, None).min(LONGEST_PROBE)
+    /// The same, for a row that was refused this often before: a row that is always slow succeeds in the end. A worker
+    /// with little `time` finds out in a moment of it, so that the other rows have the rest.
+    pub fn probe_again(self, refusals: u32, time: Option<Duration>) -> Duration {
+        self.settles_again(refusals, time).min(LONGEST_PROBE)
     }
 
     /// The same, of a run's outcome: up to a third of the lease, since it is written in the end or the job runs again.
-    /// A worker that has only so much `time` finds out in a moment of it, so that what it hands back at the end is
-    /// written beside a slow one.
     pub fn settles_again(self, refusals: u32, time: Option<Duration>) -> Duration {
         match refusals {
             0 => time.map_or(self.probe(), |time| {

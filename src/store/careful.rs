@@ -73,7 +73,7 @@ impl Worker {
                 _ => 0,
             };
             let is_suspect = refusals > 0;
-            let limit = self.patience().probe_again(refusals);
+            let limit = self.patience().probe_again(refusals, self.time);
             let answer = self.probe_within(limit, &named).await;
             if is_suspect {
                 let now = Instant::now();

@@ -37,6 +37,8 @@ const OWN_OPTIONS = Object.keys({
 } satisfies Record<Exclude<keyof RouteHandlerOptions, keyof ProcessorOptions>, true>);
 const OPTIONS = [...OWN_OPTIONS, ...SHARED_OPTIONS];
 const MAX_DURATION = 86_400;
+/** The limits of the default of `grace`: within the least, the route can write what it hands back, and answer. */
+const LEAST_GRACE = 0.3;
 const MAX_GRACE = 10;
 /** How often a route looks for jobs that were added elsewhere while some of its own run, in milliseconds. */
 const POLL_INTERVAL = 1_000;
@@ -52,7 +54,7 @@ export function parseRouteOptions(given: unknown): ParsedRouteOptions {
     ...shared
   } = options(argument(METHOD, 'options', given), OPTIONS);
   const seconds = number(argument(METHOD, 'maxDuration', maxDuration), 1, MAX_DURATION);
-  const margin = grace ?? Math.min(seconds / 10, MAX_GRACE);
+  const margin = grace ?? Math.max(Math.min(seconds / 10, MAX_GRACE), LEAST_GRACE);
   const graceSeconds = number(argument(METHOD, 'grace', margin), 0, seconds);
   return {
     time: 1000 * (seconds - graceSeconds),

@@ -20,6 +20,9 @@ const REFUSED: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 /// The same, where something else than the job has to come back: another server, a disk.
 const LONGEST_ELSEWHERE: Duration = Duration::from_secs(15);
+/// How long after an outcome that was slow to write more of them are expected. Until then none travels with a claim,
+/// which they would all have to wait for.
+const SLOW: Duration = Duration::from_secs(10);
 /// How long a refusal waits for others to be told with.
 const LONGEST_UNTOLD: Duration = Duration::from_secs(2);
 
@@ -45,6 +48,7 @@ pub(super) struct Each {
     parts: VecDeque<Vec<Outcome>>,
     later: Vec<Later>,
     under_way: bool,
+    slow_until: Option<Instant>,
     /// Refusals that are to be reported together: when all were tried, or after a while.
     untold: Vec<Refusal>,
     untold_since: Option<Instant>,
@@ -59,6 +63,11 @@ pub(super) struct Each {
 impl Each {
     pub(super) fn is_empty(&self) -> bool {
         self.parts.is_empty() && self.later.is_empty() && !self.under_way
+    }
+
+    /// Whether outcomes are settled by themselves from the first, since one of them may be slow.
+    pub(super) fn expects_slow(&self, now: Instant) -> bool {
+        self.slow_until.is_some_and(|until| now < until)
     }
 
     /// How often the outcome of a run was refused.
@@ -97,6 +106,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             return None;
         }
         let at_once = !each.parts.is_empty()
+            || (each.expects_slow(now) && !self.outcomes.is_empty())
             || each.has_untold()
             || (each.later.iter().any(Later::is_concluded_last) && self.is_done_but_for_each());
         let at = if at_once {
@@ -110,6 +120,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     pub(super) fn begin_settling_each(&mut self, now: Instant) {
         if (self.each.untold_since).is_some_and(|since| now - since >= LONGEST_UNTOLD) {
             self.tell_of_each();
+        }
+        if self.each.expects_slow(now) {
+            let outcomes = std::mem::take(&mut self.outcomes);
+            self.settle_each(outcomes);
         }
         self.take_up_again(now);
         let Some(part) = self.each.parts.pop_front() else {
@@ -189,6 +203,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                     for outcome in &mut part {
                         outcome.sent_before = true;
                     }
+                }
+                if error.was_held_up() {
+                    self.each.slow_until = Some(Instant::now() + SLOW);
                 }
                 if part.len() > 1 {
                     for part in apart(part, &error).into_iter().rev() {

@@ -114,16 +114,17 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             return None;
         }
         let claimable = self.claimable(now);
+        let outcomes = self.travelling(now);
         let at = if self.exchanges.under_way == 0 {
             let claim = (claimable > 0).then_some(self.claims.next);
-            let settle = (!self.outcomes.is_empty()).then_some(now);
+            let settle = (outcomes > 0).then_some(now);
             [claim, settle].into_iter().flatten().min()
-        } else if self.outcomes.len() + self.due(claimable, now) >= self.settings.batch_size {
+        } else if outcomes + self.due(claimable, now) >= self.settings.batch_size {
             Some(now)
         } else {
             // Runs that end during a round trip travel with the next, unless they fill one, or the round trip takes
             // long.
-            (!self.outcomes.is_empty()).then(|| self.exchanges.began + LONG)
+            (outcomes > 0).then(|| self.exchanges.began + LONG)
         };
         at.map(|at| at.max(self.outage.after))
     }
@@ -132,12 +133,21 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         while self.exchanges_at(now).is_some_and(|at| at <= now) {
             let claimable = self.claimable(now);
             // A round trip that settles may as well claim.
-            let limit = if self.outcomes.is_empty() {
+            let limit = if self.travelling(now) == 0 {
                 self.due(claimable, now)
             } else {
                 claimable
             };
             self.begin_exchange(now, limit);
+        }
+    }
+
+    /// How many outcomes the next exchange takes along.
+    fn travelling(&self, now: Instant) -> usize {
+        if self.each.expects_slow(now) {
+            0
+        } else {
+            self.outcomes.len()
         }
     }
 
@@ -168,9 +178,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             token: self.claims.next_token(),
             only,
         };
+        let travelling = self.travelling(now);
         let sent = SentExchange {
             at: now,
-            outcomes: std::mem::take(&mut self.outcomes),
+            outcomes: self.outcomes.drain(..travelling).collect(),
             wanted,
         };
         self.claims.coming += limit;
