@@ -52,6 +52,26 @@ test('after a reclaim and a claim by the original’s code, the outcome of a sta
   expect(told.notes).toMatchObject([{ code: 'LEASE_LOST' }]);
 });
 
+test('the lease of a run that another worker has now is not extended by the one that had it', async () => {
+  const [id = 0] = await jobs.insert(1);
+  const queue = await jobs.openQueue();
+  const { handler, started, release } = heldHandler();
+  const processor = queue.createProcessor(
+    { job: handler },
+    { leaseDuration: 1_000, onError: () => {} },
+  );
+  const ran = processor.start();
+  const { signal } = await started;
+  // As by a claim.
+  await jobs.update(`run_no = run_no + 1, lease_expires_at = now() + interval '1 hour'`, id);
+  const { lease_expires_at: lease } = await jobs.row(id);
+  await until(() => signal.aborted);
+  expect(signal.reason).toMatchObject({ code: 'LEASE_LOST' });
+  release();
+  await ran;
+  expect(await jobs.row(id)).toMatchObject({ status: 'processing', lease_expires_at: lease });
+});
+
 test('retryJob raises run_no', async () => {
   const [id = 0] = await jobs.insert(1, { status: `'cancelled'`, run_no: '7' });
   const queue = await jobs.openQueue();
