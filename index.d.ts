@@ -237,6 +237,15 @@ interface KeptOptions {
    * has failed. `null` or absent: the processor's `defaultTimeout`.
    */
   timeout_ms: number | null;
+  /**
+   * How long after its first failed attempt the job is tried again, in milliseconds: 0 to 2,147,483,647. `null` or
+   * absent: as the job's definition or its processor says (see `RetryPolicy`).
+   */
+  retry_delay_ms: number | null;
+  /** The factor by which that delay grows with each attempt: 1 to 1,000. `null` or absent: the same. */
+  retry_factor: number | null;
+  /** The longest delay, in milliseconds: 0 to 2,147,483,647. `null` or absent: the same. */
+  retry_max_delay_ms: number | null;
 }
 /** The same, as `addJob` takes them: each may be left out. */
 type GivenOptions = { [Option in keyof KeptOptions]?: KeptOptions[Option] | undefined };
@@ -345,11 +354,77 @@ interface JobContext extends SeenColumns {
  */
 declare function currentJob(): JobContext;
 //#endregion
+//#region ts/processor/retry-errors.d.ts
+/**
+ * Thrown by a handler: the attempt has failed, and the job is tried again at this time, whatever its retry policy says.
+ * A time in the past is now. Without attempts left, the job has failed for good.
+ *
+ * `instanceof` works across copies of this package.
+ */
+declare class RetryAfter extends Error {
+  readonly name: string;
+  /**
+   * @param when milliseconds from now, 0 to 8,640,000,000,000,000, or a `Date`. Throws `INVALID_ARGUMENT` for another
+   * value.
+   */
+  constructor(when: number | Date, message?: string, options?: ErrorOptions);
+}
+/**
+ * Thrown by a handler: the job has failed for good, even if attempts are left.
+ *
+ * `instanceof` works across copies of this package.
+ */
+declare class Unrecoverable extends Error {
+  readonly name: string;
+  constructor(message?: string, options?: ErrorOptions);
+}
+//#endregion
 //#region ts/processor/types.d.ts
 /** Runs a job. The argument is the payload, as JSON gives it back. If the promise rejects, the attempt has failed. */
 type JobHandler<PayloadMap, T extends keyof PayloadMap> = (payload: Stored<PayloadMap>[T]) => Promise<void>;
 /** The handlers, by job type. */
 type JobHandlers<PayloadMap> = { [T in keyof PayloadMap]: JobHandler<PayloadMap, T> };
+/**
+ * When a failed job is tried again. The delay before attempt `n + 1` is `delay * factor^(n - 1)`, `maxDelay` at the most,
+ * times a random number between `1 - jitter` and 1. If one of these four is given, the others have their defaults.
+ *
+ * The job's own `retry_delay_ms`, `retry_factor` and `retry_max_delay_ms` go before the policy of its definition, and
+ * that before the processor's, field by field. If none of them sets a field, the job is tried again after `2^attempts`
+ * minutes: 2, 4, 8 ...
+ *
+ * A job whose worker was lost is due again as soon as that is noticed, whatever its policy.
+ */
+interface RetryPolicy {
+  /** Before the second attempt, in milliseconds: 0 to 2,147,483,647. Default 1,000. */
+  delay?: number | undefined;
+  /** How the delay grows with each attempt: 1 (it does not grow) to 1,000. Default 2. */
+  factor?: number | undefined;
+  /** The longest delay, in milliseconds: 0 to 2,147,483,647. Default 3,600,000. */
+  maxDelay?: number | undefined;
+  /** The part of the delay that is left to chance, so that jobs that failed together do not come back together: 0 to
+   * 1. Default 0.25. */
+  jitter?: number | undefined;
+  /**
+   * Decides by what the handler threw: milliseconds from now or a `Date` (a time in the past is now), `'fail'` if the
+   * job has failed for good, or `undefined` for the delay as above. It grants no attempt beyond the last. It is not
+   * asked about `RetryAfter` and `Unrecoverable`, which decide themselves, nor about runs whose time was up and lost
+   * workers. It must not be async. If it throws, or gives another value, `onError` is told, and the delay holds.
+   */
+  decide?: ((error: unknown, job: JobContext) => number | Date | 'fail' | undefined) | undefined;
+}
+/** A handler, and what holds for all jobs of its type. */
+interface JobDefinition<PayloadMap, T extends keyof PayloadMap> {
+  run: JobHandler<PayloadMap, T>;
+  /** When a job of this type that has failed is tried again. */
+  retry?: RetryPolicy | undefined;
+  /**
+   * How long a run may take, in milliseconds: 1 to 2,147,483,647. The job's own `timeout_ms` goes before it, and it goes
+   * before the processor's `defaultTimeout`.
+   */
+  timeout?: number | undefined;
+}
+/** A handler or a definition for each job type: what processors and routes take. */
+type JobDefinitions<PayloadMap> = { [T in keyof PayloadMap]: JobHandler<PayloadMap, T> | JobDefinition<PayloadMap, T> };
 /** The options of `createProcessor`. */
 interface ProcessorOptions {
   /** The name stored in `locked_by`: 1 to 255 characters. Default: `worker-` and random characters. */
@@ -383,6 +458,8 @@ interface ProcessorOptions {
    * without a handler then fail.
    */
   jobType?: string | readonly string[] | undefined;
+  /** When a job that has failed is tried again, where neither the job nor its definition says. */
+  retry?: RetryPolicy | undefined;
   /**
    * Delete a job when it completes. That is faster than keeping it as `completed`, and the table stays small. Jobs that
    * fail or are cancelled are kept. Default `false`.
@@ -537,7 +614,7 @@ interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   /**
    * Creates a processor that runs this queue's jobs with `handlers`. Opens no connection. Throws `INVALID_ARGUMENT`.
    */
-  createProcessor(handlers: JobHandlers<PayloadMap>, options?: ProcessorOptions): Processor;
+  createProcessor(handlers: JobDefinitions<PayloadMap>, options?: ProcessorOptions): Processor;
   /**
    * A node-postgres `Pool` with the queue's settings, created at the first call. Throws `INVALID_CONFIG` if the package
    * `pg` is not installed.
@@ -579,8 +656,8 @@ interface RouteHandlerOptions extends Omit<ProcessorOptions, 'pollInterval' | 'b
   /**
    * How many seconds before the end of the invocation the jobs that still run are handed back. In this time the route
    * writes the outcomes and answers: it waits for the database for nine tenths of it, or a quarter of a second if that
-   * is longer. 0 to `maxDuration`, fractions are allowed. Default: a tenth of `maxDuration`, from 0.3 to
-   * 10.
+   * is longer. 0 to `maxDuration`, fractions are allowed. Default: a tenth of `maxDuration`, from 0.3
+   * to 10.
    */
   grace?: number | undefined;
   /**
@@ -650,9 +727,9 @@ type RouteHandler = (request: Request) => Promise<Response>;
  * because the database cannot be reached, or does not answer within the `grace` (`DEADLINE`). Other steps that fail,
  * or take too long, leave `null` in the result. `onError` gets the errors of both. Throws `INVALID_ARGUMENT`.
  */
-declare function createRouteHandler<PayloadMap>(getQueue: () => JobQueue<PayloadMap> | Promise<JobQueue<PayloadMap>>, handlers: JobHandlers<PayloadMap>, options?: RouteHandlerOptions): {
+declare function createRouteHandler<PayloadMap>(getQueue: () => JobQueue<PayloadMap> | Promise<JobQueue<PayloadMap>>, handlers: JobDefinitions<PayloadMap>, options?: RouteHandlerOptions): {
   GET: RouteHandler;
   POST: RouteHandler;
 };
 //#endregion
-export { type AnyJobOptions, type CancelFilters, type DatabaseClient, type DatabaseConfig, type DatabaseOptions, type JobContext, type JobErrorEntry, type JobHandler, type JobHandlers, type JobId, type JobOptions, type JobQueue, type JobQueueConfig, JobQueueError, type JobQueueErrorCode, type JobRecord, type JobRow, type JobStatus, type JobType, type Processor, type ProcessorOptions, type RouteHandler, type RouteHandlerOptions, type RouteResult, type SslConfig, createRouteHandler, currentJob, initJobQueue };
+export { type AnyJobOptions, type CancelFilters, type DatabaseClient, type DatabaseConfig, type DatabaseOptions, type JobContext, type JobDefinition, type JobDefinitions, type JobErrorEntry, type JobHandler, type JobHandlers, type JobId, type JobOptions, type JobQueue, type JobQueueConfig, JobQueueError, type JobQueueErrorCode, type JobRecord, type JobRow, type JobStatus, type JobType, type Processor, type ProcessorOptions, RetryAfter, type RetryPolicy, type RouteHandler, type RouteHandlerOptions, type RouteResult, type SslConfig, Unrecoverable, createRouteHandler, currentJob, initJobQueue };

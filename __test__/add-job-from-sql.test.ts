@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { JobQueue } from '../index.js';
 import { cliOutput } from './helpers/cli.js';
 import { administer } from './helpers/database.js';
+import { GIVEN_COLUMNS } from './helpers/given-columns.js';
 import { Journal, useJobs } from './helpers/jobs.js';
 import { behindPooler } from './helpers/modes.js';
 import { openQueue } from './helpers/queue.js';
@@ -246,7 +247,7 @@ describe('add_job', () => {
       create role sql_adder login password 'adds';
       create role sql_stranger login password 'strange';
       grant usage on schema public to sql_adder, sql_stranger;
-      grant insert (job_type, payload, max_attempts, priority, run_at, timeout_ms), select (id)
+      grant insert (${GIVEN_COLUMNS}), select (id)
         on job_queue to sql_adder;
       grant usage on sequence job_queue_id_seq to sql_adder`);
     const url = (user: string, password: string) =>

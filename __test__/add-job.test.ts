@@ -77,6 +77,9 @@ describe('a job that is added', () => {
       run_at: expect.any(Date),
       pending_reason: null,
       timeout_ms: null,
+      retry_delay_ms: null,
+      retry_factor: null,
+      retry_max_delay_ms: null,
       cancel_requested_at: null,
       error_history: [],
     });

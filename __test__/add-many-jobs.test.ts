@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { JobOptions, JobQueue } from '../index.js';
 import { useDatabase } from './helpers/database.js';
+import { GIVEN_COLUMNS } from './helpers/given-columns.js';
 import { openProxy } from './helpers/network.js';
 import { openQueue, rejection, useQueue } from './helpers/queue.js';
 import { PAYLOAD_MARKER } from './helpers/secrets.js';
@@ -265,7 +266,7 @@ test.each<[string, string[]]>([
   [
     'in which it may not set ids',
     [
-      `grant insert (job_type, payload, max_attempts, priority, run_at, timeout_ms), select (id)
+      `grant insert (${GIVEN_COLUMNS}), select (id)
         on job_queue to {role}`,
     ],
   ],

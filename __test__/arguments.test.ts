@@ -116,7 +116,7 @@ describe('addJob', () => {
 
   test('refuses an instance of a class that is no job', () => {
     expect(refusal(() => parseJob('addJob', new URL('http://localhost')))).toBe(
-      'addJob: job must be an object with options (job_type, max_attempts, priority, run_at, timeout_ms, payload), ' +
+      'addJob: job must be an object with options (job_type, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, payload), ' +
         'got an instance of a class that has none of them',
     );
   });
@@ -341,7 +341,8 @@ describe('createProcessor', () => {
     const times = { leaseDuration: 1000, defaultTimeout: 1, cancelGrace: 0 };
     const listeners = { onError, onJobFailed: () => {} };
     const given = { ...options, ...times, ...listeners, verbose: true, removeOnComplete: true };
-    expect(parse(given)).toEqual({ ...given, jobTypes: null });
+    const retry = { numbers: {}, decide: undefined };
+    expect(parse(given)).toEqual({ ...given, jobTypes: null, retry });
     expect(parse({ jobType: 'a' }).jobTypes).toEqual(['a']);
     expect(parse({ jobType: ['b', 'a', 'b'] }).jobTypes).toEqual(['b', 'a']);
   });
@@ -385,16 +386,25 @@ describe('createProcessor', () => {
 
   test('takes the own functions of an object as handlers', () => {
     const email = async () => {};
-    expect([...parseHandlers({ email })]).toEqual([['email', email]]);
-    expect(parseHandlers(Object.assign(Object.create(null), { email })).get('email')).toBe(email);
+    expect([...parseHandlers({ email }).keys()]).toEqual(['email']);
+    const nameless = Object.assign(Object.create(null), { email });
+    expect(parseHandlers(nameless).get('email')?.run).toBe(email);
     expect(parseHandlers({}).has('constructor')).toBe(false);
   });
 
   test.each<[string, unknown, string]>([
     ['nothing', undefined, 'handlers must be an object, got undefined'],
     ['an array', [() => 1], 'handlers must be an object, got an array'],
-    ['a value', { email: 'x' }, 'handlers["email"] must be a function, got a string'],
-    ['undefined', { email: undefined }, 'handlers["email"] must be a function, got undefined'],
+    [
+      'a value',
+      { email: 'x' },
+      'handlers["email"] must be a function, or an object with a function `run`, got a string',
+    ],
+    [
+      'undefined',
+      { email: undefined },
+      'handlers["email"] must be a function, or an object with a function `run`, got undefined',
+    ],
     ['a Map', new Map([['a', () => 1]]), 'by job type, got an instance of a class'],
     [
       'methods of a class',

@@ -4,13 +4,12 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { initJobQueue, type JobQueue } from '../index.js';
 import { cli, cliOutput, migrations } from './helpers/cli.js';
 import { administer, createDatabase, type TestDatabase, withDatabase } from './helpers/database.js';
+import { GIVEN_COLUMNS } from './helpers/given-columns.js';
 import { rejection } from './helpers/queue.js';
 
 const SCHEMA = 'jobs';
 
 /** What an insert of a job writes; the other columns are the engine's. */
-const COLUMNS = 'job_type, payload, max_attempts, priority, run_at, timeout_ms';
-
 /** These, and a value of each. */
 const engines = {
   run_no: '9007199254740991',
@@ -38,7 +37,7 @@ const USER = {
 };
 const PRODUCER = {
   'usage on schema': USER['usage on schema'],
-  insert: `insert (${COLUMNS}) on ${SCHEMA}.job_queue`,
+  insert: `insert (${GIVEN_COLUMNS}) on ${SCHEMA}.job_queue`,
   'select on id': `select (id) on ${SCHEMA}.job_queue`,
   'usage on sequence': USER['usage on sequence'],
 };
@@ -109,7 +108,7 @@ async function refused(queue: JobQueue): Promise<string[]> {
     expect(error.message).toContain(`\`grant usage on schema ${SCHEMA} to ROLE\``);
     if (!error.message.includes('for schema')) {
       expect(error.message).toContain(`select, insert, update, delete on ${SCHEMA}.job_queue`);
-      expect(error.message).toContain(`insert (${COLUMNS}), select (id) on`);
+      expect(error.message).toContain(`insert (${GIVEN_COLUMNS}), select (id) on`);
     }
     names.push(name);
   }

@@ -51,6 +51,11 @@ alter table job_queue
   add column if not exists lease_expires_at timestamptz,
   -- How long a run may take, in milliseconds; null leaves it to the worker.
   add column if not exists timeout_ms integer check (timeout_ms > 0),
+  -- The job's own retry policy, in milliseconds; null leaves it to the worker. Not checked, since each constraint makes
+  -- every write dearer: the statements take any number for the nearest that they can use.
+  add column if not exists retry_delay_ms integer,
+  add column if not exists retry_factor double precision,
+  add column if not exists retry_max_delay_ms integer,
   -- When cancelJob was called while the job ran.
   add column if not exists cancel_requested_at timestamptz,
   -- Which claim of which worker holds the job, so that a claim whose answer was lost is found again. Negative until
@@ -143,6 +148,9 @@ alter table job_queue
   drop column if exists ready_at,
   drop column if exists lease_expires_at,
   drop column if exists timeout_ms,
+  drop column if exists retry_delay_ms,
+  drop column if exists retry_factor,
+  drop column if exists retry_max_delay_ms,
   drop column if exists cancel_requested_at,
   drop column if exists claim_token,
   drop column if exists refusals,

@@ -21,7 +21,10 @@ begin
       max_attempts integer default 3,
       priority integer default 0,
       run_at timestamptz default null,
-      timeout_ms integer default null
+      timeout_ms integer default null,
+      retry_delay_ms integer default null,
+      retry_factor double precision default null,
+      retry_max_delay_ms integer default null
     )
     returns bigint
     language plpgsql
@@ -46,6 +49,12 @@ begin
         raise 'add_job: run_at must be finite' using errcode = 'invalid_parameter_value';
       elsif add_job.timeout_ms < 1 then
         raise 'add_job: timeout_ms must be at least 1' using errcode = 'invalid_parameter_value';
+      elsif add_job.retry_delay_ms < 0 then
+        raise 'add_job: retry_delay_ms must be at least 0' using errcode = 'invalid_parameter_value';
+      elsif add_job.retry_factor not between 1::double precision and 1000::double precision then
+        raise 'add_job: retry_factor must be between 1 and 1000' using errcode = 'invalid_parameter_value';
+      elsif add_job.retry_max_delay_ms < 0 then
+        raise 'add_job: retry_max_delay_ms must be at least 0' using errcode = 'invalid_parameter_value';
       end if;
 
       begin
@@ -72,10 +81,13 @@ begin
           using errcode = 'invalid_parameter_value';
       end if;
 
-      insert into %1$I.job_queue (job_type, payload, max_attempts, priority, run_at, timeout_ms)
+      insert into %1$I.job_queue (
+        job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms
+      )
       values (
         add_job.job_type, add_job.payload, add_job.max_attempts, add_job.priority,
-        coalesce(add_job.run_at, pg_catalog.now()), add_job.timeout_ms
+        coalesce(add_job.run_at, pg_catalog.now()), add_job.timeout_ms,
+        add_job.retry_delay_ms, add_job.retry_factor, add_job.retry_max_delay_ms
       )
       returning id into added_id;
 

@@ -23,8 +23,8 @@ export declare class NativeProcessor {
    */
   runUntilEmpty(timeMs: number, lastWordsMs: number): Promise<string>
   /**
-   * Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, cancelled? }[]`,
-   * where `error` is the entry for `error_history`, and `cancelled` says that the run was told
+   * Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, retry?, cancelled? }[]`,
+   * where `error` is the entry for `error_history`, `retry` says when the job is tried again, and `cancelled` says that the run was told
    * that its job is to be cancelled before it ended.
    */
   settle(outcomes: string): void
@@ -85,6 +85,13 @@ export interface ConnectionSettings {
   maxLifetimeMs: number
 }
 
+export interface HandledType {
+  jobType: string
+  timeoutMs: number | null
+  /** When a job that has failed is tried again, if the processor says so: JSON. */
+  retry: string | null
+}
+
 /** Applies the missing migrations. JSON: `{ applied: string[], recognised: string[], renewed: string[] }`. */
 export declare function migrate(settings: ConnectionSettings, schema: string): Promise<string>
 
@@ -116,6 +123,6 @@ export interface ProcessorSettings {
   cancelGraceMs: number
   jobTypes: Array<string> | null
   /** The types that there are handlers for. */
-  handledTypes: Array<string>
+  handledTypes: Array<HandledType>
   removeOnComplete: boolean
 }

@@ -15,7 +15,16 @@ export type {
 } from './job/types.js';
 export { currentJob } from './processor/current-job.js';
 export type { JobContext } from './processor/job-context.js';
-export type { JobHandler, JobHandlers, Processor, ProcessorOptions } from './processor/types.js';
+export { RetryAfter, Unrecoverable } from './processor/retry-errors.js';
+export type {
+  JobDefinition,
+  JobDefinitions,
+  JobHandler,
+  JobHandlers,
+  Processor,
+  ProcessorOptions,
+  RetryPolicy,
+} from './processor/types.js';
 export { initJobQueue } from './queue/init-job-queue.js';
 export type { CancelFilters, DatabaseOptions, JobQueue } from './queue/types.js';
 export { createRouteHandler } from './route/route-handler.js';

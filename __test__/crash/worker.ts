@@ -201,6 +201,7 @@ async function main(): Promise<void> {
       concurrency: 10,
       pollInterval: 200,
       cancelGrace: 300,
+      retry: { delay: 300, maxDelay: 2_000 },
       removeOnComplete,
       onError(error) {
         const code = error instanceof JobQueueError ? error.code : String(error);

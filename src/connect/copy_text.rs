@@ -1,6 +1,6 @@
 //! Rows as `COPY` reads them in its text format, and the one place where they are quoted.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 const MICROSECONDS_A_DAY: i64 = 24 * 60 * 60 * 1_000_000;
 /// The Julian day that began with the Unix epoch.
@@ -39,7 +39,7 @@ impl CopyText {
         self.text += rest;
     }
 
-    pub fn number(&mut self, number: Option<i64>) {
+    pub fn number(&mut self, number: Option<impl Display>) {
         self.column();
         match number {
             Some(number) => self.write(format_args!("{number}")),
@@ -88,7 +88,7 @@ mod tests {
         rows.text("a\tb\nc\rd\\.");
         rows.text("");
         rows.number(Some(-1));
-        rows.number(None);
+        rows.number(None::<i64>);
         rows.end_row();
         rows.text("\\N");
         rows.end_row();

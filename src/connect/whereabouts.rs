@@ -1,7 +1,7 @@
 //! Where the tables were looked for, and the advice for a user if they, or a right to them, are missing.
 
 use super::statement::identifier;
-use crate::job::NEW_JOB;
+use crate::job::{OF_EACH, OF_SOME};
 
 /// A schema and its database.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ impl Whereabouts<'_> {
                  the database's owner creates it: `create schema {schema} authorization ROLE`"
             )
         } else {
-            let given: Vec<_> = NEW_JOB.iter().map(|column| column.name).collect();
+            let given: Vec<_> = OF_EACH.iter().chain(OF_SOME).map(|it| it.name).collect();
             let given = given.join(", ");
             format!(
                 "To use the queue, the role needs `grant usage on schema {schema} to ROLE`, `grant usage on sequence \

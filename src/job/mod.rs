@@ -15,7 +15,7 @@ pub(crate) use claimed::claimed_columns;
 pub use claimed::{CLAIMED, Read};
 pub use names::names;
 #[cfg(feature = "database")]
-pub use new_job::{Cell, Column, Kind, NEW_JOB, NewJob};
+pub use new_job::{Cell, Column, Kind, NewJob, OF_EACH, OF_SOME};
 pub use outcome::{End, Outcome};
 
 /// One run of a job. `run_no` grows with every claim of the job and never goes back, so the pair is

@@ -11,6 +11,8 @@ pub enum Kind {
     Text,
     Json,
     Number,
+    /// A number with a fraction.
+    Real,
     /// Milliseconds since the Unix epoch; without a value, it is now by the database's clock.
     Moment,
 }
@@ -25,6 +27,22 @@ pub struct Column {
 pub enum Cell<'a> {
     Text(&'a str),
     Number(Option<i64>),
+    Real(Option<f64>),
+}
+
+impl Cell<'_> {
+    /// The text that Postgres reads as this value, if there is one.
+    pub fn text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text.to_owned()),
+            Self::Number(number) => number.map(|number| number.to_string()),
+            Self::Real(number) => number.map(|number| number.to_string()),
+        }
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(self, Self::Number(None) | Self::Real(None))
+    }
 }
 
 /// The values that a new job may have for a column.
@@ -50,41 +68,73 @@ impl Cells for i32 {
     }
 }
 
-impl<T: Copy + Into<i64>> Cells for Option<T> {
+impl Cells for Option<i32> {
     fn cell(&self) -> Cell<'_> {
         Cell::Number(self.map(Into::into))
     }
 }
 
+impl Cells for Option<i64> {
+    fn cell(&self) -> Cell<'_> {
+        Cell::Number(*self)
+    }
+}
+
+impl Cells for Option<f64> {
+    fn cell(&self) -> Cell<'_> {
+        Cell::Real(*self)
+    }
+}
+
 macro_rules! new_job {
-    ($($name:ident: $type:ty, $kind:ident;)*) => {
+    (
+        each { $($name:ident: $type:ty, $kind:ident;)* }
+        some { $($rare:ident: $rare_type:ty, $rare_kind:ident;)* }
+    ) => {
         /// A job to be added, as TypeScript sends it.
         #[derive(Debug, Clone, Deserialize)]
         pub struct NewJob {
             $(pub $name: $type,)*
+            $(pub $rare: $rare_type,)*
         }
 
-        /// The columns of a new job.
-        pub const NEW_JOB: &[Column] = &[
-            $(Column {
-                name: stringify!($name),
-                kind: Kind::$kind,
-                cell: |job| job.$name.cell(),
-            },)*
-        ];
+        /// The columns that each new job gives, ...
+        pub const OF_EACH: &[Column] = &[$(new_job!(column $name $kind)),*];
+
+        /// ... and those of which most jobs give none: a statement for jobs without them does not name them.
+        pub const OF_SOME: &[Column] = &[$(new_job!(column $rare $rare_kind)),*];
+    };
+    (column $name:ident $kind:ident) => {
+        Column {
+            name: stringify!($name),
+            kind: Kind::$kind,
+            cell: |job| job.$name.cell(),
+        }
     };
 }
 
 new_job! {
-    job_type: String, Text;
-    payload: Box<RawValue>, Json;
-    max_attempts: i32, Number;
-    priority: i32, Number;
-    run_at: Option<i64>, Moment;
-    timeout_ms: Option<i32>, Number;
+    each {
+        job_type: String, Text;
+        payload: Box<RawValue>, Json;
+        max_attempts: i32, Number;
+        priority: i32, Number;
+        run_at: Option<i64>, Moment;
+        timeout_ms: Option<i32>, Number;
+    }
+    some {
+        retry_delay_ms: Option<i32>, Number;
+        retry_factor: Option<f64>, Real;
+        retry_max_delay_ms: Option<i32>, Number;
+    }
 }
 
 impl NewJob {
+    /// Whether it gives none of the columns in [`OF_SOME`].
+    pub fn is_plain(&self) -> bool {
+        OF_SOME.iter().all(|column| (column.cell)(self).is_null())
+    }
+
     /// Whether it is due already, as far as this process's clock can tell.
     pub fn is_due(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);

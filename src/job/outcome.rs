@@ -1,5 +1,7 @@
 //! How runs end.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::Run;
@@ -14,6 +16,8 @@ pub enum End {
         entry: String,
         /// Why the job could not be run at all.
         pending_reason: Option<String>,
+        /// When the job is tried again, if attempts are left: JSON, as `store/retry_policy.rs` reads it.
+        retry: Option<Arc<str>>,
     },
     /// Handed back: pending again, the attempt not counted; due as before, or behind the jobs that are due now.
     Released {
@@ -82,6 +86,7 @@ impl Outcome {
         if let End::Failed {
             entry,
             pending_reason,
+            ..
         } = &mut self.end
         {
             let message = serde_json::from_str::<Entry>(entry).map(|entry| entry.message);

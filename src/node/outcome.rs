@@ -13,6 +13,8 @@ pub struct OutcomeMessage<'a> {
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     pending_reason: Option<String>,
+    #[serde(borrow)]
+    retry: Option<&'a RawValue>,
     #[serde(default)]
     cancelled: bool,
 }
@@ -29,6 +31,7 @@ impl From<OutcomeMessage<'_>> for Outcome {
             Some(entry) => End::Failed {
                 entry: entry.get().to_owned(),
                 pending_reason: message.pending_reason,
+                retry: message.retry.map(|retry| retry.get().into()),
             },
         };
         Self::new(run, end)

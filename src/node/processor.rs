@@ -26,7 +26,7 @@ use super::error::{Result, invalid, to_json, to_napi};
 use super::outcome::OutcomeMessage;
 use crate::error::Error;
 use crate::job::{ClaimedJob, Outcome, Run, claimed_columns};
-use crate::processor::{Handlers, Mode};
+use crate::processor::{Handlers, Mode, OfType};
 use crate::queue::{Options, Processor, Queue};
 
 #[napi(object, use_nullable = true, object_to_js = false)]
@@ -40,8 +40,16 @@ pub struct ProcessorSettings {
     pub cancel_grace_ms: u32,
     pub job_types: Option<Vec<String>>,
     /// The types that there are handlers for.
-    pub handled_types: Vec<String>,
+    pub handled_types: Vec<HandledType>,
     pub remove_on_complete: bool,
+}
+
+#[napi(object, use_nullable = true, object_to_js = false)]
+pub struct HandledType {
+    pub job_type: String,
+    pub timeout_ms: Option<u32>,
+    /// When a job that has failed is tried again, if the processor says so: JSON.
+    pub retry: Option<String>,
 }
 
 /// The payloads that one message brings, in bytes; a larger one comes alone.
@@ -222,8 +230,8 @@ impl NativeProcessor {
         env.spawn_future(async move { Ok(to_json(&engine.await.map_err(to_napi)?)) })
     }
 
-    /// Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, cancelled? }[]`,
-    /// where `error` is the entry for `error_history`, and `cancelled` says that the run was told
+    /// Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, retry?, cancelled? }[]`,
+    /// where `error` is the entry for `error_history`, `retry` says when the job is tried again, and `cancelled` says that the run was told
     /// that its job is to be cancelled before it ended.
     #[napi]
     pub fn settle(&self, outcomes: String) -> Result<()> {
@@ -268,10 +276,18 @@ impl From<ProcessorSettings> for Options {
             default_timeout: settings.default_timeout_ms.map(ms),
             cancel_grace: ms(settings.cancel_grace_ms),
             job_types: settings.job_types,
-            handled_types: settings.handled_types,
+            handled_types: settings.handled_types.into_iter().map(of_type).collect(),
             remove_on_complete: settings.remove_on_complete,
         }
     }
+}
+
+fn of_type(handled: HandledType) -> (String, OfType) {
+    let of_type = OfType {
+        timeout: handled.timeout_ms.map(ms),
+        retry: handled.retry.map(Arc::from),
+    };
+    (handled.job_type, of_type)
 }
 
 fn ms(ms: u32) -> Duration {

@@ -1,6 +1,7 @@
 //! The runs that an engine owns, the ends of their leases, and their time limits.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -38,11 +39,13 @@ pub enum Settlement {
     Handler,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Deadline {
     at: Instant,
     /// The run's time in all.
     limit: Duration,
+    /// When the job is tried again if the run does not end in time: see [`crate::job::End::Failed`].
+    retry: Option<Arc<str>>,
 }
 
 impl Holding {
@@ -55,7 +58,7 @@ impl Holding {
             return None;
         }
         let lapse = (!self.over).then_some(self.until);
-        let deadline = self.deadline.map(|deadline| deadline.at);
+        let deadline = self.deadline.as_ref().map(|deadline| deadline.at);
         [lapse, deadline, self.grace_until]
             .into_iter()
             .flatten()
@@ -78,6 +81,7 @@ pub struct Expired {
 pub struct TimedOut {
     pub run: Run,
     pub limit: Duration,
+    pub retry: Option<Arc<str>>,
     pub owned: bool,
 }
 
@@ -146,11 +150,19 @@ impl Held {
         self.change(run, |_| {});
     }
 
-    /// The run begins, with this time limit, if there is one.
-    pub fn start(&mut self, run: Run, now: Instant, limit: Option<Duration>) {
+    /// The run begins, with this time limit, if there is one; `retry` says when the job is tried again if the run
+    /// does not end in time.
+    pub fn start(
+        &mut self,
+        run: Run,
+        now: Instant,
+        limit: Option<Duration>,
+        retry: Option<Arc<str>>,
+    ) {
         let deadline = limit.map(|limit| Deadline {
             at: now + limit,
             limit,
+            retry,
         });
         if deadline.is_some() {
             self.change(run, |holding| holding.deadline = deadline);
@@ -291,9 +303,14 @@ impl Held {
         let mut next: Option<Instant> = None;
         for (run, holding) in self.runs.iter().filter(|(_, holding)| !holding.ended) {
             let (run, owned) = (*run, !holding.over);
-            match holding.deadline {
-                Some(Deadline { at, limit }) if at <= now => {
-                    expired.timed_out.push(TimedOut { run, limit, owned });
+            match &holding.deadline {
+                Some(Deadline { at, limit, retry }) if *at <= now => {
+                    expired.timed_out.push(TimedOut {
+                        run,
+                        limit: *limit,
+                        retry: retry.clone(),
+                        owned,
+                    });
                 }
                 _ if owned && holding.until <= now => expired.lapsed.push(run),
                 _ if holding.grace_until.is_some_and(|at| at <= now) => {

@@ -19,7 +19,7 @@ mod tally;
 pub(crate) mod tests;
 mod usual;
 
-pub use engine::{Engine, Mode, Settings};
+pub use engine::{Engine, Mode, OfType, Settings};
 pub use handle::Handle;
 pub use handlers::Handlers;
 pub use shared::Shared;

@@ -1,5 +1,6 @@
 //! A processor of a queue: it has an engine while that runs.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::engines::Running;
 use crate::connect::{Listener, Patience, Pool};
 use crate::error::Result;
 use crate::job::{Outcome, Run};
-use crate::processor::{Engine, Handle, Handlers, Mode, Settings, Tally};
+use crate::processor::{Engine, Handle, Handlers, Mode, OfType, Settings, Tally};
 use crate::store::Worker;
 
 /// The user's options for a processor.
@@ -26,8 +27,8 @@ pub struct Options {
     pub cancel_grace: Duration,
     /// The types of jobs that it takes; `None` means all.
     pub job_types: Option<Vec<String>>,
-    /// The types that there are handlers for.
-    pub handled_types: Vec<String>,
+    /// The types that there are handlers for, and what is said for all jobs of each.
+    pub handled_types: HashMap<String, OfType>,
     pub remove_on_complete: bool,
 }
 
@@ -48,13 +49,16 @@ impl<H: Handlers> Processor<H> {
         let pool = queue.pool.clone();
         let running = Arc::default();
         queue.engines.add(&running);
-        let taken_types = options.job_types.clone().unwrap_or(options.handled_types);
+        let of_types = options.handled_types;
+        let all = || of_types.keys().cloned().collect();
+        let taken_types = options.job_types.clone().unwrap_or_else(all);
         let settings = Settings {
             batch_size: options.batch_size,
             concurrency: options.concurrency,
             poll_interval: options.poll_interval,
             lease: options.lease,
             default_timeout: options.default_timeout,
+            of_types,
             cancel_grace: options.cancel_grace,
             taken_types,
             shared: queue.of_engines.clone(),

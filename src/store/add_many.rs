@@ -10,10 +10,12 @@ use sqlx::Row;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::answers::unreadable;
-use super::columns::copy as copy_columns;
+use super::columns::{self, Given};
 use super::enqueue;
 use super::notify::announcement;
-use crate::connect::{CopyIn, CopyText, Pool, Schema, Transaction, Undone, Value, kept_out};
+use crate::connect::{
+    CopyIn, CopyText, Pool, Schema, Statement, Transaction, Undone, Value, kept_out,
+};
 use crate::error::{Code, Error, Result};
 use crate::job::NewJob;
 
@@ -38,7 +40,14 @@ select
     (extract(epoch from pg_catalog.now()) * 1000000::numeric)::bigint as now
 from jobs";
 
-pub(super) const COPY: &str = "copy {jobs} (id, {given}) from stdin";
+/// The jobs of a part travel with the columns that one of them gives.
+pub(super) fn copy(schema: &Schema, given: Given) -> Statement {
+    let template = match given {
+        Given::Plain => "copy {jobs} (id, {given}) from stdin",
+        Given::All => "copy {jobs} (id, {all_given}) from stdin",
+    };
+    schema.statement(template, Vec::new())
+}
 
 /// The jobs that were added.
 pub struct Added {
@@ -112,46 +121,62 @@ impl AddMany {
         let Some(ids) = ids else {
             return self.insert(transaction).await;
         };
-        let copy = self.schema.statement(COPY, Vec::new());
-        let mut copy = transaction.copy_in(&copy.sql).await?;
-        let any_due = match self.copy(&mut copy, &ids, now).await {
-            Ok(any_due) => any_due,
-            Err(error) => {
+        let mut copied = Copied {
+            ids: ids.iter(),
+            now,
+            parts: 0,
+            any_due: false,
+        };
+        // The next part, if there is one, gives other columns than the last.
+        let mut rows = 0;
+        while let Some(part) = self.parts.get(copied.parts).await? {
+            let given = Given::by(part);
+            let statement = copy(&self.schema, given);
+            let mut copy = transaction.copy_in(&statement.sql).await?;
+            if let Err(error) = self.copy(&mut copy, given, &mut copied).await {
                 copy.abort().await?;
                 return Err(error);
             }
-        };
-        if copy.finish().await? != ids.len() as u64 {
+            rows += copy.finish().await?;
+        }
+        if copied.ids.len() > 0 {
+            return Err(broken_off());
+        }
+        if rows != ids.len() as u64 {
             return Err(kept_out());
         }
+        let any_due = copied.any_due;
         if any_due {
             transaction.fetch(&announcement(&self.schema)).await?;
         }
         Ok(Added { ids, any_due })
     }
 
-    /// Sends the rows; returns whether any is due.
-    async fn copy(&mut self, copy: &mut CopyIn<'_>, ids: &[i64], now: i64) -> Result<bool> {
+    /// Sends the rows of the next parts that give these columns.
+    async fn copy(
+        &mut self,
+        copy: &mut CopyIn<'_>,
+        given: Given,
+        copied: &mut Copied<'_>,
+    ) -> Result<()> {
         let mut rows = CopyText::default();
-        let mut ids = ids.iter();
-        let (mut at, mut any_due) = (0, false);
-        while let Some(part) = self.parts.get(at).await? {
-            any_due = any_due || part.iter().any(NewJob::is_due);
+        while let Some(part) = self.parts.get(copied.parts).await? {
+            if Given::by(part) != given {
+                break;
+            }
+            copied.any_due = copied.any_due || part.iter().any(NewJob::is_due);
             for jobs in part.chunks(ROWS) {
-                for (job, &id) in jobs.iter().zip(ids.by_ref()) {
+                for (job, &id) in jobs.iter().zip(copied.ids.by_ref()) {
                     rows.number(Some(id));
-                    copy_columns(job, &mut rows, now);
+                    columns::copy(job, given, &mut rows, copied.now);
                     rows.end_row();
                 }
                 copy.send(rows.as_bytes()).await?;
                 rows.clear();
             }
-            at += 1;
+            copied.parts += 1;
         }
-        if ids.len() > 0 {
-            return Err(broken_off());
-        }
-        Ok(any_due)
+        Ok(())
     }
 
     async fn insert(&mut self, transaction: &mut Transaction) -> Result<Added> {
@@ -168,6 +193,16 @@ impl AddMany {
         let ids = enqueue::ids(&transaction.fetch(&statement).await?)?;
         Ok(Added { ids, any_due })
     }
+}
+
+/// How far the copy has come.
+struct Copied<'a> {
+    /// The ids that are left.
+    ids: std::slice::Iter<'a, i64>,
+    /// In microseconds since the Unix epoch.
+    now: i64,
+    parts: usize,
+    any_due: bool,
 }
 
 /// The jobs as they come. They are kept, because a copy that the server undoes is sent again.

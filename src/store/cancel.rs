@@ -17,7 +17,7 @@ pub struct Filters {
     run_at: Option<i64>,
 }
 
-/// Cancels a job that does not run: a job that is pending, failed with attempts left, or whose worker is
+/// Cancels a job that does not run: a job that is pending, failed and to be tried again, or whose worker is
 /// lost. For a running job, it stores the request and notifies the workers that listen. Answers
 /// `cancelled` or `requested`, or nothing if there was nothing to cancel.
 pub fn job(schema: &Schema, id: i64) -> Statement {
@@ -35,7 +35,7 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
                 where job.id = {id}::text::bigint
                     and (
                         job.status::text in ('pending', 'processing')
-                        or (job.status::text = 'failed' and job.attempts < job.max_attempts)
+                        or (job.status::text = 'failed' and job.ready_at is not null)
                     ) is true
                 returning job.id, job.status::text as status
             )

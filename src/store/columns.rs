@@ -1,11 +1,12 @@
-//! The columns of a job in statements: those of a new job ([`NEW_JOB`]), and those that a worker reads of a claimed
+//! The columns of a job in statements: those of a new job ([`OF_EACH`], [`OF_SOME`]), and those that a worker reads of a claimed
 //! job ([`CLAIMED`]). All SQL that names all of them is generated from the two lists, and fills the holes of the
 //! templates: see [`schema`].
 
 use std::sync::LazyLock;
 
+use super::retry_policy::next_attempt;
 use crate::connect::{CopyText, Named, Schema, Value};
-use crate::job::{CLAIMED, Cell, Column, Kind, NEW_JOB, NewJob, Read};
+use crate::job::{CLAIMED, Cell, Column, Kind, NewJob, OF_EACH, OF_SOME, Read};
 
 /// The columns of a record besides those that a new job gives.
 const KEPT: &[(&str, Shown)] = &[
@@ -38,7 +39,7 @@ enum Shown {
 impl Shown {
     fn of(kind: Kind) -> Self {
         match kind {
-            Kind::Text | Kind::Number => Self::Plain,
+            Kind::Text | Kind::Number | Kind::Real => Self::Plain,
             Kind::Json => Self::Payload,
             Kind::Moment => Self::Moment,
         }
@@ -58,7 +59,7 @@ impl Shown {
 /// The record of the row `job`, without the columns that are `left_out`.
 fn record(left_out: &[Shown]) -> String {
     let id = ("id", Shown::Plain);
-    let given = NEW_JOB.iter().map(|it| (it.name, Shown::of(it.kind)));
+    let given = columns_of(Given::All).map(|it| (it.name, Shown::of(it.kind)));
     let columns: Vec<_> = [id]
         .into_iter()
         .chain(given)
@@ -80,8 +81,8 @@ fn record(left_out: &[Shown]) -> String {
     )
 }
 
-fn list<T>(of: &[T], write: impl Fn(&T) -> String) -> String {
-    of.iter().map(write).collect::<Vec<_>>().join(", ")
+fn list<T>(of: impl IntoIterator<Item = T>, write: impl Fn(T) -> String) -> String {
+    of.into_iter().map(write).collect::<Vec<_>>().join(", ")
 }
 
 impl Read {
@@ -109,7 +110,7 @@ impl Kind {
     /// The type in which the values of several jobs travel.
     fn element(self) -> &'static str {
         match self {
-            Self::Text | Self::Json => "text",
+            Self::Text | Self::Json | Self::Real => "text",
             Self::Number | Self::Moment => "bigint",
         }
     }
@@ -119,6 +120,7 @@ impl Kind {
         match self {
             Self::Text | Self::Number => format!("job.{name}"),
             Self::Json => format!("job.{name}::jsonb"),
+            Self::Real => format!("job.{name}::float8"),
             Self::Moment => format!(
                 "coalesce(
                     timestamptz 'epoch' + job.{name}::float8 * interval '1 millisecond', pg_catalog.now()
@@ -131,7 +133,7 @@ impl Kind {
 impl Column {
     fn one(&self) -> String {
         match self.kind {
-            Kind::Text | Kind::Json => format!("{{{}}}::text", self.name),
+            Kind::Text | Kind::Json | Kind::Real => format!("{{{}}}::text", self.name),
             Kind::Number | Kind::Moment => format!("{{{}}}::text::bigint", self.name),
         }
     }
@@ -141,11 +143,41 @@ impl Column {
     }
 }
 
+/// Which columns a statement for new jobs names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// Those that each job gives.
+    Plain,
+    All,
+}
+
+impl Given {
+    /// All columns that one of these jobs gives.
+    pub fn by<'a>(jobs: impl IntoIterator<Item = &'a NewJob>) -> Self {
+        if jobs.into_iter().all(NewJob::is_plain) {
+            Self::Plain
+        } else {
+            Self::All
+        }
+    }
+}
+
+fn columns_of(given: Given) -> impl Iterator<Item = &'static Column> {
+    let of_some = match given {
+        Given::Plain => &[],
+        Given::All => OF_SOME,
+    };
+    OF_EACH.iter().chain(of_some)
+}
+
 /// A schema whose templates may name, besides their values:
-/// - `{given}`: the columns of a new job, `{given_expressions}`: their values, from the row `job`, and the source of
-///   that row: `{one_job}` or `{several_jobs}`, whose values are [`values_of_one`] and [`values_of_several`];
+/// - `{given}`: the columns that each new job gives, `{given_expressions}`: their values, from the row `job`, and the
+///   source of that row: `{one_job}` or `{several_jobs}`, whose values are [`values_of_one`] and
+///   [`values_of_several`]; the same for all columns: `{all_given}`, `{all_expressions}`, `{one_whole_job}` and
+///   `{several_whole_jobs}`;
 /// - `{claimed}`: the columns that a claim reads, `{claimed_answer}`: its answer for them, and in place of that for a
 ///   row without a job: `{claimed_nulls}`, with names and types, or `{nulls}`;
+/// - `{next_attempt}`: see there;
 /// - `{record}`: the record of the row `job`, `{record_without_payload}` and `{least_record}`, the short columns only.
 pub fn schema(name: String) -> Schema {
     static PARTS: LazyLock<Vec<(&str, String)>> = LazyLock::new(parts);
@@ -153,14 +185,18 @@ pub fn schema(name: String) -> Schema {
 }
 
 fn parts() -> Vec<(&'static str, String)> {
+    let given = |given, write: fn(&Column) -> String| list(columns_of(given), write);
+    let name = |column: &Column| column.name.to_owned();
+    let expression = |column: &Column| column.kind.expression(column.name);
     vec![
-        ("given", list(NEW_JOB, |it| it.name.into())),
-        (
-            "given_expressions",
-            list(NEW_JOB, |it| it.kind.expression(it.name)),
-        ),
-        ("one_job", list(NEW_JOB, Column::one)),
-        ("several_jobs", list(NEW_JOB, Column::several)),
+        ("given", given(Given::Plain, name)),
+        ("given_expressions", given(Given::Plain, expression)),
+        ("one_job", given(Given::Plain, Column::one)),
+        ("several_jobs", given(Given::Plain, Column::several)),
+        ("all_given", given(Given::All, name)),
+        ("all_expressions", given(Given::All, expression)),
+        ("one_whole_job", given(Given::All, Column::one)),
+        ("several_whole_jobs", given(Given::All, Column::several)),
         ("claimed", list(CLAIMED, |(name, _)| format!("job.{name}"))),
         (
             "claimed_answer",
@@ -173,6 +209,7 @@ fn parts() -> Vec<(&'static str, String)> {
             }),
         ),
         ("nulls", list(CLAIMED, |_| "null".into())),
+        ("next_attempt", next_attempt()),
         ("record", record(&[])),
         ("record_without_payload", record(&[Shown::Payload])),
         (
@@ -182,50 +219,42 @@ fn parts() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The values of `{one_job}`.
-pub fn values_of_one(job: &NewJob) -> Vec<Named> {
-    let value = |given: &Column| match (given.cell)(job) {
-        Cell::Text(text) => Value::Text(Some(text.into())),
-        Cell::Number(number) => Value::Text(number.map(|number| number.to_string())),
-    };
-    NEW_JOB
-        .iter()
-        .map(|given| (given.name, value(given)))
+/// The values of `{one_job}`, or of `{one_whole_job}`.
+pub fn values_of_one(job: &NewJob, given: Given) -> Vec<Named> {
+    let value = |column: &Column| Value::Text((column.cell)(job).text());
+    columns_of(given)
+        .map(|column| (column.name, value(column)))
         .collect()
 }
 
-/// The values of `{several_jobs}`.
-pub fn values_of_several(jobs: &[&NewJob]) -> Vec<Named> {
-    let text = |cell: Cell<'_>| match cell {
-        Cell::Text(text) => Some(text.to_owned()),
-        Cell::Number(number) => number.map(|number| number.to_string()),
-    };
+/// The values of `{several_jobs}`, or of `{several_whole_jobs}`.
+pub fn values_of_several(jobs: &[&NewJob], given: Given) -> Vec<Named> {
     let number = |cell: Cell<'_>| match cell {
-        Cell::Text(_) => None,
         Cell::Number(number) => number,
+        Cell::Text(_) | Cell::Real(_) => None,
     };
-    let value = |given: &Column| {
-        let cells = jobs.iter().map(|job| (given.cell)(job));
-        match given.kind {
-            Kind::Text | Kind::Json => Value::Texts(cells.map(text).collect()),
+    let value = |column: &Column| {
+        let cells = jobs.iter().map(|job| (column.cell)(job));
+        match column.kind {
+            Kind::Text | Kind::Json | Kind::Real => Value::Texts(cells.map(Cell::text).collect()),
             Kind::Number | Kind::Moment => Value::OptionalBigInts(cells.map(number).collect()),
         }
     };
-    NEW_JOB
-        .iter()
-        .map(|given| (given.name, value(given)))
+    columns_of(given)
+        .map(|column| (column.name, value(column)))
         .collect()
 }
 
-/// Writes `{given}` of a job as a copy reads it. `now` is in microseconds.
-pub fn copy(job: &NewJob, row: &mut CopyText, now: i64) {
-    for Column { kind, cell, .. } in NEW_JOB {
+/// Writes `{given}` or `{all_given}` of a job as a copy reads them. `now` is in microseconds.
+pub fn copy(job: &NewJob, given: Given, row: &mut CopyText, now: i64) {
+    for Column { kind, cell, .. } in columns_of(given) {
         match (kind, cell(job)) {
             (_, Cell::Text(text)) => row.text(text),
             (Kind::Moment, Cell::Number(at)) => {
                 row.moment(at.map_or(now, |at| at.saturating_mul(1000)));
             }
             (_, Cell::Number(number)) => row.number(number),
+            (_, Cell::Real(number)) => row.number(number),
         }
     }
 }

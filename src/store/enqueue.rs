@@ -5,21 +5,55 @@ use std::borrow::Borrow;
 use sqlx::postgres::PgRow;
 
 use super::answers::{results, unreadable};
-use super::columns::{values_of_one, values_of_several};
+use super::columns::{Given, values_of_one, values_of_several};
 use super::notify::notify;
 use crate::connect::{Schema, Statement, kept_out};
 use crate::error::Result;
 use crate::job::NewJob;
 
+/// The names of the parts of [`super::columns`] that a statement is made of.
+macro_rules! part {
+    (columns plain) => {
+        "{given}"
+    };
+    (columns whole) => {
+        "{all_given}"
+    };
+    (expressions plain) => {
+        "{given_expressions}"
+    };
+    (expressions whole) => {
+        "{all_expressions}"
+    };
+    (one plain) => {
+        "{one_job}"
+    };
+    (one whole) => {
+        "{one_whole_job}"
+    };
+    (several plain) => {
+        "{several_jobs}"
+    };
+    (several whole) => {
+        "{several_whole_jobs}"
+    };
+}
+
 /// It reads only the new ids from the table: a role that may insert needs no right to more.
 macro_rules! insert {
-    ($jobs:expr) => {
+    ($jobs:expr, $given:ident) => {
         concat!(
-            "insert into {jobs} ({given})
-            select {given_expressions}
+            "insert into {jobs} (",
+            part!(columns $given),
+            ")
+            select ",
+            part!(expressions $given),
+            "
             from ",
             $jobs,
-            " as job ({given})
+            " as job (",
+            part!(columns $given),
+            ")
             returning "
         )
     };
@@ -28,10 +62,10 @@ macro_rules! insert {
 /// One row, `[1,2,...]`, which costs the server and the client less than a row for each id: the ids by the places of
 /// their jobs. An array's own text, with other brackets, is made in less time than JSON.
 macro_rules! added {
-    ($jobs:expr, $ids:expr) => {
+    ($jobs:expr, $ids:expr, $given:ident) => {
         concat!(
             "with added as (",
-            insert!($jobs),
+            insert!($jobs, $given),
             "id), answer as (select ",
             $ids,
             " as result from added)
@@ -49,22 +83,23 @@ macro_rules! added {
 /// A trigger of the user's can keep a row out without an error. Then the statement fails, by a cast
 /// that names the reason (`connect/refusal.rs`), so that none is added, and the discarded job can be found.
 macro_rules! several {
-    () => {
+    ($given:ident) => {
         added!(
-            "unnest({several_jobs})",
+            concat!("unnest(", part!(several $given), ")"),
             "case
                 when pg_catalog.count(*) = pg_catalog.cardinality({job_type}::text[])
                 then pg_catalog.translate(pg_catalog.array_agg(id order by id)::text, '{}', '[]')
                 else ('kept out of job_queue, but for ' || pg_catalog.count(*)::text)::boolean::text
-                end"
+                end",
+            $given
         )
     };
 }
 
 /// A single job, as most are, is read faster without lists.
 macro_rules! one {
-    () => {
-        "(values ({one_job}))"
+    ($given:ident) => {
+        concat!("(values (", part!(one $given), "))")
     };
 }
 
@@ -89,21 +124,27 @@ macro_rules! announced {
 
 /// Adds jobs; if `announced`, with a notification that jobs are due. [`ids`] reads the answer.
 pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> Statement {
-    if let [job] = jobs {
-        let template = if announced {
-            announced!(added!(one!(), only!()))
-        } else {
-            concat!(insert!(one!()), only!(), " as result")
+    macro_rules! template {
+        ($given:ident) => {
+            match (jobs.len(), announced) {
+                (1, true) => announced!(added!(one!($given), only!(), $given)),
+                (1, false) => concat!(insert!(one!($given), $given), only!(), " as result"),
+                (_, true) => announced!(several!($given)),
+                (_, false) => several!($given),
+            }
         };
-        return schema.statement(template, values_of_one(job.borrow()));
     }
-    let template = if announced {
-        announced!(several!())
-    } else {
-        several!()
+    let jobs: Vec<&NewJob> = jobs.iter().map(Borrow::borrow).collect();
+    let given = Given::by(jobs.iter().copied());
+    let template = match given {
+        Given::Plain => template!(plain),
+        Given::All => template!(whole),
     };
-    let jobs: Vec<_> = jobs.iter().map(Borrow::borrow).collect();
-    schema.statement(template, values_of_several(&jobs))
+    let values = match jobs[..] {
+        [job] => values_of_one(job, given),
+        _ => values_of_several(&jobs, given),
+    };
+    schema.statement(template, values)
 }
 
 /// The id of each job, by its place.

@@ -39,6 +39,7 @@ mod reclaim;
 mod recover;
 mod refuse;
 mod retry;
+mod retry_policy;
 mod settle;
 mod slowness;
 mod table;

@@ -12,8 +12,9 @@ macro_rules! ended {
         "ended as (
                 select * from rows from (
                     pg_catalog.unnest({ended_ids}::bigint[]), pg_catalog.unnest({ended_run_nos}::bigint[]),
-                    pg_catalog.unnest({outcomes}::text[]), pg_catalog.unnest({entries}::text[]), pg_catalog.unnest({pending_reasons}::text[])
-                ) as ended (id, run_no, outcome, entry, pending_reason)
+                    pg_catalog.unnest({outcomes}::text[]), pg_catalog.unnest({entries}::text[]), pg_catalog.unnest({pending_reasons}::text[]),
+                    pg_catalog.unnest({retries}::text[])
+                ) as ended (id, run_no, outcome, entry, pending_reason, retry)
             )"
     };
 }
@@ -22,8 +23,7 @@ macro_rules! ended {
 ///
 /// A job that is to be cancelled is not tried again, however its run ended.
 ///
-/// A failed job is tried again after `2^attempts` minutes, `attempts` counted with this one; the
-/// exponent stops at 30, some two thousand years. A job whose outcome Postgres refuses has failed for good.
+/// A failed job is tried again as [`super::retry_policy`] says. A job whose outcome Postgres refuses has failed for good.
 ///
 /// The last attempt is counted when its handler begins, the others with the claim (see [`super::claim`]): a run
 /// that is handed back gives a counted attempt back. A job that may not be pending has failed and is `due` again.
@@ -50,9 +50,7 @@ macro_rules! write_outcomes {
                     next_attempt_at = case
                         when job.cancel_requested_at is not null then null
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
-                        then now() + pg_catalog.power(
-                            2::double precision, greatest(least(job.attempts, 30), 0)::double precision
-                        ) * interval '1 minute'
+                        then {next_attempt}
                         when ended.outcome in ('behind', 'due') then now()
                         when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
                         end,
@@ -319,15 +317,21 @@ pub fn values(outcomes: Vec<Outcome>, ways: Ways) -> Vec<Named> {
     let mut statuses = Vec::with_capacity(outcomes.len());
     let mut entries = Vec::with_capacity(outcomes.len());
     let mut pending_reasons = Vec::with_capacity(outcomes.len());
+    let mut retries = Vec::with_capacity(outcomes.len());
     let sent_before = outcomes.iter().any(|outcome| outcome.sent_before);
     for outcome in outcomes {
+        let mut retry = None;
         let (status, entry, pending_reason) = match outcome.end {
             End::Completed if ways.removes => ("removed", None, None),
             End::Completed => ("completed", None, None),
             End::Failed {
                 entry,
                 pending_reason,
-            } => ("failed", Some(entry), pending_reason),
+                retry: given,
+            } => {
+                retry = given;
+                ("failed", Some(entry), pending_reason)
+            }
             End::Released { .. } if !ways.pends => ("due", None, None),
             End::Unfinished { entry } if !ways.pends => ("due", Some(entry), None),
             End::Released {
@@ -347,6 +351,7 @@ pub fn values(outcomes: Vec<Outcome>, ways: Ways) -> Vec<Named> {
         statuses.push(Some(status.to_owned()));
         entries.push(entry);
         pending_reasons.push(pending_reason);
+        retries.push(retry.as_deref().map(str::to_owned));
     }
     vec![
         ("ended_ids", Value::BigInts(ids)),
@@ -354,6 +359,7 @@ pub fn values(outcomes: Vec<Outcome>, ways: Ways) -> Vec<Named> {
         ("outcomes", Value::Texts(statuses)),
         ("entries", Value::Texts(entries)),
         ("pending_reasons", Value::Texts(pending_reasons)),
+        ("retries", Value::Texts(retries)),
         ("sent_before", Value::Bool(sent_before)),
     ]
 }

@@ -390,21 +390,23 @@ with recursive ended as (
 -- $3 outcomes
 -- $4 entries
 -- $5 pending_reasons
--- $6 sent_before
--- $7 passed_priorities
--- $8 passed_times
--- $9 passed_ids
--- $10 below
--- $11 tries_locks
--- $12 limit
--- $13 worker
--- $14 lease_ms
--- $15 token
+-- $6 retries
+-- $7 sent_before
+-- $8 passed_priorities
+-- $9 passed_times
+-- $10 passed_ids
+-- $11 below
+-- $12 tries_locks
+-- $13 limit
+-- $14 worker
+-- $15 lease_ms
+-- $16 token
 with recursive ended as (
                 select * from rows from (
                     pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]),
-                    pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[])
-                ) as ended (id, run_no, outcome, entry, pending_reason)
+                    pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[]),
+                    pg_catalog.unnest($6::text[])
+                ) as ended (id, run_no, outcome, entry, pending_reason, retry)
             ),
             settled as (
                 update "public"."job_queue" job
@@ -426,9 +428,23 @@ with recursive ended as (
                     next_attempt_at = case
                         when job.cancel_requested_at is not null then null
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
-                        then now() + pg_catalog.power(
-                            2::double precision, greatest(least(job.attempts, 30), 0)::double precision
-                        ) * interval '1 minute'
+                        then case
+                            when (ended.retry::jsonb ->> 'never'::text) is not null then null
+                            when (ended.retry::jsonb ->> 'at'::text)::double precision is not null
+                            then greatest(timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond', now())
+                            when (ended.retry::jsonb ->> 'after'::text)::double precision is not null then now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                            when coalesce(ended.retry, job.retry_delay_ms::text, job.retry_factor::text, job.retry_max_delay_ms::text) is null
+                            then now() + pg_catalog.power(
+                                2::double precision, greatest(least(job.attempts, 30), 0)::double precision
+                            ) * interval '1 minute'
+                            else now() + least(
+                                greatest(least(coalesce(job.retry_max_delay_ms::double precision, (ended.retry::jsonb ->> 'maxDelay'::text)::double precision, 3600000::double precision), 2147483647::double precision), 0::double precision),
+                                greatest(least(coalesce(job.retry_delay_ms::double precision, (ended.retry::jsonb ->> 'delay'::text)::double precision, 1000::double precision), 2147483647::double precision), 0::double precision) * pg_catalog.exp(least(
+                                    pg_catalog.ln(greatest(least(coalesce(job.retry_factor::double precision, (ended.retry::jsonb ->> 'factor'::text)::double precision, 2::double precision), 1000::double precision), 1::double precision)) * greatest(job.attempts - 1, 0)::double precision,
+                                    600::double precision
+                                ))
+                            ) * (1::double precision - greatest(least(coalesce(null::double precision, (ended.retry::jsonb ->> 'jitter'::text)::double precision, 0.25::double precision), 1::double precision), 0::double precision) * pg_catalog.random()) * interval '1 millisecond'
+                            end
                         when ended.outcome in ('behind', 'due') then now()
                         when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
                         end,
@@ -455,7 +471,7 @@ with recursive ended as (
             ),
             written as (
                 select ended.id, ended.run_no from ended
-                where $6::boolean and case ended.outcome
+                where $7::boolean and case ended.outcome
                     when 'removed' then not exists (
                         select from "public"."job_queue" job where job.id = any (array[ended.id])
                     )
@@ -482,12 +498,12 @@ with recursive ended as (
                     timestamptz 'epoch'
                         + passed.ready_at::double precision * interval '1 microsecond' as ready_at
                 from rows from (
-                    pg_catalog.unnest($7::bigint[]), pg_catalog.unnest($8::bigint[]),
-                    pg_catalog.unnest($9::bigint[])
+                    pg_catalog.unnest($8::bigint[]), pg_catalog.unnest($9::bigint[]),
+                    pg_catalog.unnest($10::bigint[])
                 ) as passed (priority, ready_at, id)
             ),
             lane (priority, began_at, step, ready_at, id) as (
-                select $10::bigint, (pg_catalog.date_part('epoch', clock_timestamp()) * 1000000::double precision)::bigint, 0, timestamptz '-infinity', 0::bigint
+                select $11::bigint, (pg_catalog.date_part('epoch', clock_timestamp()) * 1000000::double precision)::bigint, 0, timestamptz '-infinity', 0::bigint
                 union all
                 select next.priority, lane.began_at, lane.step + 1, coalesce(passed.ready_at, '-infinity'),
                     coalesce(passed.id, -9223372036854775808)
@@ -513,12 +529,12 @@ with recursive ended as (
                     select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
             case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
                     where job.ready_at < 'infinity' and job.priority = lane.priority and job.ready_at <= now()
-                        and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $11::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
+                        and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $12::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                     order by job.ready_at, job.id
-                    limit $12
+                    limit $13
                     for no key update skip locked
                 ) job
-                limit $12
+                limit $13
             ), claimed as (
                 update "public"."job_queue" job
                 set status = due.fate,
@@ -526,12 +542,12 @@ with recursive ended as (
                     attempts = job.attempts + (job.attempts + 1 < job.max_attempts)::int,
                     run_no = greatest(job.run_no + 1::bigint, due.began_at),
                     locked_at = case due.fate when 'processing' then now() else job.locked_at end,
-                    locked_by = case due.fate when 'processing' then $13::text else job.locked_by end,
+                    locked_by = case due.fate when 'processing' then $14::text else job.locked_by end,
                     lease_expires_at = case due.fate when 'processing'
-                        then now() + $14::double precision * interval '1 millisecond' end,
+                        then now() + $15::double precision * interval '1 millisecond' end,
                     claim_token = case due.fate when 'processing' then
-                        case when job.attempts + 1 < job.max_attempts then $15::bigint
-                            else - $15::bigint end end,
+                        case when job.attempts + 1 < job.max_attempts then $16::bigint
+                            else - $16::bigint end end,
                     cancel_requested_at = null,
                     next_attempt_at = null,
                     pending_reason = null,
@@ -556,7 +572,7 @@ with recursive ended as (
             union all
             select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
-            where (select pg_catalog.count(*) from claimed) < $12::bigint and lane.step = 1000 and lane.priority is not null
+            where (select pg_catalog.count(*) from claimed) < $13::bigint and lane.step = 1000 and lane.priority is not null
             union all
             select null, null, due.fate, null, null, null, null, null, null, null, null, null, null
             from due where due.fate = 'more'
@@ -1033,22 +1049,24 @@ with recursive ended as (
 -- $3 outcomes
 -- $4 entries
 -- $5 pending_reasons
--- $6 sent_before
--- $7 passed_priorities
--- $8 passed_times
--- $9 passed_ids
--- $10 below
--- $11 types
--- $12 tries_locks
--- $13 limit
--- $14 worker
--- $15 lease_ms
--- $16 token
+-- $6 retries
+-- $7 sent_before
+-- $8 passed_priorities
+-- $9 passed_times
+-- $10 passed_ids
+-- $11 below
+-- $12 types
+-- $13 tries_locks
+-- $14 limit
+-- $15 worker
+-- $16 lease_ms
+-- $17 token
 with recursive ended as (
                 select * from rows from (
                     pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]),
-                    pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[])
-                ) as ended (id, run_no, outcome, entry, pending_reason)
+                    pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[]),
+                    pg_catalog.unnest($6::text[])
+                ) as ended (id, run_no, outcome, entry, pending_reason, retry)
             ),
             settled as (
                 update "public"."job_queue" job
@@ -1070,9 +1088,23 @@ with recursive ended as (
                     next_attempt_at = case
                         when job.cancel_requested_at is not null then null
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
-                        then now() + pg_catalog.power(
-                            2::double precision, greatest(least(job.attempts, 30), 0)::double precision
-                        ) * interval '1 minute'
+                        then case
+                            when (ended.retry::jsonb ->> 'never'::text) is not null then null
+                            when (ended.retry::jsonb ->> 'at'::text)::double precision is not null
+                            then greatest(timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond', now())
+                            when (ended.retry::jsonb ->> 'after'::text)::double precision is not null then now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                            when coalesce(ended.retry, job.retry_delay_ms::text, job.retry_factor::text, job.retry_max_delay_ms::text) is null
+                            then now() + pg_catalog.power(
+                                2::double precision, greatest(least(job.attempts, 30), 0)::double precision
+                            ) * interval '1 minute'
+                            else now() + least(
+                                greatest(least(coalesce(job.retry_max_delay_ms::double precision, (ended.retry::jsonb ->> 'maxDelay'::text)::double precision, 3600000::double precision), 2147483647::double precision), 0::double precision),
+                                greatest(least(coalesce(job.retry_delay_ms::double precision, (ended.retry::jsonb ->> 'delay'::text)::double precision, 1000::double precision), 2147483647::double precision), 0::double precision) * pg_catalog.exp(least(
+                                    pg_catalog.ln(greatest(least(coalesce(job.retry_factor::double precision, (ended.retry::jsonb ->> 'factor'::text)::double precision, 2::double precision), 1000::double precision), 1::double precision)) * greatest(job.attempts - 1, 0)::double precision,
+                                    600::double precision
+                                ))
+                            ) * (1::double precision - greatest(least(coalesce(null::double precision, (ended.retry::jsonb ->> 'jitter'::text)::double precision, 0.25::double precision), 1::double precision), 0::double precision) * pg_catalog.random()) * interval '1 millisecond'
+                            end
                         when ended.outcome in ('behind', 'due') then now()
                         when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
                         end,
@@ -1099,7 +1131,7 @@ with recursive ended as (
             ),
             written as (
                 select ended.id, ended.run_no from ended
-                where $6::boolean and case ended.outcome
+                where $7::boolean and case ended.outcome
                     when 'removed' then not exists (
                         select from "public"."job_queue" job where job.id = any (array[ended.id])
                     )
@@ -1126,12 +1158,12 @@ with recursive ended as (
                     timestamptz 'epoch'
                         + passed.ready_at::double precision * interval '1 microsecond' as ready_at
                 from rows from (
-                    pg_catalog.unnest($7::bigint[]), pg_catalog.unnest($8::bigint[]),
-                    pg_catalog.unnest($9::bigint[])
+                    pg_catalog.unnest($8::bigint[]), pg_catalog.unnest($9::bigint[]),
+                    pg_catalog.unnest($10::bigint[])
                 ) as passed (priority, ready_at, id)
             ),
             lane (priority, began_at, step, ready_at, id) as (
-                select $10::bigint, (pg_catalog.date_part('epoch', clock_timestamp()) * 1000000::double precision)::bigint, 0, timestamptz '-infinity', 0::bigint
+                select $11::bigint, (pg_catalog.date_part('epoch', clock_timestamp()) * 1000000::double precision)::bigint, 0, timestamptz '-infinity', 0::bigint
                 union all
                 select next.priority, lane.began_at, lane.step + 1, coalesce(passed.ready_at, '-infinity'),
                     coalesce(passed.id, -9223372036854775808)
@@ -1143,7 +1175,7 @@ with recursive ended as (
                 cross join lateral (
                     select coalesce((
                 select job.priority from "public"."job_queue" job
-                where job.job_type::text = ($11::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority < lane.priority and job.priority > known.priority
+                where job.job_type::text = ($12::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority < lane.priority and job.priority > known.priority
                 order by job.priority desc limit 1
             ), nullif(known.priority, -2147483649)) as priority
                     -- Keeps this from being merged into the outer query, which would look once for each use.
@@ -1156,13 +1188,13 @@ with recursive ended as (
                 select job.* from lane cross join lateral (
                     select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
             case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
-                    where job.job_type::text = ($11::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority = lane.priority and job.ready_at <= now()
-                        and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $12::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
+                    where job.job_type::text = ($12::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority = lane.priority and job.ready_at <= now()
+                        and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $13::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                     order by job.ready_at, job.id
-                    limit $13
+                    limit $14
                     for no key update skip locked
                 ) job
-                limit $13
+                limit $14
             ), claimed as (
                 update "public"."job_queue" job
                 set status = due.fate,
@@ -1170,12 +1202,12 @@ with recursive ended as (
                     attempts = job.attempts + (job.attempts + 1 < job.max_attempts)::int,
                     run_no = greatest(job.run_no + 1::bigint, due.began_at),
                     locked_at = case due.fate when 'processing' then now() else job.locked_at end,
-                    locked_by = case due.fate when 'processing' then $14::text else job.locked_by end,
+                    locked_by = case due.fate when 'processing' then $15::text else job.locked_by end,
                     lease_expires_at = case due.fate when 'processing'
-                        then now() + $15::double precision * interval '1 millisecond' end,
+                        then now() + $16::double precision * interval '1 millisecond' end,
                     claim_token = case due.fate when 'processing' then
-                        case when job.attempts + 1 < job.max_attempts then $16::bigint
-                            else - $16::bigint end end,
+                        case when job.attempts + 1 < job.max_attempts then $17::bigint
+                            else - $17::bigint end end,
                     cancel_requested_at = null,
                     next_attempt_at = null,
                     pending_reason = null,
@@ -1200,7 +1232,7 @@ with recursive ended as (
             union all
             select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
-            where (select pg_catalog.count(*) from claimed) < $13::bigint and lane.step = 1000 and lane.priority is not null
+            where (select pg_catalog.count(*) from claimed) < $14::bigint and lane.step = 1000 and lane.priority is not null
             union all
             select null, null, due.fate, null, null, null, null, null, null, null, null, null, null
             from due where due.fate = 'more'
@@ -1729,22 +1761,24 @@ with recursive ended as (
 -- $3 outcomes
 -- $4 entries
 -- $5 pending_reasons
--- $6 sent_before
--- $7 passed_priorities
--- $8 passed_times
--- $9 passed_ids
--- $10 below
--- $11 types
--- $12 tries_locks
--- $13 limit
--- $14 worker
--- $15 lease_ms
--- $16 token
+-- $6 retries
+-- $7 sent_before
+-- $8 passed_priorities
+-- $9 passed_times
+-- $10 passed_ids
+-- $11 below
+-- $12 types
+-- $13 tries_locks
+-- $14 limit
+-- $15 worker
+-- $16 lease_ms
+-- $17 token
 with recursive ended as (
                 select * from rows from (
                     pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]),
-                    pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[])
-                ) as ended (id, run_no, outcome, entry, pending_reason)
+                    pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[]),
+                    pg_catalog.unnest($6::text[])
+                ) as ended (id, run_no, outcome, entry, pending_reason, retry)
             ),
             settled as (
                 update "public"."job_queue" job
@@ -1766,9 +1800,23 @@ with recursive ended as (
                     next_attempt_at = case
                         when job.cancel_requested_at is not null then null
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
-                        then now() + pg_catalog.power(
-                            2::double precision, greatest(least(job.attempts, 30), 0)::double precision
-                        ) * interval '1 minute'
+                        then case
+                            when (ended.retry::jsonb ->> 'never'::text) is not null then null
+                            when (ended.retry::jsonb ->> 'at'::text)::double precision is not null
+                            then greatest(timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond', now())
+                            when (ended.retry::jsonb ->> 'after'::text)::double precision is not null then now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                            when coalesce(ended.retry, job.retry_delay_ms::text, job.retry_factor::text, job.retry_max_delay_ms::text) is null
+                            then now() + pg_catalog.power(
+                                2::double precision, greatest(least(job.attempts, 30), 0)::double precision
+                            ) * interval '1 minute'
+                            else now() + least(
+                                greatest(least(coalesce(job.retry_max_delay_ms::double precision, (ended.retry::jsonb ->> 'maxDelay'::text)::double precision, 3600000::double precision), 2147483647::double precision), 0::double precision),
+                                greatest(least(coalesce(job.retry_delay_ms::double precision, (ended.retry::jsonb ->> 'delay'::text)::double precision, 1000::double precision), 2147483647::double precision), 0::double precision) * pg_catalog.exp(least(
+                                    pg_catalog.ln(greatest(least(coalesce(job.retry_factor::double precision, (ended.retry::jsonb ->> 'factor'::text)::double precision, 2::double precision), 1000::double precision), 1::double precision)) * greatest(job.attempts - 1, 0)::double precision,
+                                    600::double precision
+                                ))
+                            ) * (1::double precision - greatest(least(coalesce(null::double precision, (ended.retry::jsonb ->> 'jitter'::text)::double precision, 0.25::double precision), 1::double precision), 0::double precision) * pg_catalog.random()) * interval '1 millisecond'
+                            end
                         when ended.outcome in ('behind', 'due') then now()
                         when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
                         end,
@@ -1795,7 +1843,7 @@ with recursive ended as (
             ),
             written as (
                 select ended.id, ended.run_no from ended
-                where $6::boolean and case ended.outcome
+                where $7::boolean and case ended.outcome
                     when 'removed' then not exists (
                         select from "public"."job_queue" job where job.id = any (array[ended.id])
                     )
@@ -1822,12 +1870,12 @@ with recursive ended as (
                     timestamptz 'epoch'
                         + passed.ready_at::double precision * interval '1 microsecond' as ready_at
                 from rows from (
-                    pg_catalog.unnest($7::bigint[]), pg_catalog.unnest($8::bigint[]),
-                    pg_catalog.unnest($9::bigint[])
+                    pg_catalog.unnest($8::bigint[]), pg_catalog.unnest($9::bigint[]),
+                    pg_catalog.unnest($10::bigint[])
                 ) as passed (priority, ready_at, id)
             ),
             lane (priority, began_at, step, ready_at, id) as (
-                select $10::bigint, (pg_catalog.date_part('epoch', clock_timestamp()) * 1000000::double precision)::bigint, 0, timestamptz '-infinity', 0::bigint
+                select $11::bigint, (pg_catalog.date_part('epoch', clock_timestamp()) * 1000000::double precision)::bigint, 0, timestamptz '-infinity', 0::bigint
                 union all
                 select next.priority, lane.began_at, lane.step + 1, coalesce(passed.ready_at, '-infinity'),
                     coalesce(passed.id, -9223372036854775808)
@@ -1838,7 +1886,7 @@ with recursive ended as (
                 ) known
                 cross join lateral (
                     select coalesce((
-                select pg_catalog.max(top.priority) from pg_catalog.unnest($11::text[]) type (name)
+                select pg_catalog.max(top.priority) from pg_catalog.unnest($12::text[]) type (name)
                 cross join lateral ((
                 select job.priority from "public"."job_queue" job
                 where job.job_type::text = type.name and job.job_type::text >= '' and job.ready_at is not null and job.priority < lane.priority and job.priority > known.priority
@@ -1854,7 +1902,7 @@ with recursive ended as (
             due as (
                 select job.* from lane cross join lateral (
                     select locked.* from (
-                        select offered.id, offered.number from pg_catalog.unnest($11::text[]) type (name)
+                        select offered.id, offered.number from pg_catalog.unnest($12::text[]) type (name)
                         cross join lateral (
                             select job.id, job.ready_at, pg_catalog.row_number() over () as number
                             from (
@@ -1862,9 +1910,9 @@ with recursive ended as (
                                 where job.job_type::text = type.name and job.job_type::text >= ''
                                     and job.priority = lane.priority
                                     and job.ready_at is not null and job.ready_at <= now()
-                                    and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $12::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
+                                    and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $13::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                                 order by job.ready_at, job.id
-                                limit $13 * 4::bigint + 100::bigint
+                                limit $14 * 4::bigint + 100::bigint
                             ) job
                         ) offered
                         order by offered.ready_at, offered.id
@@ -1879,11 +1927,11 @@ with recursive ended as (
                         ) locked
                         union all
                         select null, null, lane.began_at, clock_timestamp(), 'more'
-                        where candidate.number = $13 * 4::bigint + 100::bigint
+                        where candidate.number = $14 * 4::bigint + 100::bigint
                     ) locked
-                    limit $13
+                    limit $14
                 ) job
-                limit $13
+                limit $14
             ), claimed as (
                 update "public"."job_queue" job
                 set status = due.fate,
@@ -1891,12 +1939,12 @@ with recursive ended as (
                     attempts = job.attempts + (job.attempts + 1 < job.max_attempts)::int,
                     run_no = greatest(job.run_no + 1::bigint, due.began_at),
                     locked_at = case due.fate when 'processing' then now() else job.locked_at end,
-                    locked_by = case due.fate when 'processing' then $14::text else job.locked_by end,
+                    locked_by = case due.fate when 'processing' then $15::text else job.locked_by end,
                     lease_expires_at = case due.fate when 'processing'
-                        then now() + $15::double precision * interval '1 millisecond' end,
+                        then now() + $16::double precision * interval '1 millisecond' end,
                     claim_token = case due.fate when 'processing' then
-                        case when job.attempts + 1 < job.max_attempts then $16::bigint
-                            else - $16::bigint end end,
+                        case when job.attempts + 1 < job.max_attempts then $17::bigint
+                            else - $17::bigint end end,
                     cancel_requested_at = null,
                     next_attempt_at = null,
                     pending_reason = null,
@@ -1921,7 +1969,7 @@ with recursive ended as (
             union all
             select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
-            where (select pg_catalog.count(*) from claimed) < $13::bigint and lane.step = 1000 and lane.priority is not null
+            where (select pg_catalog.count(*) from claimed) < $14::bigint and lane.step = 1000 and lane.priority is not null
             union all
             select null, null, due.fate, null, null, null, null, null, null, null, null, null, null
             from due where due.fate = 'more'
@@ -1989,12 +2037,14 @@ with ended as (
 -- $3 outcomes
 -- $4 entries
 -- $5 pending_reasons
--- $6 sent_before
+-- $6 retries
+-- $7 sent_before
 with ended as (
                 select * from rows from (
                     pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]),
-                    pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[])
-                ) as ended (id, run_no, outcome, entry, pending_reason)
+                    pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[]),
+                    pg_catalog.unnest($6::text[])
+                ) as ended (id, run_no, outcome, entry, pending_reason, retry)
             ),
             settled as (
                 update "public"."job_queue" job
@@ -2016,9 +2066,23 @@ with ended as (
                     next_attempt_at = case
                         when job.cancel_requested_at is not null then null
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
-                        then now() + pg_catalog.power(
-                            2::double precision, greatest(least(job.attempts, 30), 0)::double precision
-                        ) * interval '1 minute'
+                        then case
+                            when (ended.retry::jsonb ->> 'never'::text) is not null then null
+                            when (ended.retry::jsonb ->> 'at'::text)::double precision is not null
+                            then greatest(timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond', now())
+                            when (ended.retry::jsonb ->> 'after'::text)::double precision is not null then now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                            when coalesce(ended.retry, job.retry_delay_ms::text, job.retry_factor::text, job.retry_max_delay_ms::text) is null
+                            then now() + pg_catalog.power(
+                                2::double precision, greatest(least(job.attempts, 30), 0)::double precision
+                            ) * interval '1 minute'
+                            else now() + least(
+                                greatest(least(coalesce(job.retry_max_delay_ms::double precision, (ended.retry::jsonb ->> 'maxDelay'::text)::double precision, 3600000::double precision), 2147483647::double precision), 0::double precision),
+                                greatest(least(coalesce(job.retry_delay_ms::double precision, (ended.retry::jsonb ->> 'delay'::text)::double precision, 1000::double precision), 2147483647::double precision), 0::double precision) * pg_catalog.exp(least(
+                                    pg_catalog.ln(greatest(least(coalesce(job.retry_factor::double precision, (ended.retry::jsonb ->> 'factor'::text)::double precision, 2::double precision), 1000::double precision), 1::double precision)) * greatest(job.attempts - 1, 0)::double precision,
+                                    600::double precision
+                                ))
+                            ) * (1::double precision - greatest(least(coalesce(null::double precision, (ended.retry::jsonb ->> 'jitter'::text)::double precision, 0.25::double precision), 1::double precision), 0::double precision) * pg_catalog.random()) * interval '1 millisecond'
+                            end
                         when ended.outcome in ('behind', 'due') then now()
                         when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
                         end,
@@ -2045,7 +2109,7 @@ with ended as (
             ),
             written as (
                 select ended.id, ended.run_no from ended
-                where $6::boolean and case ended.outcome
+                where $7::boolean and case ended.outcome
                     when 'removed' then not exists (
                         select from "public"."job_queue" job where job.id = any (array[ended.id])
                     )
@@ -2081,12 +2145,14 @@ select job.payload::text as payload from "public"."job_queue" job
 -- $3 outcomes
 -- $4 entries
 -- $5 pending_reasons
--- $6 sent_before
+-- $6 retries
+-- $7 sent_before
 with ended as (
                 select * from rows from (
                     pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]),
-                    pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[])
-                ) as ended (id, run_no, outcome, entry, pending_reason)
+                    pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[]),
+                    pg_catalog.unnest($6::text[])
+                ) as ended (id, run_no, outcome, entry, pending_reason, retry)
             ),
             kept as (
                 select ended.* from ended cross join lateral (
@@ -2125,9 +2191,23 @@ with ended as (
                     next_attempt_at = case
                         when job.cancel_requested_at is not null then null
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
-                        then now() + pg_catalog.power(
-                            2::double precision, greatest(least(job.attempts, 30), 0)::double precision
-                        ) * interval '1 minute'
+                        then case
+                            when (ended.retry::jsonb ->> 'never'::text) is not null then null
+                            when (ended.retry::jsonb ->> 'at'::text)::double precision is not null
+                            then greatest(timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond', now())
+                            when (ended.retry::jsonb ->> 'after'::text)::double precision is not null then now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                            when coalesce(ended.retry, job.retry_delay_ms::text, job.retry_factor::text, job.retry_max_delay_ms::text) is null
+                            then now() + pg_catalog.power(
+                                2::double precision, greatest(least(job.attempts, 30), 0)::double precision
+                            ) * interval '1 minute'
+                            else now() + least(
+                                greatest(least(coalesce(job.retry_max_delay_ms::double precision, (ended.retry::jsonb ->> 'maxDelay'::text)::double precision, 3600000::double precision), 2147483647::double precision), 0::double precision),
+                                greatest(least(coalesce(job.retry_delay_ms::double precision, (ended.retry::jsonb ->> 'delay'::text)::double precision, 1000::double precision), 2147483647::double precision), 0::double precision) * pg_catalog.exp(least(
+                                    pg_catalog.ln(greatest(least(coalesce(job.retry_factor::double precision, (ended.retry::jsonb ->> 'factor'::text)::double precision, 2::double precision), 1000::double precision), 1::double precision)) * greatest(job.attempts - 1, 0)::double precision,
+                                    600::double precision
+                                ))
+                            ) * (1::double precision - greatest(least(coalesce(null::double precision, (ended.retry::jsonb ->> 'jitter'::text)::double precision, 0.25::double precision), 1::double precision), 0::double precision) * pg_catalog.random()) * interval '1 millisecond'
+                            end
                         when ended.outcome in ('behind', 'due') then now()
                         when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
                         end,
@@ -2154,7 +2234,7 @@ with ended as (
             ),
             written as (
                 select ended.id, ended.run_no from ended
-                where $6::boolean and case ended.outcome
+                where $7::boolean and case ended.outcome
                     when 'removed' then not exists (
                         select from "public"."job_queue" job where job.id = any (array[ended.id])
                     )
@@ -2684,6 +2764,9 @@ select pg_catalog.json_build_object(
                 'priority', job.priority,
                 'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
                 'timeout_ms', job.timeout_ms,
+                'retry_delay_ms', job.retry_delay_ms,
+                'retry_factor', job.retry_factor,
+                'retry_max_delay_ms', job.retry_max_delay_ms,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -2708,6 +2791,9 @@ select pg_catalog.json_build_object(
                 'priority', job.priority,
                 'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
                 'timeout_ms', job.timeout_ms,
+                'retry_delay_ms', job.retry_delay_ms,
+                'retry_factor', job.retry_factor,
+                'retry_max_delay_ms', job.retry_max_delay_ms,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -2738,6 +2824,9 @@ select pg_catalog.json_build_object(
                 'priority', job.priority,
                 'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
                 'timeout_ms', job.timeout_ms,
+                'retry_delay_ms', job.retry_delay_ms,
+                'retry_factor', job.retry_factor,
+                'retry_max_delay_ms', job.retry_max_delay_ms,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -2768,6 +2857,9 @@ select pg_catalog.json_build_object(
                 'priority', job.priority,
                 'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
                 'timeout_ms', job.timeout_ms,
+                'retry_delay_ms', job.retry_delay_ms,
+                'retry_factor', job.retry_factor,
+                'retry_max_delay_ms', job.retry_max_delay_ms,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -2812,6 +2904,9 @@ with recursive status (name) as (
                 'priority', job.priority,
                 'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
                 'timeout_ms', job.timeout_ms,
+                'retry_delay_ms', job.retry_delay_ms,
+                'retry_factor', job.retry_factor,
+                'retry_max_delay_ms', job.retry_max_delay_ms,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -2936,6 +3031,9 @@ select pg_catalog.json_build_object(
                 'priority', job.priority,
                 'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
                 'timeout_ms', job.timeout_ms,
+                'retry_delay_ms', job.retry_delay_ms,
+                'retry_factor', job.retry_factor,
+                'retry_max_delay_ms', job.retry_max_delay_ms,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -2962,6 +3060,9 @@ select pg_catalog.json_build_object(
                 'priority', job.priority,
                 'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
                 'timeout_ms', job.timeout_ms,
+                'retry_delay_ms', job.retry_delay_ms,
+                'retry_factor', job.retry_factor,
+                'retry_max_delay_ms', job.retry_max_delay_ms,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -2988,6 +3089,9 @@ select pg_catalog.json_build_object(
                 'priority', job.priority,
                 'run_at', pg_catalog.floor(extract(epoch from job.run_at) * 1000::numeric),
                 'timeout_ms', job.timeout_ms,
+                'retry_delay_ms', job.retry_delay_ms,
+                'retry_factor', job.retry_factor,
+                'retry_max_delay_ms', job.retry_max_delay_ms,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -3106,7 +3210,7 @@ with cancelled as (
                 where job.id = $1::text::bigint
                     and (
                         job.status::text in ('pending', 'processing')
-                        or (job.status::text = 'failed' and job.attempts < job.max_attempts)
+                        or (job.status::text = 'failed' and job.ready_at is not null)
                     ) is true
                 returning job.id, job.status::text as status
             )

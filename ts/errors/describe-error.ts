@@ -120,7 +120,8 @@ function textOf(value: unknown): string {
   );
 }
 
-function property(value: unknown, key: string | number): unknown {
+/** A property of any value, or `undefined` if reading it throws. */
+export function property(value: unknown, key: string | number | symbol): unknown {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null)
     return undefined;
   return attempt(() => Reflect.get(value, key));

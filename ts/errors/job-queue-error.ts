@@ -1,3 +1,5 @@
+import { brandedBy } from './brand.js';
+
 /** The code of an error: a string to compare with, which does not change between releases. */
 export type JobQueueErrorCode =
   | 'INVALID_CONFIG'
@@ -43,10 +45,4 @@ export class JobQueueError extends Error {
   }
 }
 
-Object.defineProperty(JobQueueError, Symbol.hasInstance, {
-  value(this: unknown, value: unknown): boolean {
-    // The brand is that of this class. A subclass has only its own instances.
-    const branded = this === JobQueueError && typeof value === 'object' && value && brand in value;
-    return Boolean(branded) || Function.prototype[Symbol.hasInstance].call(this, value);
-  },
-});
+brandedBy(brand, JobQueueError);

@@ -3,6 +3,7 @@
 import { INT4_MAX, INT4_MIN, integer, name, time } from '../checks/checks.js';
 import { argument, type Given } from '../checks/given.js';
 import { options } from '../checks/options.js';
+import { delay, factor } from '../checks/retry.js';
 import { stringifyPayload } from '../payload/stringify.js';
 import type { JobOptionsOf } from './types.js';
 
@@ -17,8 +18,8 @@ export interface ParsedJob {
 
 /** An option of a job. */
 interface Option {
-  /** Its value if it is absent or `undefined`. */
-  otherwise: number | null | undefined;
+  /** Its value if it is absent or `undefined`; `'none'`: it is left out. */
+  otherwise: number | null | undefined | 'none';
   /** Checks a value, and gives its JSON text. */
   toJson(given: Given): string;
 }
@@ -36,6 +37,9 @@ const OPTIONS: Record<keyof JobOptionsOf<{ type: unknown }, 'type'>, Option> = {
     otherwise: null,
     toJson: orNull((given) => String(integer(given, 1, INT4_MAX))),
   },
+  retry_delay_ms: { otherwise: 'none', toJson: orNull((given) => String(delay(given))) },
+  retry_factor: { otherwise: 'none', toJson: orNull((given) => String(factor(given))) },
+  retry_max_delay_ms: { otherwise: 'none', toJson: orNull((given) => String(delay(given))) },
   payload: { otherwise: undefined, toJson: ({ value, method }) => stringifyPayload(value, method) },
 };
 
@@ -44,7 +48,8 @@ const NAMES = Object.keys(OPTIONS);
 /** The options as they stand in the JSON, and the text of each if it is absent. */
 const ENTRIES = Object.entries(OPTIONS).map(([option, { otherwise, toJson }], at) => {
   const key = `${at === 0 ? '{' : ','}"${option}":`;
-  return { option, key, toJson, absent: otherwise === undefined ? null : `${key}${otherwise}` };
+  const absent = otherwise === 'none' ? '' : `${key}${otherwise}`;
+  return { option, key, toJson, absent: otherwise === undefined ? null : absent };
 });
 
 function orNull(toJson: Option['toJson']): Option['toJson'] {

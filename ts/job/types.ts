@@ -29,6 +29,15 @@ interface KeptOptions {
    * has failed. `null` or absent: the processor's `defaultTimeout`.
    */
   timeout_ms: number | null;
+  /**
+   * How long after its first failed attempt the job is tried again, in milliseconds: 0 to 2,147,483,647. `null` or
+   * absent: as the job's definition or its processor says (see `RetryPolicy`).
+   */
+  retry_delay_ms: number | null;
+  /** The factor by which that delay grows with each attempt: 1 to 1,000. `null` or absent: the same. */
+  retry_factor: number | null;
+  /** The longest delay, in milliseconds: 0 to 2,147,483,647. `null` or absent: the same. */
+  retry_max_delay_ms: number | null;
 }
 
 /** The same, as `addJob` takes them: each may be left out. */

@@ -3,14 +3,15 @@
 import { crypto } from '../basics/lazy.js';
 import { quoted } from '../basics/text.js';
 import { boolean, callable, INT4_MAX, integer, name } from '../checks/checks.js';
-import { argument, refuseArgument, refuseValue } from '../checks/given.js';
+import { argument, type Given, refuseArgument, refuseValue } from '../checks/given.js';
 import { isPlain } from '../checks/kind.js';
 import { object, options } from '../checks/options.js';
 import { suggest } from '../checks/spelling.js';
 import type { JobQueueError } from '../errors/job-queue-error.js';
 import type { JobContext } from './job-context.js';
 import { printError, printFailedJob } from './report.js';
-import type { ProcessorOptions } from './types.js';
+import { type ParsedRetry, parseRetry } from './retry.js';
+import type { JobDefinition, ProcessorOptions } from './types.js';
 
 /** `ProcessorOptions`, complete. */
 export interface ParsedProcessorOptions {
@@ -25,6 +26,7 @@ export interface ParsedProcessorOptions {
   verbose: boolean | null;
   /** Each type once; `null`: all types. */
   jobTypes: string[] | null;
+  retry: ParsedRetry;
   removeOnComplete: boolean;
   /** Milliseconds. */
   leaseDuration: number;
@@ -37,6 +39,17 @@ export interface ParsedProcessorOptions {
 /** A handler as the processor calls it, without the type of its payload. */
 export type AnyHandler = (payload: unknown) => unknown;
 
+/** `JobDefinition`, complete. */
+export interface ParsedDefinition {
+  run: AnyHandler;
+  retry: ParsedRetry;
+  /** Milliseconds; `null`: as the processor says. */
+  timeout: number | null;
+}
+
+/** The definitions by job type. */
+export type Definitions = ReadonlyMap<string, ParsedDefinition>;
+
 const METHOD = 'createProcessor';
 
 /** The options that `createRouteHandler` takes too. */
@@ -47,6 +60,7 @@ export const SHARED_OPTIONS = Object.keys({
   onJobFailed: true,
   verbose: true,
   jobType: true,
+  retry: true,
   removeOnComplete: true,
   leaseDuration: true,
   defaultTimeout: true,
@@ -75,6 +89,7 @@ export function parseProcessorOptions(
     onJobFailed = printFailedJob,
     verbose,
     jobType,
+    retry,
     removeOnComplete = false,
     leaseDuration = 30_000,
     defaultTimeout = null,
@@ -89,14 +104,16 @@ export function parseProcessorOptions(
     onJobFailed: callable(argument(method, 'onJobFailed', onJobFailed)),
     verbose: verbose === undefined ? null : boolean(argument(method, 'verbose', verbose)),
     jobTypes: jobType === undefined ? null : parseJobTypes(method, jobType),
+    retry: parseRetry(method, 'retry', retry),
     removeOnComplete: boolean(argument(method, 'removeOnComplete', removeOnComplete)),
     leaseDuration: integer(argument(method, 'leaseDuration', leaseDuration), MIN_LEASE, MAX_LEASE),
-    defaultTimeout:
-      defaultTimeout === null
-        ? null
-        : integer(argument(method, 'defaultTimeout', defaultTimeout), 1, INT4_MAX),
+    defaultTimeout: parseTimeout(argument(method, 'defaultTimeout', defaultTimeout)),
     cancelGrace: integer(argument(method, 'cancelGrace', cancelGrace), 0, INT4_MAX),
   };
+}
+
+function parseTimeout(given: Given): number | null {
+  return given.value === null ? null : integer(given, 1, INT4_MAX);
 }
 
 function parseJobTypes(method: string, jobType: unknown): string[] {
@@ -109,15 +126,15 @@ function parseJobTypes(method: string, jobType: unknown): string[] {
 }
 
 /**
- * Checks the handlers, which are the object's own and enumerable members, and gives them by job type. They come in a
- * map, so that a job of the type `constructor` or `__proto__` finds no handler either.
+ * Checks the handlers and definitions, which are the object's own and enumerable members, and gives them by job type.
+ * They come in a map, so that a job of the type `constructor` or `__proto__` finds no handler either.
  */
-export function parseHandlers(handlers: unknown, method = METHOD): Map<string, AnyHandler> {
+export function parseHandlers(handlers: unknown, method = METHOD): Definitions {
   const given = argument(method, 'handlers', handlers);
   const members = object(given);
-  const byType = new Map<string, AnyHandler>();
+  const byType = new Map<string, ParsedDefinition>();
   for (const [type, handler] of Object.entries(members)) {
-    byType.set(type, callable(argument(method, `handlers[${quoted(type)}]`, handler)));
+    byType.set(type, parseDefinition(method, `handlers[${quoted(type)}]`, handler));
   }
   // A `Map`, or an object whose methods are its class's: without a handler, every job would fail.
   if (byType.size === 0 && !isPlain(members)) {
@@ -126,10 +143,30 @@ export function parseHandlers(handlers: unknown, method = METHOD): Map<string, A
   return byType;
 }
 
+const DEFINITION = Object.keys({
+  run: true,
+  retry: true,
+  timeout: true,
+} satisfies Record<keyof JobDefinition<unknown, never>, true>);
+
+function parseDefinition(method: string, name: string, handler: unknown): ParsedDefinition {
+  const given = argument(method, name, handler);
+  if (typeof handler !== 'object' || handler === null) {
+    const run = callable(given, 'a function, or an object with a function `run`');
+    return { run, retry: parseRetry(method, name, undefined), timeout: null };
+  }
+  const { run, retry, timeout = null } = options(given, DEFINITION, 'field');
+  return {
+    run: callable(argument(method, `${name}.run`, run)),
+    retry: parseRetry(method, `${name}.retry`, retry),
+    timeout: parseTimeout(argument(method, `${name}.timeout`, timeout)),
+  };
+}
+
 /** Refuses a job type that the processor is to take and that has no handler: each job of it would fail. */
 export function refuseUnhandled(
   { jobTypes }: ParsedProcessorOptions,
-  handlers: ReadonlyMap<string, AnyHandler>,
+  handlers: Definitions,
   method = METHOD,
 ): void {
   for (const type of jobTypes ?? []) {

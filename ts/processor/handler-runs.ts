@@ -10,10 +10,11 @@ import { inLine } from '../basics/text.js';
 import { now, setImmediate } from '../basics/timers.js';
 import { type DescribedError, describeError, inOneLine } from '../errors/describe-error.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
-import type { AnyHandler } from './arguments.js';
+import type { AnyHandler, Definitions } from './arguments.js';
 import { jobStorage } from './current-job.js';
 import { FailedRuns, type FailureListener } from './failed-runs.js';
 import { type EngineEnd, JobRun, type NativeJob, type RunControl } from './job-run.js';
+import { nextAttempt, type ParsedRetry } from './retry.js';
 
 /** How a run ended, as the engine takes it. */
 interface Outcome {
@@ -21,6 +22,7 @@ interface Outcome {
   runNo: number;
   error?: DescribedError;
   pendingReason?: string;
+  retry?: ReturnType<typeof nextAttempt>;
   cancelled?: boolean;
 }
 
@@ -34,10 +36,10 @@ export class HandlerRuns {
   private readonly failures: FailedRuns;
 
   constructor(
-    private readonly handlers: ReadonlyMap<string, AnyHandler>,
+    private readonly handlers: Definitions,
     private readonly settle: (outcomes: string) => void,
     private readonly control: RunControl,
-    listener: FailureListener,
+    private readonly listener: FailureListener,
     private readonly log: Log | undefined,
   ) {
     this.failures = new FailedRuns(listener);
@@ -132,13 +134,21 @@ export class HandlerRuns {
       this.end(outcome);
       this.tellOthersEnded();
     };
-    jobStorage.run(run, callInScope, handler, job.payload).then(
+    jobStorage.run(run, callInScope, handler.run, job.payload).then(
       () => end({ id, runNo }),
       (thrown) => {
-        end({ id, runNo, error: describeError(thrown) }, this.log && `: ${inOneLine(thrown)}`);
+        const error = describeError(thrown);
+        const retry = this.nextAttempt(run, handler.retry, thrown);
+        end({ id, runNo, error, retry }, this.log && `: ${inOneLine(thrown)}`);
         this.failures.threw(run, thrown);
       },
     );
+  }
+
+  /** What a run says of its next attempt. A run that is over, or was to be cancelled, has nothing to say. */
+  private nextAttempt(run: JobRun, policy: ParsedRetry, thrown: unknown): Outcome['retry'] {
+    if (JobRun.isOver(run) || JobRun.wasCancelled(run)) return undefined;
+    return nextAttempt(policy, thrown, run, (error) => this.listener.report(error));
   }
 
   /** Ends a run whose job has no handler here. */

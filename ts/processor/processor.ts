@@ -16,10 +16,11 @@ import { type Log, openLog } from '../basics/log.js';
 import { inLine } from '../basics/text.js';
 import type { Client } from '../clients/client.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
-import { type AnyHandler, type ParsedProcessorOptions, parseDrainTimeout } from './arguments.js';
+import { type Definitions, type ParsedProcessorOptions, parseDrainTimeout } from './arguments.js';
 import { HandlerRuns } from './handler-runs.js';
 import type { NativeJob } from './job-run.js';
 import { tell } from './report.js';
+import { numbersOf, type ParsedRetry, policyOf } from './retry.js';
 import type { Processor } from './types.js';
 
 /** A message of the engine: see `src/node/processor.rs`. */
@@ -68,9 +69,10 @@ export class JobProcessor implements Processor {
 
   constructor(
     private readonly home: ProcessorHome,
-    handlers: ReadonlyMap<string, AnyHandler>,
+    handlers: Definitions,
     private readonly options: ParsedProcessorOptions,
   ) {
+    const definitions = withPolicy(handlers, options.retry);
     this.log = openLog(options.verbose ?? home.verbose);
     this.processor = callSync(() =>
       home.queue.createProcessor(
@@ -83,14 +85,18 @@ export class JobProcessor implements Processor {
           defaultTimeoutMs: options.defaultTimeout,
           cancelGraceMs: options.cancelGrace,
           jobTypes: options.jobTypes,
-          handledTypes: [...handlers.keys()],
+          handledTypes: Array.from(definitions, ([jobType, { timeout, retry }]) => ({
+            jobType,
+            timeoutMs: timeout,
+            retry: numbersOf(retry),
+          })),
           removeOnComplete: options.removeOnComplete,
         },
         hearing(new WeakRef(this)),
       ),
     );
     this.runs = new HandlerRuns(
-      handlers,
+      definitions,
       (outcomes) => this.processor.settle(outcomes),
       {
         extendTimeout: (id, runNo, ms) => this.processor.extendTimeout(id, runNo, ms),
@@ -248,6 +254,14 @@ export class JobProcessor implements Processor {
   private report(error: JobQueueError): void {
     void tell('onError', this.options.onError, error);
   }
+}
+
+/** The definitions, each with the fields of the processor's retry policy that its own lacks. */
+function withPolicy(definitions: Definitions, retry: ParsedRetry): Definitions {
+  const each = Array.from(definitions, ([jobType, definition]) => {
+    return [jobType, { ...definition, retry: policyOf(definition.retry, retry) }] as const;
+  });
+  return new Map(each);
 }
 
 /**

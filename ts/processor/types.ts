@@ -14,6 +14,52 @@ export type JobHandlers<PayloadMap> = {
   [T in keyof PayloadMap]: JobHandler<PayloadMap, T>;
 };
 
+/**
+ * When a failed job is tried again. The delay before attempt `n + 1` is `delay * factor^(n - 1)`, `maxDelay` at the most,
+ * times a random number between `1 - jitter` and 1. If one of these four is given, the others have their defaults.
+ *
+ * The job's own `retry_delay_ms`, `retry_factor` and `retry_max_delay_ms` go before the policy of its definition, and
+ * that before the processor's, field by field. If none of them sets a field, the job is tried again after `2^attempts`
+ * minutes: 2, 4, 8 ...
+ *
+ * A job whose worker was lost is due again as soon as that is noticed, whatever its policy.
+ */
+export interface RetryPolicy {
+  /** Before the second attempt, in milliseconds: 0 to 2,147,483,647. Default 1,000. */
+  delay?: number | undefined;
+  /** How the delay grows with each attempt: 1 (it does not grow) to 1,000. Default 2. */
+  factor?: number | undefined;
+  /** The longest delay, in milliseconds: 0 to 2,147,483,647. Default 3,600,000. */
+  maxDelay?: number | undefined;
+  /** The part of the delay that is left to chance, so that jobs that failed together do not come back together: 0 to
+   * 1. Default 0.25. */
+  jitter?: number | undefined;
+  /**
+   * Decides by what the handler threw: milliseconds from now or a `Date` (a time in the past is now), `'fail'` if the
+   * job has failed for good, or `undefined` for the delay as above. It grants no attempt beyond the last. It is not
+   * asked about `RetryAfter` and `Unrecoverable`, which decide themselves, nor about runs whose time was up and lost
+   * workers. It must not be async. If it throws, or gives another value, `onError` is told, and the delay holds.
+   */
+  decide?: ((error: unknown, job: JobContext) => number | Date | 'fail' | undefined) | undefined;
+}
+
+/** A handler, and what holds for all jobs of its type. */
+export interface JobDefinition<PayloadMap, T extends keyof PayloadMap> {
+  run: JobHandler<PayloadMap, T>;
+  /** When a job of this type that has failed is tried again. */
+  retry?: RetryPolicy | undefined;
+  /**
+   * How long a run may take, in milliseconds: 1 to 2,147,483,647. The job's own `timeout_ms` goes before it, and it goes
+   * before the processor's `defaultTimeout`.
+   */
+  timeout?: number | undefined;
+}
+
+/** A handler or a definition for each job type: what processors and routes take. */
+export type JobDefinitions<PayloadMap> = {
+  [T in keyof PayloadMap]: JobHandler<PayloadMap, T> | JobDefinition<PayloadMap, T>;
+};
+
 /** The options of `createProcessor`. */
 export interface ProcessorOptions {
   /** The name stored in `locked_by`: 1 to 255 characters. Default: `worker-` and random characters. */
@@ -47,6 +93,8 @@ export interface ProcessorOptions {
    * without a handler then fail.
    */
   jobType?: string | readonly string[] | undefined;
+  /** When a job that has failed is tried again, where neither the job nor its definition says. */
+  retry?: RetryPolicy | undefined;
   /**
    * Delete a job when it completes. That is faster than keeping it as `completed`, and the table stays small. Jobs that
    * fail or are cancelled are kept. Default `false`.

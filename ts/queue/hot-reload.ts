@@ -62,11 +62,15 @@ export class HotReloadedProcessor extends JobProcessor {
   }
 }
 
-/** The options without the name, which is random by default, and the functions, which are new after each edit. */
+/**
+ * The options without the name, which is random by default, and what belongs to the code, which is new after each edit:
+ * the functions and the retry policy.
+ */
 function comparable({
   workerId,
   onError,
   onJobFailed,
+  retry,
   ...options
 }: ParsedProcessorOptions): Record<string, Plain> {
   return options;

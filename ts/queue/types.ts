@@ -10,7 +10,7 @@ import type {
   JobStatus,
   JobType,
 } from '../job/types.js';
-import type { JobHandlers, Processor, ProcessorOptions } from '../processor/types.js';
+import type { JobDefinitions, Processor, ProcessorOptions } from '../processor/types.js';
 
 /** Which pending jobs to cancel. A filter that is absent does not restrict. */
 export interface CancelFilters<PayloadMap> {
@@ -157,7 +157,7 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   /**
    * Creates a processor that runs this queue's jobs with `handlers`. Opens no connection. Throws `INVALID_ARGUMENT`.
    */
-  createProcessor(handlers: JobHandlers<PayloadMap>, options?: ProcessorOptions): Processor;
+  createProcessor(handlers: JobDefinitions<PayloadMap>, options?: ProcessorOptions): Processor;
 
   /**
    * A node-postgres `Pool` with the queue's settings, created at the first call. Throws `INVALID_CONFIG` if the package

@@ -7,7 +7,7 @@ import { now, setImmediate } from '../basics/timers.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
 import { toDate } from '../job/record.js';
 import { causedByUser, tell } from '../processor/report.js';
-import type { JobHandlers } from '../processor/types.js';
+import type { JobDefinitions } from '../processor/types.js';
 import { QUEUE_INTERNALS, type QueueInternals } from '../queue/internals.js';
 import type { JobQueue } from '../queue/types.js';
 import { checkRouteArguments, parseRouteOptions, refuseQueue } from './arguments.js';
@@ -39,7 +39,7 @@ const LEAST_PATIENCE = 250;
  */
 export function createRouteHandler<PayloadMap>(
   getQueue: () => JobQueue<PayloadMap> | Promise<JobQueue<PayloadMap>>,
-  handlers: JobHandlers<PayloadMap>,
+  handlers: JobDefinitions<PayloadMap>,
   options: RouteHandlerOptions = {},
 ): { GET: RouteHandler; POST: RouteHandler } {
   const settings = parseRouteOptions(options);

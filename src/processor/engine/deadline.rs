@@ -161,6 +161,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             return End::Failed {
                 entry,
                 pending_reason: None,
+                retry: None,
             };
         }
         End::Unfinished { entry }

@@ -119,8 +119,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             if self.deadline().is_some() {
                 self.invocation.begun.insert(job.run, Begun::new(job, now));
             }
-            let timeout = job.timeout().or(self.settings.default_timeout);
-            self.held.start(job.run, now, timeout);
+            let of_type = self.settings.of_types.get(&job.job_type);
+            let timeout = (job.timeout())
+                .or(of_type.and_then(|of_type| of_type.timeout))
+                .or(self.settings.default_timeout);
+            let retry = of_type.and_then(|of_type| of_type.retry.clone());
+            self.held.start(job.run, now, timeout, retry);
         }
         self.handlers.run(jobs);
     }

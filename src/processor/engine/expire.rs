@@ -38,7 +38,13 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     /// The attempt has failed, and its slot is free, even if the handler goes on.
-    fn time_out(&mut self, TimedOut { run, limit, owned }: TimedOut) {
+    fn time_out(&mut self, timed_out: TimedOut) {
+        let TimedOut {
+            run,
+            limit,
+            retry,
+            owned,
+        } = timed_out;
         let ms = limit.as_millis();
         let message = format!("Timed out after {ms} ms");
         if owned {
@@ -51,6 +57,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 End::Failed {
                     entry,
                     pending_reason: None,
+                    retry,
                 },
             );
         } else {

@@ -15,6 +15,7 @@ mod outage;
 mod recover;
 mod settled_by_handler;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,8 +58,10 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// How long a claim or an extension is good for.
     pub lease: Duration,
-    /// How long a run may take if its job does not say; with `None` there is no limit.
+    /// How long a run may take if neither its job nor its type says; with `None` there is no limit.
     pub default_timeout: Option<Duration>,
+    /// What is said for all jobs of a type.
+    pub of_types: HashMap<String, OfType>,
     /// How long a run has to end after it was told that its job is to be cancelled.
     pub cancel_grace: Duration,
     /// The types of jobs that it takes. See [`Mode::UntilEmpty`].
@@ -68,6 +71,14 @@ pub struct Settings {
     pub exchanges: usize,
     /// The time after which the store can no longer run an unanswered statement.
     pub answer_within: Duration,
+}
+
+/// What is said for all jobs of a type.
+#[derive(Debug, Clone, Default)]
+pub struct OfType {
+    pub timeout: Option<Duration>,
+    /// When a job that has failed is tried again: see [`End::Failed`].
+    pub retry: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -163,9 +163,8 @@ impl Row {
         self.next_attempt_at = match end {
             End::Released { behind: true, .. } => Some(now),
             End::Unfinished { .. } if has_more => Some(now),
-            End::Failed { .. } if has_more => {
-                let minutes = 2_u64.pow(attempts.min(30).unsigned_abs());
-                Some(now + Duration::from_secs(60 * minutes))
+            End::Failed { retry, .. } if has_more => {
+                delay(retry.as_deref(), attempts).map(|delay| now + delay)
             }
             _ => None,
         };
@@ -198,6 +197,24 @@ impl Row {
                 _ => false,
             }
     }
+}
+
+/// How long after a failed attempt the next one is due, if there is one.
+fn delay(retry: Option<&str>, attempts: i32) -> Option<Duration> {
+    let Some(retry) = retry else {
+        let minutes = 2_u64.pow(attempts.min(30).unsigned_abs());
+        return Some(Duration::from_secs(60 * minutes));
+    };
+    let said: serde_json::Value = serde_json::from_str(retry).unwrap();
+    let number = |name: &str| said[name].as_u64();
+    if !said["never"].is_null() {
+        return None;
+    }
+    let ms = number("after").or_else(|| {
+        let grown = number("factor")?.saturating_pow(attempts.unsigned_abs().saturating_sub(1));
+        Some(number("maxDelay")?.min(number("delay")?.saturating_mul(grown)))
+    });
+    ms.map(Duration::from_millis)
 }
 
 /// Postgres's error if a constraint refuses a row.
@@ -505,7 +522,7 @@ impl MemoryStore {
                 }
             }
             Status::Pending => row.cancel_requested = false,
-            Status::Failed { .. } if row.attempts < row.max_attempts => {
+            Status::Failed { .. } if row.next_attempt_at.is_some() => {
                 row.cancel_requested = false;
             }
             _ => return None,

@@ -85,6 +85,7 @@ impl Rig {
             taken_types: vec!["job".into()],
             shared: shared.clone(),
             default_timeout: None,
+            of_types: Default::default(),
             cancel_grace: GRACE,
             exchanges: 2,
             answer_within: LEASE / 2,
@@ -170,6 +171,7 @@ fn failed(entry: &str) -> End {
     End::Failed {
         entry: entry.to_owned(),
         pending_reason: None,
+        retry: None,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::connect::{Schema, Statement, Value};
 use crate::error::{Code, Error};
 use crate::job::{End, NewJob, Outcome, Run};
 use crate::store::claim::{self, Claim};
-use crate::store::columns;
+use crate::store::columns::{self, Given};
 use crate::store::cursor::Look;
 use crate::store::find::{self, Extent, Of};
 use crate::store::recover::Manner;
@@ -123,10 +123,7 @@ fn all() -> Vec<(String, Statement)> {
         "draw the ids of many jobs",
         schema.statement(add_many::RESERVE, vec![("count", Value::BigInt(1))]),
     );
-    add(
-        "copy many jobs",
-        schema.statement(add_many::COPY, Vec::new()),
-    );
+    add("copy many jobs", add_many::copy(schema, Given::Plain));
     add("announce that jobs are due", notify::announcement(schema));
 
     for (what, of) in [("job", Of::Record), ("id", Of::Id)] {

@@ -16,6 +16,8 @@ pub struct Promises {
     before: BTreeMap<i64, Row>,
     /// Runs whose handlers ended without an error.
     completed: HashSet<Run>,
+    /// Runs that asked for no further attempt.
+    given_up: HashSet<Run>,
     /// Jobs of which a handler has begun.
     begun: HashSet<i64>,
     /// Jobs whose last attempt was counted for a process, and whether the process was cut off, frozen or killed: it may
@@ -27,6 +29,10 @@ pub struct Promises {
 impl Promises {
     pub fn completed_by_handler(&mut self, run: Run) {
         self.completed.insert(run);
+    }
+
+    pub fn given_up_by_handler(&mut self, run: Run) {
+        self.given_up.insert(run);
     }
 
     pub fn begun_by_handler(&mut self, run: Run) {
@@ -66,6 +72,16 @@ impl Promises {
                     "what has not ended is claimed one day",
                 ),
                 (
+                    !matches!(row.status, Status::Failed { .. })
+                        || row.next_attempt_at.is_some()
+                        || row.attempts >= row.max_attempts
+                        || self.given_up.contains(&Run {
+                            id: *id,
+                            run_no: row.run_no,
+                        }),
+                    "only a handler gives a job up that has attempts left",
+                ),
+                (
                     retried == Some(*id)
                         || before.is_none_or(|before| !is_final(before) || same(before, row)),
                     "what has ended stays as it is",
@@ -101,7 +117,7 @@ impl Promises {
 pub fn is_final(row: &Row) -> bool {
     match row.status {
         Status::Completed | Status::Cancelled => true,
-        Status::Failed { .. } => row.attempts >= row.max_attempts,
+        Status::Failed { .. } => row.next_attempt_at.is_none(),
         Status::Pending | Status::Processing { .. } => false,
     }
 }

@@ -282,6 +282,7 @@ impl Process {
             taken_types: vec!["job".into()],
             shared: Arc::default(),
             default_timeout: None,
+            of_types: Default::default(),
             cancel_grace: GRACE,
             exchanges: 2,
             answer_within: LEASE / 2,
@@ -321,13 +322,32 @@ impl Process {
             promises.completed_by_handler(run);
             End::Completed
         } else {
+            let retry = says_of_retry(run);
+            if retry.as_deref() == Some(NEVER) {
+                let mut promises = self.control.store.promises.lock().unwrap();
+                promises.given_up_by_handler(run);
+            }
             End::Failed {
                 entry: r#"{"message":"boom"}"#.into(),
                 pending_reason: None,
+                retry,
             }
         };
         self.handle.ended(vec![Outcome::new(run, end)]);
     }
+}
+
+const NEVER: &str = r#"{"never":true}"#;
+
+/// What a failed run says of the next attempt: nothing, a time, a policy, or that there is none.
+fn says_of_retry(run: Run) -> Option<Arc<str>> {
+    let said = match run.id % 4 {
+        0 => return None,
+        1 => r#"{"after":90000}"#,
+        2 => r#"{"delay":30000,"factor":3,"maxDelay":100000,"jitter":0}"#,
+        _ => NEVER,
+    };
+    Some(said.into())
 }
 
 pub struct World {
