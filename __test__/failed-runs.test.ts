@@ -10,7 +10,12 @@ async function runThatThrew({ engineRuns = true } = {}) {
     failed: (error, { id }) => void told.push(`job ${id} failed: ${error}`),
     report: ({ cause }: JobQueueError) => void told.push(`reported: ${cause}`),
   });
-  const control = { extendTimeout: () => {}, completeIn: async () => true };
+  const control = {
+    begins: () => {},
+    begunLate: () => {},
+    extendTimeout: () => {},
+    completeIn: async () => true,
+  };
   const limits = { attempts: 1, max_attempts: 3, priority: 0, run_at: null };
   const job = { id: 1, runNo: 5, job_type: 'job', payload: null, ...limits };
   const run = new JobRun(job, control);

@@ -40,6 +40,24 @@ describe('a job over which a trigger takes long', () => {
     await processor.stopAndDrain();
   });
 
+  test('when it is claimed, behind others, costs them the limit once', {
+    timeout: 60_000,
+  }, async () => {
+    const ids = await jobs.insert(40);
+    await trigger(`old.id = ${ids[20]} and new.status = 'processing'`, 'perform pg_sleep(60)');
+    const { processor, ran, told } = await begin({
+      leaseDuration: 6_000,
+      pollInterval: 500,
+      concurrency: 5,
+    });
+    processor.startInBackground();
+    await until(() => ran.notes.length === 39, { timeoutMs: 30_000 });
+    // The claims behind the first did not meet it, while its backend was being ended, and still did not forget it.
+    const limits = told.notes.filter(({ message }) => message.includes('has not answered'));
+    expect(limits).toHaveLength(1);
+    await processor.stopAndDrain();
+  });
+
   test('is one of several, each found out once before the others run', {
     timeout: 60_000,
   }, async () => {

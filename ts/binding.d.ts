@@ -22,9 +22,14 @@ export declare class NativeProcessor {
    * engine runs.
    */
   runUntilEmpty(timeMs: number, lastWordsMs: number): Promise<string>
+  /** The next of the runs that were handed over begins, or never will. */
+  begins(): void
+  /** This run has begun only now: the event loop was blocked. */
+  begunLate(id: number, runNo: number): void
   /**
-   * Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, retry?, cancelled? }[]`,
-   * where `error` is the entry for `error_history`, `retry` says when the job is tried again, and `cancelled` says that the run was told
+   * Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, retry?, cancelled?, notBegun? }[]`,
+   * where `error` is the entry for `error_history`, `retry` says when the job is tried again, `notBegun` that the
+   * handler was not called, since the run was told to end before, and `cancelled` says that the run was told
    * that its job is to be cancelled before it ended.
    */
   settle(outcomes: string): void

@@ -58,6 +58,11 @@ impl Patience {
         SHORT_PROBE
     }
 
+    /// The same, for a note in a row that was slow just now: it may be slow again.
+    pub fn note(self) -> Duration {
+        SHORTEST_PROBE
+    }
+
     /// The same, for a row that was refused this often before: a row that is always slow succeeds in the end. A worker
     /// with little `time` finds out in a moment of it, so that the other rows have the rest.
     pub fn probe_again(self, refusals: u32, time: Option<Duration>) -> Duration {

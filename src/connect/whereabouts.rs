@@ -21,7 +21,7 @@ impl Whereabouts<'_> {
 
     /// The command that makes the tables there.
     pub(super) fn migrate(&self) -> String {
-        let program = "pg-bg-job-queue-cli migrate";
+        let program = "npx pg-bg-job-queue-cli migrate";
         match self.schema {
             "public" => format!("`{program}`"),
             schema => format!("`{program} --schema {}`", shown(schema)),
@@ -41,6 +41,11 @@ impl Whereabouts<'_> {
             format!(
                 "To create the schema {schema}, the role needs `grant create on database {database} to ROLE`; or \
                  the database's owner creates it: `create schema {schema} authorization ROLE`"
+            )
+        } else if message.contains("job_queue_migrations") {
+            format!(
+                "To migrate, a role must own the tables; for `migrate status`, it needs `grant usage on schema {schema} \
+                 to ROLE` and `grant select on {schema}.job_queue_migrations to ROLE`"
             )
         } else {
             let given: Vec<_> = OF_EACH.iter().chain(OF_SOME).map(|it| it.name).collect();
@@ -80,11 +85,14 @@ mod tests {
     #[test]
     fn the_command_names_a_schema_that_is_not_the_usual_one() {
         let of = |schema| Whereabouts { schema, ..JOBS }.migrate();
-        assert_eq!(of("public"), "`pg-bg-job-queue-cli migrate`");
-        assert_eq!(of("jobs"), "`pg-bg-job-queue-cli migrate --schema jobs`");
+        assert_eq!(of("public"), "`npx pg-bg-job-queue-cli migrate`");
+        assert_eq!(
+            of("jobs"),
+            "`npx pg-bg-job-queue-cli migrate --schema jobs`"
+        );
         assert_eq!(
             of("My jobs"),
-            r#"`pg-bg-job-queue-cli migrate --schema "My jobs"`"#
+            r#"`npx pg-bg-job-queue-cli migrate --schema "My jobs"`"#
         );
     }
 

@@ -17,6 +17,8 @@ pub struct OutcomeMessage<'a> {
     retry: Option<&'a RawValue>,
     #[serde(default)]
     cancelled: bool,
+    #[serde(default)]
+    not_begun: bool,
 }
 
 impl From<OutcomeMessage<'_>> for Outcome {
@@ -27,6 +29,7 @@ impl From<OutcomeMessage<'_>> for Outcome {
         };
         let end = match message.error {
             _ if message.cancelled => End::Cancelled,
+            _ if message.not_begun => End::released(None),
             None => End::Completed,
             Some(entry) => End::Failed {
                 entry: entry.get().to_owned(),

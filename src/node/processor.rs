@@ -2,7 +2,7 @@
 //!
 //! All messages to JavaScript go through one function that takes a JSON text, one of
 //!
-//! - `{ "kind": "run", "jobs": [...] }`: begin these runs,
+//! - `{ "kind": "run", "jobs": [...], "sentAt" }`: begin these runs; `sentAt` is in milliseconds since the Unix epoch,
 //! - `{ "kind": "abort", "id", "runNo", "error", "failed" }`: this run should end, for the reason that it gives,
 //! - `{ "kind": "settledByHandler", "id", "runNo", "committed" }`: how the transaction ended in which this run's
 //!   handler has completed its job,
@@ -12,7 +12,8 @@
 //! promise of `start` or `runInBackground`, never the function.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use napi::Status;
 use napi::bindgen_prelude::{Env, Function, PromiseRaw};
@@ -60,6 +61,8 @@ type Notify = ThreadsafeFunction<String, (), String, Status, false, true>;
 /// The handlers in JavaScript.
 struct JsHandlers {
     notify: Notify,
+    handed_over: AtomicU64,
+    begun: AtomicU64,
 }
 
 #[derive(Serialize)]
@@ -71,6 +74,7 @@ struct JsHandlers {
 enum Message<'a> {
     Run {
         jobs: Vec<JobMessage<'a>>,
+        sent_at: u64,
     },
     Abort {
         id: i64,
@@ -128,11 +132,22 @@ impl JsHandlers {
 
 impl Handlers for JsHandlers {
     fn run(&self, jobs: Vec<ClaimedJob>) {
+        self.handed_over
+            .fetch_add(jobs.len() as u64, Ordering::Relaxed);
         for jobs in messages_of(&jobs) {
             self.tell(&Message::Run {
                 jobs: jobs.iter().map(JobMessage::from).collect(),
+                sent_at: since_epoch(),
             });
         }
+    }
+
+    fn handed_over(&self) -> u64 {
+        self.handed_over.load(Ordering::Relaxed)
+    }
+
+    fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     fn abort(&self, run: Run, reason: &Error, failed: bool) {
@@ -192,7 +207,12 @@ impl NativeProcessor {
             .weak::<true>()
             .callee_handled::<false>()
             .build()?;
-        let processor = Processor::new(queue, settings.into(), JsHandlers { notify });
+        let handlers = JsHandlers {
+            notify,
+            handed_over: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
+        };
+        let processor = Processor::new(queue, settings.into(), handlers);
         Ok(Self {
             processor: Arc::new(processor),
         })
@@ -230,8 +250,22 @@ impl NativeProcessor {
         env.spawn_future(async move { Ok(to_json(&engine.await.map_err(to_napi)?)) })
     }
 
-    /// Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, retry?, cancelled? }[]`,
-    /// where `error` is the entry for `error_history`, `retry` says when the job is tried again, and `cancelled` says that the run was told
+    /// The next of the runs that were handed over begins, or never will.
+    #[napi]
+    pub fn begins(&self) {
+        let begun = &self.processor.handlers().begun;
+        begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// This run has begun only now: the event loop was blocked.
+    #[napi]
+    pub fn begun_late(&self, id: i64, run_no: i64) {
+        self.processor.begun_late(Run { id, run_no });
+    }
+
+    /// Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, retry?, cancelled?, notBegun? }[]`,
+    /// where `error` is the entry for `error_history`, `retry` says when the job is tried again, `notBegun` that the
+    /// handler was not called, since the run was told to end before, and `cancelled` says that the run was told
     /// that its job is to be cancelled before it ended.
     #[napi]
     pub fn settle(&self, outcomes: String) -> Result<()> {
@@ -280,6 +314,11 @@ impl From<ProcessorSettings> for Options {
             remove_on_complete: settings.remove_on_complete,
         }
     }
+}
+
+fn since_epoch() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
 fn of_type(handled: HandledType) -> (String, OfType) {

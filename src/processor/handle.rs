@@ -24,6 +24,8 @@ pub(super) enum Command {
     Recheck,
     /// Let this run go on for this long from now, if that is later than the end of its time.
     ExtendTimeout(Run, Duration),
+    /// The run has begun only now: the handlers' thread was busy.
+    BegunLate(Run),
     /// Its handler is about to settle this run in a transaction of its own.
     SettledByHandler(Run),
     /// Claim no more; end when the started runs have ended.
@@ -66,6 +68,10 @@ impl Handle {
 
     pub fn extend_timeout(&self, run: Run, by: Duration) {
         self.send(Command::ExtendTimeout(run, by));
+    }
+
+    pub fn begun_late(&self, run: Run) {
+        self.send(Command::BegunLate(run));
     }
 
     pub fn settled_by_handler(&self, run: Run) {

@@ -6,8 +6,14 @@ use crate::job::{ClaimedJob, Run};
 /// The side that runs jobs. None of these calls may block or fail: a handler's outcome comes back
 /// through [`super::Handle::ended`].
 pub trait Handlers: Send + Sync + 'static {
-    /// Begins these runs.
+    /// Begins these runs, in their order, as soon as the handlers' thread is free.
     fn run(&self, jobs: Vec<ClaimedJob>);
+
+    /// How many runs were ever handed over, ...
+    fn handed_over(&self) -> u64;
+
+    /// ... and how many of these have begun, or never will.
+    fn begun(&self) -> u64;
 
     /// Tells a run that it should end, and why: its lease is lost, its time is up, or its job is to
     /// be cancelled. `failed` says whether its job has failed by that.

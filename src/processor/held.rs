@@ -11,6 +11,9 @@ use crate::job::Run;
 /// After what time to try again to extend the lease of a job that a transaction has locked.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// After what time to look again whether a run has begun whose time would be up.
+const NOT_BEGUN: Duration = Duration::from_millis(100);
+
 #[derive(Debug)]
 struct Holding {
     /// When the lease ends, counted from before the statement that set it was sent: never later than
@@ -46,6 +49,8 @@ struct Deadline {
     limit: Duration,
     /// When the job is tried again if the run does not end in time: see [`crate::job::End::Failed`].
     retry: Option<Arc<str>>,
+    /// The place of the run among all that were handed over, from 0.
+    place: u64,
 }
 
 impl Holding {
@@ -158,11 +163,13 @@ impl Held {
         now: Instant,
         limit: Option<Duration>,
         retry: Option<Arc<str>>,
+        place: u64,
     ) {
         let deadline = limit.map(|limit| Deadline {
             at: now + limit,
             limit,
             retry,
+            place,
         });
         if deadline.is_some() {
             self.change(run, |holding| holding.deadline = deadline);
@@ -294,17 +301,35 @@ impl Held {
         first
     }
 
-    /// The runs whose time has run out. The caller removes those that timed out or were to be cancelled.
-    pub fn expired(&mut self, now: Instant) -> Expired {
+    /// The run has begun only now: its time is counted from here.
+    pub fn begun_late(&mut self, run: Run, now: Instant) {
+        self.change(run, |holding| {
+            if let Some(deadline) = &mut holding.deadline {
+                deadline.at = now + deadline.limit;
+            }
+        });
+    }
+
+    /// The runs whose time has run out. The caller removes those that timed out or were to be cancelled. The time of
+    /// a run counts once it is among the first `begun` that were handed over.
+    pub fn expired(&mut self, now: Instant, begun: u64) -> Expired {
         let mut expired = Expired::default();
         if self.check_at.is_none_or(|at| at > now) {
             return expired;
         }
         let mut next: Option<Instant> = None;
-        for (run, holding) in self.runs.iter().filter(|(_, holding)| !holding.ended) {
+        for (run, holding) in self.runs.iter_mut().filter(|(_, holding)| !holding.ended) {
             let (run, owned) = (*run, !holding.over);
+            if let Some(deadline) = &mut holding.deadline
+                && deadline.at <= now
+                && deadline.place >= begun
+            {
+                deadline.at = now + NOT_BEGUN;
+            }
             match &holding.deadline {
-                Some(Deadline { at, limit, retry }) if *at <= now => {
+                Some(Deadline {
+                    at, limit, retry, ..
+                }) if *at <= now => {
                     expired.timed_out.push(TimedOut {
                         run,
                         limit: *limit,

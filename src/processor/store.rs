@@ -83,6 +83,8 @@ pub struct Exchanged {
     pub unfinished: bool,
     /// Jobs were claimed that are not in this answer, and are to be given back.
     pub in_doubt: bool,
+    /// The outcomes are written, and claiming failed.
+    pub claim_failed: Option<Error>,
     /// When the claiming statement was sent, if others came before it: the leases count from then on.
     pub claim_sent: Option<Instant>,
 }

@@ -128,6 +128,11 @@ impl<H: Handlers> Processor<H> {
         self.tell(|engine| engine.extend_timeout(run, by));
     }
 
+    /// This run has begun only now: the handlers' thread was busy.
+    pub fn begun_late(&self, run: Run) {
+        self.tell(|engine| engine.begun_late(run));
+    }
+
     /// The handler of this run is about to complete its job in a transaction of its own.
     pub fn settled_by_handler(&self, run: Run) {
         self.tell(|engine| engine.settled_by_handler(run));
@@ -147,6 +152,10 @@ impl<H: Handlers> Processor<H> {
             handle.hand_back();
             handle.finished().await;
         }
+    }
+
+    pub fn handlers(&self) -> &H {
+        &self.handlers
     }
 
     fn tell(&self, what: impl FnOnce(&Handle)) {

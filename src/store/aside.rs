@@ -64,9 +64,11 @@ impl Aside {
             || !state.jobs.is_empty()
     }
 
-    /// A claim was not answered.
-    pub fn doubt(&self) {
+    /// A claim was not answered. Its backend may hold the locks of its jobs for a moment more, so that the next claims do
+    /// not meet the job that is slow.
+    pub fn doubt(&self, now: Instant) {
         self.lock().in_doubt = true;
+        self.be_careful(now);
     }
 
     /// A careful claim was answered.

@@ -46,11 +46,13 @@ impl Worker {
         let suspect = self.shared.aside.suspect(now, !others.is_empty());
         let mut exchanged = Exchanged::default();
         // The last is tried first.
-        let mut parts = if self.shared.aside.knows_slow(now) {
+        let mut parts: Vec<Vec<i64>> = if self.shared.aside.knows_slow(now) {
             // Where one is slow, there may be more: each half would take its time once more.
             others.into_iter().rev().map(|id| vec![id]).collect()
         } else {
-            vec![others]
+            // Those that the refused claim would have taken come first.
+            let chunks = others.chunks(claim.limit.max(1)).rev();
+            chunks.map(<[i64]>::to_vec).collect()
         };
         parts.extend(suspect.map(|id| vec![id]));
         // Until when what was claimed waits for more of them.
@@ -222,7 +224,13 @@ impl Worker {
 
     /// Leaves a due job that cannot be claimed alone for a while: its row stores that, or else this process.
     async fn put_aside(&self, id: i64, error: Error, exchanged: &mut Exchanged) -> Result<()> {
-        let noted = self.probe(&refuse::claim(&self.schema, id, &error)).await;
+        let note = refuse::claim(&self.schema, id, &error);
+        let limit = if error.was_held_up() {
+            self.patience().note()
+        } else {
+            self.patience().probe()
+        };
+        let noted = self.probe_within(limit, &note).await;
         let noted = match noted {
             Ok(rows) => read_refusals(&rows),
             Err(error) if !error.suspects_rows() => return Err(error),

@@ -148,8 +148,13 @@ impl Worker {
             exchanged.unfinished = true;
         }
         if seen.more && !full {
-            self.look_at_each_type(wanted, claim.types.unwrap_or_default(), &mut exchanged)
-                .await?;
+            let types = claim.types.unwrap_or_default();
+            let looked = self.look_at_each_type(wanted, types, &mut exchanged).await;
+            if let Err(error) = looked {
+                // What was claimed and settled until now must not be lost.
+                exchanged.in_doubt = error.leaves_open();
+                exchanged.claim_failed = Some(error);
+            }
         }
         if wanted.limit > 0 && wanted.only.is_none() {
             let now = Instant::now();
@@ -247,7 +252,7 @@ impl Store for Worker {
             }
             Err(error) => {
                 if error.unanswered && wanted.limit > 0 {
-                    self.shared.aside.doubt();
+                    self.shared.aside.doubt(Instant::now());
                 }
                 return Err(error);
             }
@@ -257,21 +262,24 @@ impl Store for Worker {
             // A statement does not see its own writes.
             self.cursor.go_back();
         }
-        if careful {
-            let claimed = self.claim_carefully(&wanted, look.below).await?;
-            let settled = exchanged.settled;
-            return Ok(Exchanged { settled, ..claimed });
-        }
         let nothing = wanted.limit > 0 && exchanged.found() == 0 && !exchanged.unfinished;
-        if !(nothing && self.thorough) || look.is_thorough() {
+        let claimed = if careful {
+            self.claim_carefully(&wanted, look.below).await
+        } else if nothing && self.thorough && !look.is_thorough() {
+            let look = Look::from_beginning();
+            self.look(Vec::new(), &wanted, &look).await
+        } else {
             return Ok(exchanged);
-        }
+        };
         let settled = exchanged.settled;
-        let look = Look::from_beginning();
-        let exchanged = self.look(Vec::new(), &wanted, &look).await?;
-        Ok(Exchanged {
-            settled,
-            ..exchanged
+        Ok(match claimed {
+            Ok(claimed) => Exchanged { settled, ..claimed },
+            // What was settled must not be taken for lost.
+            Err(error) => Exchanged {
+                settled,
+                claim_failed: Some(error),
+                ..Exchanged::default()
+            },
         })
     }
 

@@ -8,5 +8,8 @@ import timers from 'node:timers';
 export const { clearTimeout, setImmediate, setTimeout } = timers;
 export const { nextTick } = process;
 
+/** Milliseconds since the Unix epoch. */
+export const sinceEpoch: () => number = Date.now;
+
 /** Milliseconds by a clock that never goes back. */
 export const now: () => number = performance.now.bind(performance);

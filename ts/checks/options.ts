@@ -27,14 +27,45 @@ export function options(given: Given, known: readonly string[], what = 'option')
   const members = object(given);
   refuseUnknown(given, Object.keys(members), known, what);
   if (!isPlain(members) && !known.some((key) => Object.hasOwn(members, key))) {
-    refuseValue(
-      given,
-      `an object with ${what}s (${known.join(', ')})`,
-      'an instance of a class that has none of them',
-    );
+    refuseForeign(given, known, what);
   }
   const inherits = known.some((key) => key in members && !Object.hasOwn(members, key));
   return inherits ? ownProperties(members) : members;
+}
+
+/**
+ * The same for an object of one call of many, in less time: gives the values of its options by their places among the
+ * known ones. An option that is not enumerable does not count.
+ */
+export function optionsByPlace(given: Given, { names, places }: Places): unknown[] {
+  const members = object(given);
+  const values: unknown[] = new Array(names.length);
+  const keys = Object.keys(members);
+  for (const key of keys) {
+    const place = places.get(key);
+    if (place === undefined) refuseUnknown(given, keys, names);
+    else values[place] = members[key];
+  }
+  if (keys.length === 0 && !isPlain(members)) refuseForeign(given, names, 'option');
+  return values;
+}
+
+/** The names of options, and the place of each. */
+export interface Places {
+  readonly names: readonly string[];
+  readonly places: ReadonlyMap<string, number>;
+}
+
+export function placesOf(names: readonly string[]): Places {
+  return { names, places: new Map(names.map((name, at) => [name, at])) };
+}
+
+function refuseForeign(given: Given, known: readonly string[], what: string): never {
+  refuseValue(
+    given,
+    `an object with ${what}s (${known.join(', ')})`,
+    'an instance of a class that has none of them',
+  );
 }
 
 /** Refuses the first of the options of an object that is not known, and says which was probably meant. */

@@ -2,7 +2,7 @@
 
 import { INT4_MAX, INT4_MIN, integer, name, time } from '../checks/checks.js';
 import { argument, type Given } from '../checks/given.js';
-import { options } from '../checks/options.js';
+import { optionsByPlace, placesOf } from '../checks/options.js';
 import { delay, factor } from '../checks/retry.js';
 import { stringifyPayload } from '../payload/stringify.js';
 import type { JobOptionsOf } from './types.js';
@@ -43,10 +43,18 @@ const OPTIONS: Record<keyof JobOptionsOf<{ type: unknown }, 'type'>, Option> = {
   payload: { otherwise: undefined, toJson: ({ value, method }) => stringifyPayload(value, method) },
 };
 
-const NAMES = Object.keys(OPTIONS);
+const PLACES = placesOf(Object.keys(OPTIONS));
 
-/** The options as they stand in the JSON, and the text of each if it is absent. */
-const ENTRIES = Object.entries(OPTIONS).map(([option, { otherwise, toJson }], at) => {
+/** An option as it stands in the JSON. */
+interface Entry extends Pick<Option, 'toJson'> {
+  option: string;
+  /** What stands before its value. */
+  key: string;
+  /** Its whole text if it is absent; `null` if it must not be. */
+  absent: string | null;
+}
+
+const ENTRIES: Entry[] = Object.entries(OPTIONS).map(([option, { otherwise, toJson }], at) => {
   const key = `${at === 0 ? '{' : ','}"${option}":`;
   const absent = otherwise === 'none' ? '' : `${key}${otherwise}`;
   return { option, key, toJson, absent: otherwise === undefined ? null : absent };
@@ -58,18 +66,18 @@ function orNull(toJson: Option['toJson']): Option['toJson'] {
 
 /** Checks the argument of `addJob`, and turns it into JSON text. */
 export function parseJob(method: string, job: unknown): ParsedJob {
-  const given = options(argument(method, 'job', job), NAMES);
+  const values = optionsByPlace(argument(method, 'job', job), PLACES);
   let json = '';
-  let payload = '';
-  for (const { option, key, toJson, absent } of ENTRIES) {
-    const { [option]: value } = given;
+  let text = '';
+  for (let at = 0; at < ENTRIES.length; at++) {
+    const { option, key, toJson, absent } = ENTRIES[at] as Entry;
+    const value = values[at];
     if (value === undefined && absent !== null) {
       json += absent;
       continue;
     }
-    const text = toJson(argument(method, option, value));
+    text = toJson(argument(method, option, value));
     json += key + text;
-    if (option === 'payload') payload = text;
   }
-  return { type: given.job_type as string, payload, json: `${json}}` };
+  return { type: values[0] as string, payload: text, json: `${json}}` };
 }

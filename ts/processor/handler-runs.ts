@@ -7,7 +7,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { toJson } from '../basics/json.js';
 import type { Log } from '../basics/log.js';
 import { inLine } from '../basics/text.js';
-import { now, setImmediate } from '../basics/timers.js';
+import { now, setImmediate, sinceEpoch } from '../basics/timers.js';
 import { type DescribedError, describeError, inOneLine } from '../errors/describe-error.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
 import type { AnyHandler, Definitions } from './arguments.js';
@@ -24,7 +24,20 @@ interface Outcome {
   pendingReason?: string;
   retry?: ReturnType<typeof nextAttempt>;
   cancelled?: boolean;
+  notBegun?: boolean;
 }
+
+/** Runs that were handed over together, and begin in their order. */
+interface Batch {
+  jobs: NativeJob[];
+  runs: JobRun[];
+  /** How many of them have begun. */
+  begun: number;
+  late: boolean;
+}
+
+/** A time in milliseconds. If a run waits longer for its beginning, the event loop was blocked, and the engine may have told a run to end meanwhile. */
+const LATE = 50;
 
 export class HandlerRuns {
   /** The runs whose handlers have not ended. */
@@ -33,6 +46,8 @@ export class HandlerRuns {
   private readonly leftBehind = new Set<JobRun>();
   private onOthersEnded: (() => void)[] = [];
   private outcomes: Outcome[] = [];
+  /** The runs that have not begun. */
+  private readonly waiting: Batch[] = [];
   private readonly failures: FailedRuns;
 
   constructor(
@@ -45,11 +60,42 @@ export class HandlerRuns {
     this.failures = new FailedRuns(listener);
   }
 
-  begin(jobs: NativeJob[]): void {
+  begin(jobs: NativeJob[], sentAt: number): void {
     const runs = jobs.map((job) => new JobRun(job, this.control));
     // All of them count as running before the first handler is called: it may ask for their end at once.
     for (const run of runs) if (this.handlers.has(run.job_type)) this.runs.add(run);
-    for (const [at, job] of jobs.entries()) this.run(job, runs[at] as JobRun);
+    const late = Math.abs(sinceEpoch() - sentAt) > LATE;
+    this.waiting.push({ jobs, runs, begun: 0, late });
+    // Those before them wait for the next turn of the event loop.
+    if (this.waiting.length > 1) return;
+    if (late) this.beginNextTurn();
+    else this.beginWaiting();
+  }
+
+  /**
+   * Begins the runs that wait. If one of them blocks the event loop, the others begin in the next turn: messages of the
+   * engine that have come meanwhile are heard first.
+   */
+  private beginWaiting(): void {
+    let before = now();
+    for (let batch = this.waiting[0]; batch !== undefined; batch = this.waiting[0]) {
+      while (batch.begun < batch.jobs.length) {
+        const at = batch.begun++;
+        this.run(batch.jobs[at] as NativeJob, batch.runs[at] as JobRun, batch.late);
+        const after = now();
+        if (after - before > LATE) {
+          for (const each of this.waiting) each.late = true;
+          this.beginNextTurn();
+          return;
+        }
+        before = after;
+      }
+      this.waiting.shift();
+    }
+  }
+
+  private beginNextTurn(): void {
+    setImmediate(() => this.beginWaiting());
   }
 
   /** Tells a run to end. */
@@ -111,11 +157,21 @@ export class HandlerRuns {
     for (const resolve of this.onOthersEnded.splice(0)) resolve();
   }
 
-  private run(job: NativeJob, run: JobRun): void {
+  private run(job: NativeJob, run: JobRun, late: boolean): void {
     const { id, runNo, job_type: jobType } = job;
+    JobRun.begin(run, late);
     const handler = this.handlers.get(jobType);
     if (handler === undefined) {
       this.refuse(run, runNo);
+      return;
+    }
+    const reason = JobRun.reason(run);
+    if (reason !== undefined) {
+      this.log?.(`job ${id} (${inLine(jobType)}) was not begun: ${inOneLine(reason)}`);
+      this.runs.delete(run);
+      this.leftBehind.delete(run);
+      this.end({ id, runNo, notBegun: true });
+      this.tellOthersEnded();
       return;
     }
     const startedAt = now();

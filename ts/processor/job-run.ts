@@ -21,6 +21,10 @@ export type NativeJob = {
 
 /** The requests that a run can make of the engine. */
 export interface RunControl {
+  /** The next of the runs begins, or never will: they are counted in their order. */
+  begins(): void;
+  /** A run has begun only now, since the event loop was blocked: its time counts from here. */
+  begunLate(id: number, runNo: number): void;
   extendTimeout(id: number, runNo: number, ms: number): void;
   /** Completes the job on the client; resolves to whether the run owned it. */
   completeIn(client: Client, id: number, runNo: number): Promise<boolean>;
@@ -108,6 +112,12 @@ export class JobRun implements JobContext {
   /** Whether this is the run that the engine means. */
   static is(run: JobRun, id: number, runNo: number): boolean {
     return run.id === id && run.#runNo === runNo;
+  }
+
+  /** Tells the engine that the run begins, and whether late. */
+  static begin(run: JobRun, late: boolean): void {
+    run.#control.begins();
+    if (late) run.#control.begunLate(run.id, run.#runNo);
   }
 
   /** Tells the run that it should end. Only the first reason counts. */

@@ -25,7 +25,7 @@ import type { Processor } from './types.js';
 
 /** A message of the engine: see `src/node/processor.rs`. */
 type Message =
-  | { kind: 'run'; jobs: NativeJob[] }
+  | { kind: 'run'; jobs: NativeJob[]; sentAt: number }
   | { kind: 'abort'; id: number; runNo: number; error: NativeError; failed: boolean }
   | { kind: 'settledByHandler'; id: number; runNo: number; committed: boolean }
   | { kind: 'error'; error: NativeError };
@@ -99,6 +99,8 @@ export class JobProcessor implements Processor {
       definitions,
       (outcomes) => this.processor.settle(outcomes),
       {
+        begins: () => this.processor.begins(),
+        begunLate: (id, runNo) => this.processor.begunLate(id, runNo),
         extendTimeout: (id, runNo, ms) => this.processor.extendTimeout(id, runNo, ms),
         completeIn: (client, id, runNo) => {
           this.processor.settledByHandler(id, runNo);
@@ -232,7 +234,7 @@ export class JobProcessor implements Processor {
   hear(message: Message): void {
     switch (message.kind) {
       case 'run':
-        this.inContext(() => this.runs.begin(message.jobs));
+        this.inContext(() => this.runs.begin(message.jobs, message.sentAt));
         break;
       case 'abort': {
         const reason = toJobQueueError(message.error);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Engine, Mode};
 use crate::error::{Code, Error};
-use crate::job::{ClaimedJob, End, Run};
+use crate::job::{ClaimedJob, End, Run, names};
 use crate::processor::{DidNotFit, Handlers, Store};
 
 /// A run that has begun.
@@ -17,14 +17,17 @@ pub(super) struct Begun {
     at: Instant,
     /// No attempt is left after this one.
     is_last: bool,
+    /// Its place among all runs that were handed over, from 0.
+    place: u64,
 }
 
 impl Begun {
-    pub(super) fn new(job: &ClaimedJob, at: Instant) -> Self {
+    pub(super) fn new(job: &ClaimedJob, at: Instant, place: u64) -> Self {
         Self {
             job_type: job.job_type.clone(),
             at,
             is_last: job.attempts >= job.max_attempts,
+            place,
         }
     }
 }
@@ -108,22 +111,35 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
     }
 
+    /// A run has begun only now: the handlers' thread was busy.
+    pub(super) fn begun_late(&mut self, run: Run) {
+        let now = Instant::now();
+        self.held.begun_late(run, now);
+        if let Some(begun) = self.invocation.begun.get_mut(&run) {
+            begun.at = now;
+        }
+    }
+
     pub(super) fn meets_deadline_at(&mut self, _: Instant) -> Option<Instant> {
         self.deadline().filter(|_| self.ending.give_up_at.is_none())
     }
 
     pub(super) fn meet_deadline(&mut self, _: Instant) {
-        let running = self.begun_or_counted();
+        let begun = self.handlers.begun();
+        let running = (self.invocation.begun.iter()).filter(|(_, run)| run.place < begun);
+        let running: Vec<_> = running.map(|(run, _)| run.id).collect();
         self.hand_back(
             Code::Deadline,
             "the job was handed back, because its processor has reached its deadline",
         );
-        if running > 0 {
+        if !running.is_empty() {
+            let jobs = names(running);
             self.handlers.report(&Error::new(
                 Code::Deadline,
                 format!(
-                    "jobs that did not end before the deadline: {running}. They were handed back, and run again after \
-                     the jobs that are due now, unless this was their last attempt"
+                    "the deadline came before the end of {jobs}: what had begun was handed back, and runs again after \
+                     the jobs that are due now, unless this was its last attempt. A longer `maxDuration` gives jobs more \
+                     time; a handler that ends when its signal aborts loses none"
                 ),
             ));
         }
@@ -134,10 +150,18 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     pub(super) fn handed_back(&mut self, run: Run) -> End {
         let begun = self.invocation.begun.remove(&run);
         let met = self.deadline().is_some_and(|at| at <= Instant::now());
+        if begun
+            .as_ref()
+            .is_some_and(|begun| begun.place >= self.handlers.begun())
+        {
+            self.tally.started -= 1;
+            return End::released(None);
+        }
         let Some(Begun {
             job_type,
             at,
             is_last,
+            ..
         }) = begun.filter(|_| met)
         else {
             return End::released(None);

@@ -82,11 +82,6 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.held.len() - self.dispatch.waiting.len()
     }
 
-    /// How many of them have begun, or are to begin as soon as their attempts are counted.
-    pub(super) fn begun_or_counted(&self) -> usize {
-        self.running() - self.dispatch.uncounted.len()
-    }
-
     fn startable(&self) -> usize {
         let free = self.settings.concurrency.saturating_sub(self.running());
         free.min(self.dispatch.waiting.len())
@@ -115,16 +110,17 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             return;
         }
         self.tally.started += jobs.len() as u64;
-        for job in &jobs {
+        for (place, job) in (self.handlers.handed_over()..).zip(&jobs) {
             if self.deadline().is_some() {
-                self.invocation.begun.insert(job.run, Begun::new(job, now));
+                let begun = Begun::new(job, now, place);
+                self.invocation.begun.insert(job.run, begun);
             }
             let of_type = self.settings.of_types.get(&job.job_type);
             let timeout = (job.timeout())
                 .or(of_type.and_then(|of_type| of_type.timeout))
                 .or(self.settings.default_timeout);
             let retry = of_type.and_then(|of_type| of_type.retry.clone());
-            self.held.start(job.run, now, timeout, retry);
+            self.held.start(job.run, now, timeout, retry, place);
         }
         self.handlers.run(jobs);
     }

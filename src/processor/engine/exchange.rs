@@ -206,7 +206,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.claims.coming -= sent.wanted.limit;
         match reply {
             Ok(Brought {
-                exchanged,
+                mut exchanged,
                 recovery,
             }) => {
                 self.outage.backoff.succeed();
@@ -215,9 +215,14 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                     self.recovered(recovery);
                 }
                 self.count_settled(&sent.outcomes, &exchanged);
-                if sent.wanted.limit > 0 {
+                let claim_failed = exchanged.claim_failed.take();
+                if sent.wanted.limit > 0 && (claim_failed.is_none() || exchanged.found() > 0) {
                     self.claims.answered = true;
                     self.take_in(exchanged, &sent);
+                }
+                if let Some(error) = claim_failed {
+                    let outcomes = Vec::new();
+                    self.exchange_failed(SentExchange { outcomes, ..sent }, error);
                 }
             }
             Err(error) => self.exchange_failed(sent, error),
@@ -362,7 +367,10 @@ async fn exchange<S: Store>(
     let mut exchanged = store.exchange(outcomes, wanted.clone()).await?;
     let found = exchanged.found();
     let rest = wanted.limit.saturating_sub(found);
-    if exchanged.unfinished || !asks.asks(recovery, found > 0, rest > 0) {
+    if exchanged.unfinished
+        || exchanged.claim_failed.is_some()
+        || !asks.asks(recovery, found > 0, rest > 0)
+    {
         return Ok(Brought {
             exchanged,
             recovery: None,

@@ -16,7 +16,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     }
 
     pub(super) fn expire(&mut self, now: Instant) {
-        let expired = self.held.expired(now);
+        let expired = self.held.expired(now, self.handlers.begun());
         for run in expired.lapsed {
             if self.dispatch.is_being_counted(run) {
                 // The answer says whether it owns its job; if it does not begin, its attempt is given back.

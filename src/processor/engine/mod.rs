@@ -215,8 +215,10 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             Command::Ended(outcomes) => {
                 for outcome in outcomes {
                     self.took(outcome.run);
+                    let never_began = matches!(outcome.end, End::Released { .. });
                     if self.end_by(By::Handler, outcome.run, outcome.end) {
                         self.pace.ended(1);
+                        self.tally.started -= u64::from(never_began);
                     }
                 }
             }
@@ -244,6 +246,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             Command::ExtendTimeout(run, by) => {
                 self.held.extend_timeout(run, Instant::now(), by);
             }
+            Command::BegunLate(run) => self.begun_late(run),
             Command::SettledByHandler(run) => self.held.settled_by_handler(run),
             Command::Stop => self.stop(),
             Command::HandBack => self.hand_back(Code::LeaseLost, STOPPED),

@@ -38,6 +38,14 @@ impl Handlers for Recorder {
         }
     }
 
+    fn handed_over(&self) -> u64 {
+        0
+    }
+
+    fn begun(&self) -> u64 {
+        u64::MAX
+    }
+
     fn abort(&self, run: Run, reason: &Error, _failed: bool) {
         self.aborted.lock().unwrap().push((run, reason.code));
     }

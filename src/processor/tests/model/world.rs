@@ -242,6 +242,14 @@ impl Handlers for Control {
         self.running.lock().unwrap().extend(begun);
     }
 
+    fn handed_over(&self) -> u64 {
+        0
+    }
+
+    fn begun(&self) -> u64 {
+        u64::MAX
+    }
+
     fn abort(&self, run: Run, _reason: &Error, _failed: bool) {
         for believed in self.running.lock().unwrap().iter_mut() {
             believed.told |= believed.run == run;
