@@ -5,7 +5,7 @@ import { cliOutput } from './helpers/cli.js';
 import { createDatabase, useDatabase } from './helpers/database.js';
 import { freeAddress } from './helpers/network.js';
 import { beginDueJobs, jobWith, openQueue, rejection, useQueue } from './helpers/queue.js';
-import { deferred } from './helpers/until.js';
+import { deferred, until } from './helpers/until.js';
 
 const database = useDatabase();
 const queue = useQueue(database);
@@ -158,6 +158,45 @@ describe('an error that Postgres gave', () => {
     expect(error.sqlState).toBe('57P05');
   });
 
+  test('of a policy that raises for one row does not take what was settled for lost', async () => {
+    await using guarded = await createDatabase();
+    const role = `raiser_of_${guarded.name}`;
+    await guarded.query(`
+      create role ${role} login password 'secret';
+      grant all on job_queue to ${role};
+      alter table job_queue enable row level security;
+      create policy mine on job_queue using ((payload->>'tenant')::int > 0)`);
+    const databaseConfig = { ...guarded.directConfig, user: role, password: 'secret' };
+    const told = vi.fn();
+    const held: (() => void)[] = [];
+    const task = () => new Promise<void>((resolve) => held.push(resolve));
+    try {
+      await using running = await openQueue(guarded, { databaseConfig });
+      const add = (tenant: string) =>
+        guarded.query(`select add_job('task', jsonb_build_object('tenant', $1::text))`, [tenant]);
+      for (let count = 0; count < 4; count++) await add('1');
+      const options = { concurrency: 9, pollInterval: 20, onError: told };
+      const processor = running.createProcessor({ task }, options);
+      processor.startInBackground();
+      await until(() => held.length === 4);
+      await add('none');
+      for (const [at, release] of held.entries()) {
+        // A claim has failed since the last outcome.
+        await until(() => told.mock.calls.length > at);
+        release();
+        const completed = `select from job_queue where status = 'completed'`;
+        await until(async () => (await guarded.query(completed)).length === at + 1);
+        told(new Error('the next'));
+      }
+      await guarded.query(`delete from job_queue where payload->>'tenant' = 'none'`);
+      await processor.stopAndDrain();
+      const codes = told.mock.calls.map(([error]) => error.code ?? 'the next');
+      expect(new Set(codes)).toEqual(new Set(['DATABASE_ERROR', 'the next']));
+    } finally {
+      await guarded.query(`drop owned by ${role}; drop role ${role}`);
+    }
+  });
+
   test('says that a policy hides jobs, and a processor ends all the same', async () => {
     await using guarded = await createDatabase();
     const role = `worker_of_${guarded.name}`;
@@ -242,7 +281,7 @@ describe('a database that is not migrated', () => {
 
   test('is one that has no such schema', async () => {
     await using elsewhere = await openQueue(database, { schema: 'missing' });
-    const toldSchema = /`pg-bg-job-queue-cli migrate --schema missing`/;
+    const toldSchema = /`npx pg-bg-job-queue-cli migrate --schema missing`/;
     const error = await rejection(elsewhere.addJob(job), 'NOT_MIGRATED', toldSchema);
     expect(error.message).toContain(database.name);
     await rejection(elsewhere.getAllJobs(), 'NOT_MIGRATED', /"?missing"?\.job_queue/);

@@ -11,7 +11,7 @@ async function runThatThrew({ engineRuns = true } = {}) {
     report: ({ cause }: JobQueueError) => void told.push(`reported: ${cause}`),
   });
   const control = {
-    begins: () => {},
+    begun: () => {},
     begunLate: () => {},
     extendTimeout: () => {},
     completeIn: async () => true,

@@ -9,8 +9,7 @@ import { rejection } from './helpers/queue.js';
 
 const SCHEMA = 'jobs';
 
-/** What an insert of a job writes; the other columns are the engine's. */
-/** These, and a value of each. */
+/** The columns that are the engine's, and a value of each. */
 const engines = {
   run_no: '9007199254740991',
   attempts: '2',

@@ -22,8 +22,8 @@ export declare class NativeProcessor {
    * engine runs.
    */
   runUntilEmpty(timeMs: number, lastWordsMs: number): Promise<string>
-  /** The next of the runs that were handed over begins, or never will. */
-  begins(): void
+  /** The next runs that were handed over have begun, or never will. */
+  begun(count: number): void
   /** This run has begun only now: the event loop was blocked. */
   begunLate(id: number, runNo: number): void
   /**

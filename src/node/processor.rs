@@ -250,11 +250,11 @@ impl NativeProcessor {
         env.spawn_future(async move { Ok(to_json(&engine.await.map_err(to_napi)?)) })
     }
 
-    /// The next of the runs that were handed over begins, or never will.
+    /// The next runs that were handed over have begun, or never will.
     #[napi]
-    pub fn begins(&self) {
+    pub fn begun(&self, count: u32) {
         let begun = &self.processor.handlers().begun;
-        begun.fetch_add(1, Ordering::Relaxed);
+        begun.fetch_add(count.into(), Ordering::Relaxed);
     }
 
     /// This run has begun only now: the event loop was blocked.

@@ -77,21 +77,34 @@ export class HandlerRuns {
    * engine that have come meanwhile are heard first.
    */
   private beginWaiting(): void {
-    let before = now();
     for (let batch = this.waiting[0]; batch !== undefined; batch = this.waiting[0]) {
-      while (batch.begun < batch.jobs.length) {
-        const at = batch.begun++;
-        this.run(batch.jobs[at] as NativeJob, batch.runs[at] as JobRun, batch.late);
-        const after = now();
-        if (after - before > LATE) {
-          for (const each of this.waiting) each.late = true;
-          this.beginNextTurn();
-          return;
-        }
-        before = after;
-      }
-      this.waiting.shift();
+      const blocked = this.beginBatch(batch);
+      if (batch.begun === batch.jobs.length) this.waiting.shift();
+      if (!blocked) continue;
+      for (const each of this.waiting) each.late = true;
+      if (this.waiting.length > 0) this.beginNextTurn();
+      return;
     }
+  }
+
+  /** Begins the runs of a batch until one of them blocks the event loop; returns whether one did. */
+  private beginBatch(batch: Batch): boolean {
+    const { jobs, runs } = batch;
+    // A call for each run would cost more than to begin it. So the engine knows of the first when it begins, and of the
+    // others afterwards.
+    this.control.begun(1);
+    const counted = batch.begun + 1;
+    let startedAt = now();
+    let blocked = false;
+    while (batch.begun < jobs.length && !blocked) {
+      const at = batch.begun++;
+      this.run(jobs[at] as NativeJob, runs[at] as JobRun, batch.late, startedAt);
+      const after = now();
+      blocked = after - startedAt > LATE;
+      startedAt = after;
+    }
+    if (batch.begun > counted) this.control.begun(batch.begun - counted);
+    return blocked;
   }
 
   private beginNextTurn(): void {
@@ -157,9 +170,9 @@ export class HandlerRuns {
     for (const resolve of this.onOthersEnded.splice(0)) resolve();
   }
 
-  private run(job: NativeJob, run: JobRun, late: boolean): void {
+  private run(job: NativeJob, run: JobRun, late: boolean, startedAt: number): void {
     const { id, runNo, job_type: jobType } = job;
-    JobRun.begin(run, late);
+    if (late) JobRun.begunLate(run);
     const handler = this.handlers.get(jobType);
     if (handler === undefined) {
       this.refuse(run, runNo);
@@ -174,7 +187,6 @@ export class HandlerRuns {
       this.tellOthersEnded();
       return;
     }
-    const startedAt = now();
     this.log?.(
       `job ${id} (${inLine(jobType)}) started: attempt ${job.attempts} of ${job.max_attempts}`,
     );

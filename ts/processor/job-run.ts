@@ -21,8 +21,8 @@ export type NativeJob = {
 
 /** The requests that a run can make of the engine. */
 export interface RunControl {
-  /** The next of the runs begins, or never will: they are counted in their order. */
-  begins(): void;
+  /** The next runs have begun, or never will: they are counted in their order. */
+  begun(count: number): void;
   /** A run has begun only now, since the event loop was blocked: its time counts from here. */
   begunLate(id: number, runNo: number): void;
   extendTimeout(id: number, runNo: number, ms: number): void;
@@ -114,10 +114,9 @@ export class JobRun implements JobContext {
     return run.id === id && run.#runNo === runNo;
   }
 
-  /** Tells the engine that the run begins, and whether late. */
-  static begin(run: JobRun, late: boolean): void {
-    run.#control.begins();
-    if (late) run.#control.begunLate(run.id, run.#runNo);
+  /** Tells the engine that the run has begun only now. */
+  static begunLate(run: JobRun): void {
+    run.#control.begunLate(run.id, run.#runNo);
   }
 
   /** Tells the run that it should end. Only the first reason counts. */

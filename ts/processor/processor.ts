@@ -99,7 +99,7 @@ export class JobProcessor implements Processor {
       definitions,
       (outcomes) => this.processor.settle(outcomes),
       {
-        begins: () => this.processor.begins(),
+        begun: (count) => this.processor.begun(count),
         begunLate: (id, runNo) => this.processor.begunLate(id, runNo),
         extendTimeout: (id, runNo, ms) => this.processor.extendTimeout(id, runNo, ms),
         completeIn: (client, id, runNo) => {

@@ -155,7 +155,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             .is_some_and(|begun| begun.place >= self.handlers.begun())
         {
             self.tally.started -= 1;
-            return End::released(None);
+            // Behind, since it may be the one that blocks the handlers' thread: of the runs that were handed over
+            // together, only the first is known to have begun while that is so.
+            return End::Released {
+                behind: true,
+                reason: None,
+            };
         }
         let Some(Begun {
             job_type,
