@@ -300,6 +300,8 @@ interface JobRow<PayloadMap, T extends JobType<PayloadMap>> extends KeptOptions 
    * which it does not run, or `null`. For other jobs it has no meaning.
    */
   next_attempt_at: Date | null;
+  /** How often its handler has put it off, by `snooze`. */
+  snoozes: number;
   /** When `cancelJob` was called while the job ran; `null` if it was not. */
   cancel_requested_at: Date | null;
   /**
@@ -335,6 +337,15 @@ interface JobContext extends SeenColumns {
    * time limit, or if its time ends later anyway. Throws `INVALID_ARGUMENT`.
    */
   extendTimeout(ms: number): void;
+  /**
+   * Puts the job off until `when`: a number of milliseconds from now, 0 to 8,640,000,000,000,000, or a `Date`; a second
+   * from now at the least. The job is pending again when the handler ends, and the attempt is not counted. Nothing is
+   * interrupted: return after the call. The last call counts.
+   *
+   * If the handler throws, the attempt has failed and the job is not put off. A cancellation, the end of the run's time,
+   * and a `completeIn` that commits go before it. Throws `INVALID_ARGUMENT`.
+   */
+  snooze(when: number | Date): void;
   /**
    * Completes the job in your transaction. If the transaction commits, the job is completed together with everything
    * else that the transaction wrote. If it rolls back, the job goes on. The handler must await the commit or rollback
@@ -685,6 +696,8 @@ interface RouteResult {
   cancelled: number;
   /** How many jobs were claimed and put back, because the time was up or would not have been enough. */
   handedBack: number;
+  /** The jobs that their handlers put off. */
+  snoozed: number;
   /** The jobs that had started, had not ended at the deadline, and were put back. */
   didNotFit: {
     id: number;

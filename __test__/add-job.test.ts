@@ -80,6 +80,7 @@ describe('a job that is added', () => {
       retry_delay_ms: null,
       retry_factor: null,
       retry_max_delay_ms: null,
+      snoozes: 0,
       cancel_requested_at: null,
       error_history: [],
     });

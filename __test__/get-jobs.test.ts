@@ -16,7 +16,7 @@ const everyColumn = `
   locked_at = '2030-01-02 03:04:05.003Z', locked_by = 'worker-1', attempts = 2, max_attempts = 5,
   next_attempt_at = '2030-01-02 03:04:05.004Z', priority = -7, run_at = '2030-01-02 03:04:05.005Z',
   pending_reason = 'because', timeout_ms = 2000,
-  retry_delay_ms = 3000, retry_factor = 1.5, retry_max_delay_ms = 4000,
+  snoozes = 6, retry_delay_ms = 3000, retry_factor = 1.5, retry_max_delay_ms = 4000,
   cancel_requested_at = '2030-01-02 03:04:05.006Z',
   error_history = '[{"message": "no", "timestamp": "2030-01-01T00:00:00.000Z", "attempt": 1}]'`;
 
@@ -45,6 +45,7 @@ describe('a record', () => {
       retry_delay_ms: 3000,
       retry_factor: 1.5,
       retry_max_delay_ms: 4000,
+      snoozes: 6,
       cancel_requested_at: at(6),
       error_history: [{ message: 'no', timestamp: '2030-01-01T00:00:00.000Z', attempt: 1 }],
     };

@@ -47,6 +47,7 @@ describe('the route', () => {
       failed: 2,
       cancelled: 0,
       handedBack: 0,
+      snoozed: 0,
       didNotFit: [],
       notClaimed: [],
       reclaimed: 0,
@@ -378,7 +379,7 @@ describe('what the route tells onError', () => {
 
 test('the route says what did not fit into its time', async () => {
   const tally = {
-    ...{ started: 2, completed: 1, failed: 0, cancelled: 0, released: 1 },
+    ...{ started: 2, completed: 1, failed: 0, cancelled: 0, released: 1, snoozed: 3 },
     didNotFit: [{ id: 7, jobType: 'slow' }],
     notClaimed: ['slow', 'slower'],
   };
@@ -393,6 +394,7 @@ test('the route says what did not fit into its time', async () => {
   expect(await (await GET(request())).json()).toMatchObject({
     processed: 2,
     handedBack: 1,
+    snoozed: 3,
     didNotFit: [{ id: 7, job_type: 'slow' }],
     notClaimed: ['slow'],
     left: 1,

@@ -56,6 +56,8 @@ alter table job_queue
   add column if not exists retry_delay_ms integer,
   add column if not exists retry_factor double precision,
   add column if not exists retry_max_delay_ms integer,
+  -- How often its handler has put the job off; null if it has not.
+  add column if not exists snoozes integer,
   -- When cancelJob was called while the job ran.
   add column if not exists cancel_requested_at timestamptz,
   -- Which claim of which worker holds the job, so that a claim whose answer was lost is found again. Negative until
@@ -149,6 +151,7 @@ alter table job_queue
   drop column if exists ready_at,
   drop column if exists lease_expires_at,
   drop column if exists timeout_ms,
+  drop column if exists snoozes,
   drop column if exists retry_delay_ms,
   drop column if exists retry_factor,
   drop column if exists retry_max_delay_ms,

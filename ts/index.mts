@@ -6,7 +6,14 @@ import { createRequire } from 'node:module';
 
 const face: typeof import('./face.js') = createRequire(import.meta.url)('./index.js');
 
-export const { createRouteHandler, currentJob, initJobQueue, JobQueueError } = face;
+export const {
+  createRouteHandler,
+  currentJob,
+  initJobQueue,
+  JobQueueError,
+  RetryAfter,
+  Unrecoverable,
+} = face;
 
 // Node.js gives a CommonJS module the same default export.
 export default face;

@@ -3,9 +3,11 @@
 import { Client, Pool, type PoolClient } from 'pg';
 import {
   type AnyJobOptions,
+  createRouteHandler,
   currentJob,
   initJobQueue,
   type JobContext,
+  type JobDefinitions,
   type JobHandler,
   type JobHandlers,
   type JobOptions,
@@ -18,6 +20,9 @@ import {
   type JobType,
   type Processor,
   type ProcessorOptions,
+  RetryAfter,
+  type RetryPolicy,
+  Unrecoverable,
 } from 'pg-bg-job-queue';
 
 interface Email {
@@ -43,6 +48,30 @@ const handlers: JobHandlers<Jobs> = {
   email: async ({ to, subject }) => console.log(to, subject),
   report: async ({ reportId }) => console.log(reportId),
 };
+
+/** Functions, definitions, or both: the payload of each is inferred. */
+const definitions: JobDefinitions<Jobs> = {
+  email: {
+    run: async ({ to, subject }) => console.log(to, subject),
+    retry: { delay: 5, decide: (error, job) => (error instanceof Error ? job.attempts : 'fail') },
+    timeout: undefined,
+  },
+  report: handlers.report,
+};
+
+export function defining(queue: JobQueue<Jobs>, untyped: JobQueue, retry: RetryPolicy): void {
+  queue.createProcessor(handlers, { retry });
+  queue.createProcessor(definitions);
+  queue.createProcessor({
+    email: { run: async ({ to }) => console.log(to.length) },
+    report: async ({ reportId }) => console.log(reportId.toFixed()),
+  });
+  untyped.createProcessor({ email: { run: async (payload) => console.log(payload.to) } });
+  createRouteHandler(() => queue, definitions, { retry: { decide: () => new Date() } });
+  const thrown: Error[] = [new RetryAfter(5), new RetryAfter(new Date(), 'x', { cause: 1 })];
+  thrown.push(new Unrecoverable('x'));
+  isTrue<Same<ReturnType<JobContext['snooze']>, void>>();
+}
 
 export async function adding(queue: JobQueue<Jobs>): Promise<number> {
   await queue.addJob({ job_type: 'email', payload: { to: 'a', subject: 'b' } });

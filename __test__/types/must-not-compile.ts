@@ -163,6 +163,20 @@ queue.createProcessor({ email, report, extra: report });
 queue.createProcessor({ email: report, report });
 // @ts-expect-error a handler that is not asynchronous
 queue.createProcessor({ email: () => {}, report });
+// @ts-expect-error a definition with the handler of another job type
+queue.createProcessor({ email: { run: report }, report });
+// @ts-expect-error a definition without a handler
+queue.createProcessor({ email: { timeout: 5 }, report });
+// @ts-expect-error a misspelt field of a definition
+queue.createProcessor({ email: { run: email, retires: {} }, report });
+// @ts-expect-error a misspelt field of a policy
+queue.createProcessor({ email: { run: email, retry: { dealy: 5 } }, report });
+// @ts-expect-error a decision that is none
+queue.createProcessor({ email: { run: email, retry: { decide: () => 'again' } }, report });
+// @ts-expect-error an async decision
+queue.createProcessor({ email, report }, { retry: { decide: async () => 5 } });
+// @ts-expect-error definitions where an app's own tests call functions
+export const called: JobHandlers<Jobs> = { email: { run: email }, report };
 // @ts-expect-error a handler that wants more than the payload
 queue.createProcessor({ email: async (_: { to: string }, _job: object) => {}, report });
 // @ts-expect-error no handlers

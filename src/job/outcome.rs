@@ -30,6 +30,11 @@ pub enum End {
     Unfinished {
         entry: String,
     },
+    /// Put off by its handler: pending again, the attempt not counted, and due later.
+    Snoozed {
+        /// The time: JSON, as `store/retry_policy.rs` reads it.
+        until: Arc<str>,
+    },
     /// The run ended, and Postgres refuses to store its outcome: the job has failed for good.
     Refused {
         entry: String,
@@ -103,6 +108,7 @@ impl Outcome {
             End::Completed => "completed",
             End::Failed { .. } | End::Unfinished { .. } | End::Refused { .. } => "failed",
             End::Released { .. } => "was handed back",
+            End::Snoozed { .. } => "was put off",
             End::Cancelled => "was cancelled",
         };
         let state = error.sql_state.as_deref().unwrap_or("none");

@@ -15,6 +15,8 @@ pub struct OutcomeMessage<'a> {
     pending_reason: Option<String>,
     #[serde(borrow)]
     retry: Option<&'a RawValue>,
+    #[serde(borrow)]
+    snooze: Option<&'a RawValue>,
     #[serde(default)]
     cancelled: bool,
     #[serde(default)]
@@ -30,7 +32,12 @@ impl From<OutcomeMessage<'_>> for Outcome {
         let end = match message.error {
             _ if message.cancelled => End::Cancelled,
             _ if message.not_begun => End::released(None),
-            None => End::Completed,
+            None => match message.snooze {
+                Some(until) => End::Snoozed {
+                    until: until.get().into(),
+                },
+                None => End::Completed,
+            },
             Some(entry) => End::Failed {
                 entry: entry.get().to_owned(),
                 pending_reason: message.pending_reason,

@@ -234,7 +234,7 @@ impl NativeProcessor {
 
     /// Runs due jobs until none is left, or until the given time is over, and then takes `lastWordsMs` at the most to
     /// write the outcomes; resolves to JSON:
-    /// `{ started, completed, failed, cancelled, released, didNotFit, notClaimed }`. Not to be called while an
+    /// `{ started, completed, failed, cancelled, released, snoozed, didNotFit, notClaimed }`. Not to be called while an
     /// engine runs.
     #[napi]
     pub fn run_until_empty<'env>(
@@ -263,8 +263,8 @@ impl NativeProcessor {
         self.processor.begun_late(Run { id, run_no });
     }
 
-    /// Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, retry?, cancelled?, notBegun? }[]`,
-    /// where `error` is the entry for `error_history`, `retry` says when the job is tried again, `notBegun` that the
+    /// Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, retry?, snooze?, cancelled?, notBegun? }[]`,
+    /// where `error` is the entry for `error_history`, `retry` says when the job is tried again, `snooze` until when the handler has put it off, `notBegun` that the
     /// handler was not called, since the run was told to end before, and `cancelled` says that the run was told
     /// that its job is to be cancelled before it ended.
     #[napi]

@@ -23,6 +23,8 @@ pub struct Tally {
     pub cancelled: u64,
     /// Jobs that were put back, to be run by another worker.
     pub released: u64,
+    /// Jobs that their handlers put off.
+    pub snoozed: u64,
     pub did_not_fit: Vec<DidNotFit>,
     /// The types whose jobs were no longer claimed at the end, since they usually take longer than the time that was
     /// left.
@@ -36,6 +38,7 @@ impl Tally {
             End::Failed { .. } | End::Refused { .. } => &mut self.failed,
             End::Cancelled => &mut self.cancelled,
             End::Released { .. } | End::Unfinished { .. } => &mut self.released,
+            End::Snoozed { .. } => &mut self.snoozed,
         } += 1;
     }
 }

@@ -253,7 +253,7 @@ impl Worker {
         let run = outcome.run;
         let otherwise = match outcome.end {
             End::Completed => self.remove_on_complete,
-            End::Released { .. } | End::Unfinished { .. } => true,
+            End::Released { .. } | End::Unfinished { .. } | End::Snoozed { .. } => true,
             End::Failed { .. } | End::Refused { .. } | End::Cancelled => false,
         };
         if otherwise {

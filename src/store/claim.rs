@@ -23,7 +23,8 @@ use super::fence::{is_leased, owned};
 use super::history::append;
 use super::lane::{lanes, lanes_behind, microseconds, next_lane};
 use super::settle::{
-    self, Form, completed, ended, kept, removed, settled, write_outcomes, written_before,
+    self, Form, completed, ended, is_put_back, kept, removed, settled, write_outcomes,
+    written_before,
 };
 use super::touched::{is_over, last_transaction, untouched};
 use crate::connect::{Named, Schema, Statement, Value};

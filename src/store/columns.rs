@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use super::retry_policy::next_attempt;
+use super::retry_policy::{next_attempt, snoozed_until};
 use crate::connect::{CopyText, Named, Schema, Value};
 use crate::job::{CLAIMED, Cell, Column, Kind, NewJob, OF_EACH, OF_SOME, Read};
 
@@ -17,6 +17,7 @@ const KEPT: &[(&str, Shown)] = &[
     ("locked_at", Shown::Moment),
     ("locked_by", Shown::Plain),
     ("next_attempt_at", Shown::Moment),
+    ("snoozes", Shown::Count),
     ("pending_reason", Shown::Long),
     ("cancel_requested_at", Shown::Moment),
     ("error_history", Shown::List),
@@ -26,6 +27,8 @@ const KEPT: &[(&str, Shown)] = &[
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Plain,
+    /// A number that is null until it is first counted.
+    Count,
     /// As milliseconds since the Unix epoch.
     Moment,
     /// Free text, as deep as its user likes.
@@ -48,6 +51,7 @@ impl Shown {
     fn expression(self, name: &str) -> String {
         match self {
             Self::Plain | Self::Payload | Self::Long => format!("job.{name}"),
+            Self::Count => format!("coalesce(job.{name}, 0)"),
             Self::Moment => {
                 format!("pg_catalog.floor(extract(epoch from job.{name}) * 1000::numeric)")
             }
@@ -177,7 +181,7 @@ fn columns_of(given: Given) -> impl Iterator<Item = &'static Column> {
 ///   `{several_whole_jobs}`;
 /// - `{claimed}`: the columns that a claim reads, `{claimed_answer}`: its answer for them, and in place of that for a
 ///   row without a job: `{claimed_nulls}`, with names and types, or `{nulls}`;
-/// - `{next_attempt}`: see there;
+/// - `{next_attempt}`, `{snoozed_until}`: see there;
 /// - `{record}`: the record of the row `job`, `{record_without_payload}` and `{least_record}`, the short columns only.
 pub fn schema(name: String) -> Schema {
     static PARTS: LazyLock<Vec<(&str, String)>> = LazyLock::new(parts);
@@ -210,6 +214,7 @@ fn parts() -> Vec<(&'static str, String)> {
         ),
         ("nulls", list(CLAIMED, |_| "null".into())),
         ("next_attempt", next_attempt()),
+        ("snoozed_until", snoozed_until()),
         ("record", record(&[])),
         ("record_without_payload", record(&[Shown::Payload])),
         (

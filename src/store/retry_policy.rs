@@ -1,12 +1,12 @@
-//! When a failed job is tried again.
+//! When a job runs again that has failed, or that its handler has put off.
 //!
-//! A run that failed says so in JSON, or says nothing. It may name a time, in milliseconds:
+//! A run says that in JSON. It may name a time, in milliseconds:
 //!
 //! - `{ "after": 5000 }`: from now,
 //! - `{ "at": 1795305600000 }`: since the Unix epoch,
 //! - `{ "never": true }`: the job has failed for good.
 //!
-//! Or it gives a policy, of whose fields any may be absent: `{ "delay", "factor", "maxDelay", "jitter" }`. The job's own
+//! Or a run that failed says nothing, or gives a policy, of whose fields any may be absent: `{ "delay", "factor", "maxDelay", "jitter" }`. The job's own
 //! columns go before it, field by field. If neither sets a field, the original's `2^attempts` minutes hold.
 
 /// A field of a policy.
@@ -71,6 +71,26 @@ impl Field {
     }
 }
 
+/// The time that `ended.retry` names, or now if that is later.
+fn named_time() -> String {
+    let (at, after) = (said("at"), said("after"));
+    format!(
+        "greatest(
+                                coalesce(
+                                    timestamptz 'epoch' + {at} * interval '1 millisecond',
+                                    now() + {after} * interval '1 millisecond'
+                                ),
+                                now()
+                            )"
+    )
+}
+
+/// Until when the job in the row `job` is put off: `ended.retry`, and a second at the least.
+pub fn snoozed_until() -> String {
+    let named = named_time();
+    format!("greatest({named}, now() + interval '1 second')")
+}
+
 /// When the job in the row `job`, whose attempt has failed and is counted, is tried again; null if never. What its run
 /// says is `ended.retry`.
 ///
@@ -78,7 +98,7 @@ impl Field {
 /// power is taken by its logarithm, which is bounded, so that no number of attempts makes it overflow. The exponent of
 /// the original's `2^attempts` minutes stops at 30, some two thousand years.
 pub fn next_attempt() -> String {
-    let (at, after) = (said("at"), said("after"));
+    let (at, after, named) = (said("at"), said("after"), named_time());
     let (delay, factor) = (DELAY.expression(), FACTOR.expression());
     let (max_delay, jitter) = (MAX_DELAY.expression(), JITTER.expression());
     let columns = [DELAY, FACTOR, MAX_DELAY].map(|field| format!("{}::text", field.column));
@@ -86,9 +106,7 @@ pub fn next_attempt() -> String {
     format!(
         "case
                             when (ended.retry::jsonb ->> 'never'::text) is not null then null
-                            when {at} is not null
-                            then greatest(timestamptz 'epoch' + {at} * interval '1 millisecond', now())
-                            when {after} is not null then now() + {after} * interval '1 millisecond'
+                            when coalesce({at}, {after}) is not null then {named}
                             when coalesce(ended.retry, {columns}) is null
                             then now() + pg_catalog.power(
                                 2::double precision, greatest(least(job.attempts, 30), 0)::double precision

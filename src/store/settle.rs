@@ -19,6 +19,13 @@ macro_rules! ended {
     };
 }
 
+/// Whether the job is no longer the worker's, and has not ended.
+macro_rules! is_put_back {
+    () => {
+        "ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed')"
+    };
+}
+
 /// Writes the outcomes in `$from`, of jobs that meet `$condition`.
 ///
 /// A job that is to be cancelled is not tried again, however its run ended.
@@ -26,7 +33,7 @@ macro_rules! ended {
 /// A failed job is tried again as [`super::retry_policy`] says. A job whose outcome Postgres refuses has failed for good.
 ///
 /// The last attempt is counted when its handler begins, the others with the claim (see [`super::claim`]): a run
-/// that is handed back gives a counted attempt back. A job that may not be pending has failed and is `due` again.
+/// that is handed back or put off gives a counted attempt back. A job that may not be pending has failed and is `due` again.
 macro_rules! write_outcomes {
     ($from:literal, $condition:expr) => {
         concat!(
@@ -35,14 +42,14 @@ macro_rules! write_outcomes {
                 set status = case
                         when ended.outcome <> 'completed' and job.cancel_requested_at is not null
                         then 'cancelled'
-                        when ended.outcome = 'behind' then 'pending'
+                        when ended.outcome in ('behind', 'snoozed') then 'pending'
                         when ended.outcome = 'unfinished' then
                             case when job.attempts < job.max_attempts then 'pending' else 'failed' end
-                        when ended.outcome in ('refused', 'due') then 'failed'
+                        when ended.outcome in ('refused', 'due', 'snoozed as failed') then 'failed'
                         else ended.outcome end,
                     updated_at = now(),
                     attempts = case
-                        when ended.outcome in ('pending', 'behind')
+                        when ended.outcome in ('pending', 'behind', 'snoozed', 'snoozed as failed')
                             or ended.outcome = 'due' and ended.entry is null
                         then greatest(job.attempts - (coalesce(job.claim_token, 1::bigint) > 0::bigint)::int, 0)
                         when ended.outcome = 'refused' then greatest(job.attempts, job.max_attempts)
@@ -51,9 +58,12 @@ macro_rules! write_outcomes {
                         when job.cancel_requested_at is not null then null
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
                         then {next_attempt}
+                        when ended.outcome in ('snoozed', 'snoozed as failed') then {snoozed_until}
                         when ended.outcome in ('behind', 'due') then now()
                         when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
                         end,
+                    snoozes = case when ended.outcome in ('snoozed', 'snoozed as failed')
+                        then greatest(least(coalesce(job.snoozes, 0), 2147483646), 0) + 1 else job.snoozes end,
                     pending_reason = ended.pending_reason,
                     error_history = case
                         when ended.entry is not null then ",
@@ -62,10 +72,12 @@ macro_rules! write_outcomes {
                 "ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)"
             ),
             " else job.error_history end,
-                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due')
-                        then null else job.locked_at end,
-                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due')
-                        then null else job.locked_by end,
+                    locked_at = case when ",
+            is_put_back!(),
+            " then null else job.locked_at end,
+                    locked_by = case when ",
+            is_put_back!(),
+            " then null else job.locked_by end,
                     lease_expires_at = null,
                     claim_token = null,
                     refusals = null
@@ -108,6 +120,8 @@ macro_rules! written_before {
                             and (
                                 job.status::text = case ended.outcome
                                     when 'behind' then 'pending'
+                                    when 'snoozed' then 'pending'
+                                    when 'snoozed as failed' then 'failed'
                                     when 'unfinished' then
                                         case when job.attempts < job.max_attempts then 'pending' else 'failed' end
                                     when 'refused' then 'failed'
@@ -192,7 +206,9 @@ macro_rules! removed {
     };
 }
 
-pub(super) use {completed, ended, kept, removed, settled, write_outcomes, written_before};
+pub(super) use {
+    completed, ended, is_put_back, kept, removed, settled, write_outcomes, written_before,
+};
 
 /// Which statement settles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -331,6 +347,15 @@ pub fn values(outcomes: Vec<Outcome>, ways: Ways) -> Vec<Named> {
             } => {
                 retry = given;
                 ("failed", Some(entry), pending_reason)
+            }
+            End::Snoozed { until } => {
+                retry = Some(until);
+                let outcome = if ways.pends {
+                    "snoozed"
+                } else {
+                    "snoozed as failed"
+                };
+                (outcome, None, None)
             }
             End::Released { .. } if !ways.pends => ("due", None, None),
             End::Unfinished { entry } if !ways.pends => ("due", Some(entry), None),

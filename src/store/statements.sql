@@ -413,14 +413,14 @@ with recursive ended as (
                 set status = case
                         when ended.outcome <> 'completed' and job.cancel_requested_at is not null
                         then 'cancelled'
-                        when ended.outcome = 'behind' then 'pending'
+                        when ended.outcome in ('behind', 'snoozed') then 'pending'
                         when ended.outcome = 'unfinished' then
                             case when job.attempts < job.max_attempts then 'pending' else 'failed' end
-                        when ended.outcome in ('refused', 'due') then 'failed'
+                        when ended.outcome in ('refused', 'due', 'snoozed as failed') then 'failed'
                         else ended.outcome end,
                     updated_at = now(),
                     attempts = case
-                        when ended.outcome in ('pending', 'behind')
+                        when ended.outcome in ('pending', 'behind', 'snoozed', 'snoozed as failed')
                             or ended.outcome = 'due' and ended.entry is null
                         then greatest(job.attempts - (coalesce(job.claim_token, 1::bigint) > 0::bigint)::int, 0)
                         when ended.outcome = 'refused' then greatest(job.attempts, job.max_attempts)
@@ -430,9 +430,13 @@ with recursive ended as (
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
                         then case
                             when (ended.retry::jsonb ->> 'never'::text) is not null then null
-                            when (ended.retry::jsonb ->> 'at'::text)::double precision is not null
-                            then greatest(timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond', now())
-                            when (ended.retry::jsonb ->> 'after'::text)::double precision is not null then now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                            when coalesce((ended.retry::jsonb ->> 'at'::text)::double precision, (ended.retry::jsonb ->> 'after'::text)::double precision) is not null then greatest(
+                                coalesce(
+                                    timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond',
+                                    now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                                ),
+                                now()
+                            )
                             when coalesce(ended.retry, job.retry_delay_ms::text, job.retry_factor::text, job.retry_max_delay_ms::text) is null
                             then now() + pg_catalog.power(
                                 2::double precision, greatest(least(job.attempts, 30), 0)::double precision
@@ -445,16 +449,23 @@ with recursive ended as (
                                 ))
                             ) * (1::double precision - greatest(least(coalesce(null::double precision, (ended.retry::jsonb ->> 'jitter'::text)::double precision, 0.25::double precision), 1::double precision), 0::double precision) * pg_catalog.random()) * interval '1 millisecond'
                             end
+                        when ended.outcome in ('snoozed', 'snoozed as failed') then greatest(greatest(
+                                coalesce(
+                                    timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond',
+                                    now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                                ),
+                                now()
+                            ), now() + interval '1 second')
                         when ended.outcome in ('behind', 'due') then now()
                         when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
                         end,
+                    snoozes = case when ended.outcome in ('snoozed', 'snoozed as failed')
+                        then greatest(least(coalesce(job.snoozes, 0), 2147483646), 0) + 1 else job.snoozes end,
                     pending_reason = ended.pending_reason,
                     error_history = case
                         when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
-                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due')
-                        then null else job.locked_at end,
-                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due')
-                        then null else job.locked_by end,
+                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
+                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_by end,
                     lease_expires_at = null,
                     claim_token = null,
                     refusals = null
@@ -482,6 +493,8 @@ with recursive ended as (
                             and (
                                 job.status::text = case ended.outcome
                                     when 'behind' then 'pending'
+                                    when 'snoozed' then 'pending'
+                                    when 'snoozed as failed' then 'failed'
                                     when 'unfinished' then
                                         case when job.attempts < job.max_attempts then 'pending' else 'failed' end
                                     when 'refused' then 'failed'
@@ -1073,14 +1086,14 @@ with recursive ended as (
                 set status = case
                         when ended.outcome <> 'completed' and job.cancel_requested_at is not null
                         then 'cancelled'
-                        when ended.outcome = 'behind' then 'pending'
+                        when ended.outcome in ('behind', 'snoozed') then 'pending'
                         when ended.outcome = 'unfinished' then
                             case when job.attempts < job.max_attempts then 'pending' else 'failed' end
-                        when ended.outcome in ('refused', 'due') then 'failed'
+                        when ended.outcome in ('refused', 'due', 'snoozed as failed') then 'failed'
                         else ended.outcome end,
                     updated_at = now(),
                     attempts = case
-                        when ended.outcome in ('pending', 'behind')
+                        when ended.outcome in ('pending', 'behind', 'snoozed', 'snoozed as failed')
                             or ended.outcome = 'due' and ended.entry is null
                         then greatest(job.attempts - (coalesce(job.claim_token, 1::bigint) > 0::bigint)::int, 0)
                         when ended.outcome = 'refused' then greatest(job.attempts, job.max_attempts)
@@ -1090,9 +1103,13 @@ with recursive ended as (
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
                         then case
                             when (ended.retry::jsonb ->> 'never'::text) is not null then null
-                            when (ended.retry::jsonb ->> 'at'::text)::double precision is not null
-                            then greatest(timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond', now())
-                            when (ended.retry::jsonb ->> 'after'::text)::double precision is not null then now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                            when coalesce((ended.retry::jsonb ->> 'at'::text)::double precision, (ended.retry::jsonb ->> 'after'::text)::double precision) is not null then greatest(
+                                coalesce(
+                                    timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond',
+                                    now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                                ),
+                                now()
+                            )
                             when coalesce(ended.retry, job.retry_delay_ms::text, job.retry_factor::text, job.retry_max_delay_ms::text) is null
                             then now() + pg_catalog.power(
                                 2::double precision, greatest(least(job.attempts, 30), 0)::double precision
@@ -1105,16 +1122,23 @@ with recursive ended as (
                                 ))
                             ) * (1::double precision - greatest(least(coalesce(null::double precision, (ended.retry::jsonb ->> 'jitter'::text)::double precision, 0.25::double precision), 1::double precision), 0::double precision) * pg_catalog.random()) * interval '1 millisecond'
                             end
+                        when ended.outcome in ('snoozed', 'snoozed as failed') then greatest(greatest(
+                                coalesce(
+                                    timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond',
+                                    now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                                ),
+                                now()
+                            ), now() + interval '1 second')
                         when ended.outcome in ('behind', 'due') then now()
                         when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
                         end,
+                    snoozes = case when ended.outcome in ('snoozed', 'snoozed as failed')
+                        then greatest(least(coalesce(job.snoozes, 0), 2147483646), 0) + 1 else job.snoozes end,
                     pending_reason = ended.pending_reason,
                     error_history = case
                         when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
-                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due')
-                        then null else job.locked_at end,
-                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due')
-                        then null else job.locked_by end,
+                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
+                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_by end,
                     lease_expires_at = null,
                     claim_token = null,
                     refusals = null
@@ -1142,6 +1166,8 @@ with recursive ended as (
                             and (
                                 job.status::text = case ended.outcome
                                     when 'behind' then 'pending'
+                                    when 'snoozed' then 'pending'
+                                    when 'snoozed as failed' then 'failed'
                                     when 'unfinished' then
                                         case when job.attempts < job.max_attempts then 'pending' else 'failed' end
                                     when 'refused' then 'failed'
@@ -1785,14 +1811,14 @@ with recursive ended as (
                 set status = case
                         when ended.outcome <> 'completed' and job.cancel_requested_at is not null
                         then 'cancelled'
-                        when ended.outcome = 'behind' then 'pending'
+                        when ended.outcome in ('behind', 'snoozed') then 'pending'
                         when ended.outcome = 'unfinished' then
                             case when job.attempts < job.max_attempts then 'pending' else 'failed' end
-                        when ended.outcome in ('refused', 'due') then 'failed'
+                        when ended.outcome in ('refused', 'due', 'snoozed as failed') then 'failed'
                         else ended.outcome end,
                     updated_at = now(),
                     attempts = case
-                        when ended.outcome in ('pending', 'behind')
+                        when ended.outcome in ('pending', 'behind', 'snoozed', 'snoozed as failed')
                             or ended.outcome = 'due' and ended.entry is null
                         then greatest(job.attempts - (coalesce(job.claim_token, 1::bigint) > 0::bigint)::int, 0)
                         when ended.outcome = 'refused' then greatest(job.attempts, job.max_attempts)
@@ -1802,9 +1828,13 @@ with recursive ended as (
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
                         then case
                             when (ended.retry::jsonb ->> 'never'::text) is not null then null
-                            when (ended.retry::jsonb ->> 'at'::text)::double precision is not null
-                            then greatest(timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond', now())
-                            when (ended.retry::jsonb ->> 'after'::text)::double precision is not null then now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                            when coalesce((ended.retry::jsonb ->> 'at'::text)::double precision, (ended.retry::jsonb ->> 'after'::text)::double precision) is not null then greatest(
+                                coalesce(
+                                    timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond',
+                                    now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                                ),
+                                now()
+                            )
                             when coalesce(ended.retry, job.retry_delay_ms::text, job.retry_factor::text, job.retry_max_delay_ms::text) is null
                             then now() + pg_catalog.power(
                                 2::double precision, greatest(least(job.attempts, 30), 0)::double precision
@@ -1817,16 +1847,23 @@ with recursive ended as (
                                 ))
                             ) * (1::double precision - greatest(least(coalesce(null::double precision, (ended.retry::jsonb ->> 'jitter'::text)::double precision, 0.25::double precision), 1::double precision), 0::double precision) * pg_catalog.random()) * interval '1 millisecond'
                             end
+                        when ended.outcome in ('snoozed', 'snoozed as failed') then greatest(greatest(
+                                coalesce(
+                                    timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond',
+                                    now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                                ),
+                                now()
+                            ), now() + interval '1 second')
                         when ended.outcome in ('behind', 'due') then now()
                         when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
                         end,
+                    snoozes = case when ended.outcome in ('snoozed', 'snoozed as failed')
+                        then greatest(least(coalesce(job.snoozes, 0), 2147483646), 0) + 1 else job.snoozes end,
                     pending_reason = ended.pending_reason,
                     error_history = case
                         when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
-                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due')
-                        then null else job.locked_at end,
-                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due')
-                        then null else job.locked_by end,
+                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
+                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_by end,
                     lease_expires_at = null,
                     claim_token = null,
                     refusals = null
@@ -1854,6 +1891,8 @@ with recursive ended as (
                             and (
                                 job.status::text = case ended.outcome
                                     when 'behind' then 'pending'
+                                    when 'snoozed' then 'pending'
+                                    when 'snoozed as failed' then 'failed'
                                     when 'unfinished' then
                                         case when job.attempts < job.max_attempts then 'pending' else 'failed' end
                                     when 'refused' then 'failed'
@@ -2051,14 +2090,14 @@ with ended as (
                 set status = case
                         when ended.outcome <> 'completed' and job.cancel_requested_at is not null
                         then 'cancelled'
-                        when ended.outcome = 'behind' then 'pending'
+                        when ended.outcome in ('behind', 'snoozed') then 'pending'
                         when ended.outcome = 'unfinished' then
                             case when job.attempts < job.max_attempts then 'pending' else 'failed' end
-                        when ended.outcome in ('refused', 'due') then 'failed'
+                        when ended.outcome in ('refused', 'due', 'snoozed as failed') then 'failed'
                         else ended.outcome end,
                     updated_at = now(),
                     attempts = case
-                        when ended.outcome in ('pending', 'behind')
+                        when ended.outcome in ('pending', 'behind', 'snoozed', 'snoozed as failed')
                             or ended.outcome = 'due' and ended.entry is null
                         then greatest(job.attempts - (coalesce(job.claim_token, 1::bigint) > 0::bigint)::int, 0)
                         when ended.outcome = 'refused' then greatest(job.attempts, job.max_attempts)
@@ -2068,9 +2107,13 @@ with ended as (
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
                         then case
                             when (ended.retry::jsonb ->> 'never'::text) is not null then null
-                            when (ended.retry::jsonb ->> 'at'::text)::double precision is not null
-                            then greatest(timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond', now())
-                            when (ended.retry::jsonb ->> 'after'::text)::double precision is not null then now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                            when coalesce((ended.retry::jsonb ->> 'at'::text)::double precision, (ended.retry::jsonb ->> 'after'::text)::double precision) is not null then greatest(
+                                coalesce(
+                                    timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond',
+                                    now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                                ),
+                                now()
+                            )
                             when coalesce(ended.retry, job.retry_delay_ms::text, job.retry_factor::text, job.retry_max_delay_ms::text) is null
                             then now() + pg_catalog.power(
                                 2::double precision, greatest(least(job.attempts, 30), 0)::double precision
@@ -2083,16 +2126,23 @@ with ended as (
                                 ))
                             ) * (1::double precision - greatest(least(coalesce(null::double precision, (ended.retry::jsonb ->> 'jitter'::text)::double precision, 0.25::double precision), 1::double precision), 0::double precision) * pg_catalog.random()) * interval '1 millisecond'
                             end
+                        when ended.outcome in ('snoozed', 'snoozed as failed') then greatest(greatest(
+                                coalesce(
+                                    timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond',
+                                    now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                                ),
+                                now()
+                            ), now() + interval '1 second')
                         when ended.outcome in ('behind', 'due') then now()
                         when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
                         end,
+                    snoozes = case when ended.outcome in ('snoozed', 'snoozed as failed')
+                        then greatest(least(coalesce(job.snoozes, 0), 2147483646), 0) + 1 else job.snoozes end,
                     pending_reason = ended.pending_reason,
                     error_history = case
                         when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
-                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due')
-                        then null else job.locked_at end,
-                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due')
-                        then null else job.locked_by end,
+                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
+                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_by end,
                     lease_expires_at = null,
                     claim_token = null,
                     refusals = null
@@ -2120,6 +2170,8 @@ with ended as (
                             and (
                                 job.status::text = case ended.outcome
                                     when 'behind' then 'pending'
+                                    when 'snoozed' then 'pending'
+                                    when 'snoozed as failed' then 'failed'
                                     when 'unfinished' then
                                         case when job.attempts < job.max_attempts then 'pending' else 'failed' end
                                     when 'refused' then 'failed'
@@ -2176,14 +2228,14 @@ with ended as (
                 set status = case
                         when ended.outcome <> 'completed' and job.cancel_requested_at is not null
                         then 'cancelled'
-                        when ended.outcome = 'behind' then 'pending'
+                        when ended.outcome in ('behind', 'snoozed') then 'pending'
                         when ended.outcome = 'unfinished' then
                             case when job.attempts < job.max_attempts then 'pending' else 'failed' end
-                        when ended.outcome in ('refused', 'due') then 'failed'
+                        when ended.outcome in ('refused', 'due', 'snoozed as failed') then 'failed'
                         else ended.outcome end,
                     updated_at = now(),
                     attempts = case
-                        when ended.outcome in ('pending', 'behind')
+                        when ended.outcome in ('pending', 'behind', 'snoozed', 'snoozed as failed')
                             or ended.outcome = 'due' and ended.entry is null
                         then greatest(job.attempts - (coalesce(job.claim_token, 1::bigint) > 0::bigint)::int, 0)
                         when ended.outcome = 'refused' then greatest(job.attempts, job.max_attempts)
@@ -2193,9 +2245,13 @@ with ended as (
                         when ended.outcome = 'failed' and job.attempts < job.max_attempts
                         then case
                             when (ended.retry::jsonb ->> 'never'::text) is not null then null
-                            when (ended.retry::jsonb ->> 'at'::text)::double precision is not null
-                            then greatest(timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond', now())
-                            when (ended.retry::jsonb ->> 'after'::text)::double precision is not null then now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                            when coalesce((ended.retry::jsonb ->> 'at'::text)::double precision, (ended.retry::jsonb ->> 'after'::text)::double precision) is not null then greatest(
+                                coalesce(
+                                    timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond',
+                                    now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                                ),
+                                now()
+                            )
                             when coalesce(ended.retry, job.retry_delay_ms::text, job.retry_factor::text, job.retry_max_delay_ms::text) is null
                             then now() + pg_catalog.power(
                                 2::double precision, greatest(least(job.attempts, 30), 0)::double precision
@@ -2208,16 +2264,23 @@ with ended as (
                                 ))
                             ) * (1::double precision - greatest(least(coalesce(null::double precision, (ended.retry::jsonb ->> 'jitter'::text)::double precision, 0.25::double precision), 1::double precision), 0::double precision) * pg_catalog.random()) * interval '1 millisecond'
                             end
+                        when ended.outcome in ('snoozed', 'snoozed as failed') then greatest(greatest(
+                                coalesce(
+                                    timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond',
+                                    now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                                ),
+                                now()
+                            ), now() + interval '1 second')
                         when ended.outcome in ('behind', 'due') then now()
                         when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
                         end,
+                    snoozes = case when ended.outcome in ('snoozed', 'snoozed as failed')
+                        then greatest(least(coalesce(job.snoozes, 0), 2147483646), 0) + 1 else job.snoozes end,
                     pending_reason = ended.pending_reason,
                     error_history = case
                         when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
-                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due')
-                        then null else job.locked_at end,
-                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due')
-                        then null else job.locked_by end,
+                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
+                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_by end,
                     lease_expires_at = null,
                     claim_token = null,
                     refusals = null
@@ -2245,6 +2308,8 @@ with ended as (
                             and (
                                 job.status::text = case ended.outcome
                                     when 'behind' then 'pending'
+                                    when 'snoozed' then 'pending'
+                                    when 'snoozed as failed' then 'failed'
                                     when 'unfinished' then
                                         case when job.attempts < job.max_attempts then 'pending' else 'failed' end
                                     when 'refused' then 'failed'
@@ -2774,6 +2839,7 @@ select pg_catalog.json_build_object(
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'snoozes', coalesce(job.snoozes, 0),
                 'pending_reason', job.pending_reason,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', coalesce(job.error_history, '[]'::jsonb)
@@ -2801,6 +2867,7 @@ select pg_catalog.json_build_object(
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'snoozes', coalesce(job.snoozes, 0),
                 'pending_reason', job.pending_reason,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', coalesce(job.error_history, '[]'::jsonb)
@@ -2834,6 +2901,7 @@ select pg_catalog.json_build_object(
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'snoozes', coalesce(job.snoozes, 0),
                 'pending_reason', job.pending_reason,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', coalesce(job.error_history, '[]'::jsonb)
@@ -2867,6 +2935,7 @@ select pg_catalog.json_build_object(
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'snoozes', coalesce(job.snoozes, 0),
                 'pending_reason', job.pending_reason,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', coalesce(job.error_history, '[]'::jsonb)
@@ -2914,6 +2983,7 @@ with recursive status (name) as (
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'snoozes', coalesce(job.snoozes, 0),
                 'pending_reason', job.pending_reason,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', coalesce(job.error_history, '[]'::jsonb)
@@ -3041,6 +3111,7 @@ select pg_catalog.json_build_object(
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'snoozes', coalesce(job.snoozes, 0),
                 'pending_reason', job.pending_reason,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', coalesce(job.error_history, '[]'::jsonb)
@@ -3070,6 +3141,7 @@ select pg_catalog.json_build_object(
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'snoozes', coalesce(job.snoozes, 0),
                 'pending_reason', job.pending_reason,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', coalesce(job.error_history, '[]'::jsonb)
@@ -3099,6 +3171,7 @@ select pg_catalog.json_build_object(
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
+                'snoozes', coalesce(job.snoozes, 0),
                 'pending_reason', null,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', null

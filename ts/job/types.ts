@@ -101,6 +101,8 @@ export interface JobRow<PayloadMap, T extends JobType<PayloadMap>> extends KeptO
    * which it does not run, or `null`. For other jobs it has no meaning.
    */
   next_attempt_at: Date | null;
+  /** How often its handler has put it off, by `snooze`. */
+  snoozes: number;
   /** When `cancelJob` was called while the job ran; `null` if it was not. */
   cancel_requested_at: Date | null;
   /**

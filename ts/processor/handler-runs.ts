@@ -15,6 +15,7 @@ import { jobStorage } from './current-job.js';
 import { FailedRuns, type FailureListener } from './failed-runs.js';
 import { type EngineEnd, JobRun, type NativeJob, type RunControl } from './job-run.js';
 import { nextAttempt, type ParsedRetry } from './retry.js';
+import type { NamedTime } from './retry-errors.js';
 
 /** How a run ended, as the engine takes it. */
 interface Outcome {
@@ -23,6 +24,7 @@ interface Outcome {
   error?: DescribedError;
   pendingReason?: string;
   retry?: ReturnType<typeof nextAttempt>;
+  snooze?: NamedTime;
   cancelled?: boolean;
   notBegun?: boolean;
 }
@@ -203,7 +205,10 @@ export class HandlerRuns {
       this.tellOthersEnded();
     };
     jobStorage.run(run, callInScope, handler.run, job.payload).then(
-      () => end({ id, runNo }),
+      () => {
+        const snooze = JobRun.snoozedUntil(run);
+        end(snooze === undefined ? { id, runNo } : { id, runNo, snooze });
+      },
       (thrown) => {
         const error = describeError(thrown);
         const retry = this.nextAttempt(run, handler.retry, thrown);
@@ -252,7 +257,8 @@ function outcomeToJson({ id, runNo, ...more }: Outcome): string {
 function howItEnded(run: JobRun, outcome: Outcome): string {
   if (outcome.cancelled) return 'was cancelled';
   if (JobRun.isOver(run)) return 'ended too late';
-  return outcome.error === undefined ? 'completed' : 'failed';
+  if (outcome.error !== undefined) return 'failed';
+  return outcome.snooze === undefined ? 'completed' : 'was put off';
 }
 
 /** Calls a handler in an asynchronous scope of its own, so that its `enterWith` does not reach the next handler. */

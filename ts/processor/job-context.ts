@@ -27,6 +27,15 @@ export interface JobContext extends SeenColumns {
    */
   extendTimeout(ms: number): void;
   /**
+   * Puts the job off until `when`: a number of milliseconds from now, 0 to 8,640,000,000,000,000, or a `Date`; a second
+   * from now at the least. The job is pending again when the handler ends, and the attempt is not counted. Nothing is
+   * interrupted: return after the call. The last call counts.
+   *
+   * If the handler throws, the attempt has failed and the job is not put off. A cancellation, the end of the run's time,
+   * and a `completeIn` that commits go before it. Throws `INVALID_ARGUMENT`.
+   */
+  snooze(when: number | Date): void;
+  /**
    * Completes the job in your transaction. If the transaction commits, the job is completed together with everything
    * else that the transaction wrote. If it rolls back, the job goes on. The handler must await the commit or rollback
    * before it ends.

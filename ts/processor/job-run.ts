@@ -6,6 +6,7 @@ import type { Client } from '../clients/client.js';
 import { CLIENTS, recognise } from '../clients/recognise.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
 import type { JobContext, SeenColumns } from './job-context.js';
+import { type NamedTime, namedTime } from './retry-errors.js';
 
 /** A claimed job, as the engine sends it: its times are milliseconds since the Unix epoch. */
 export type NativeJob = {
@@ -59,6 +60,7 @@ export class JobRun implements JobContext {
   #over = false;
   #failed = false;
   #completion: Completion = 'none';
+  #snooze: NamedTime | undefined;
 
   constructor(job: NativeJob, control: RunControl) {
     this.id = job.id;
@@ -86,6 +88,17 @@ export class JobRun implements JobContext {
     return (ms) => {
       const time = integer(argument('currentJob().extendTimeout', 'ms', ms), 1, INT4_MAX);
       this.#control.extendTimeout(this.id, this.#runNo, time);
+    };
+  }
+
+  get snooze(): JobContext['snooze'] {
+    return (when) => {
+      const time = namedTime(when);
+      if (time === undefined) {
+        const given = argument('currentJob().snooze', 'when', when);
+        refuseValue(given, 'a number of milliseconds of at least 0, or a valid Date');
+      }
+      this.#snooze = time;
     };
   }
 
@@ -135,6 +148,11 @@ export class JobRun implements JobContext {
   /** Whether the run was told that its job is to be cancelled. */
   static wasCancelled(run: JobRun): boolean {
     return run.#reason?.code === 'CANCELLED';
+  }
+
+  /** Until when its handler has put the job off. */
+  static snoozedUntil(run: JobRun): NamedTime | undefined {
+    return run.#snooze;
   }
 
   static isOver(run: JobRun): boolean {

@@ -37,6 +37,7 @@ export interface Tally {
   failed: number;
   cancelled: number;
   released: number;
+  snoozed: number;
   didNotFit: { id: number; jobType: string }[];
   notClaimed: string[];
 }

@@ -99,6 +99,7 @@ function resultOf({ tally, reclaimed, deleted, backlog }: Work): RouteResult {
     failed: tally.failed,
     cancelled: tally.cancelled,
     handedBack: tally.released,
+    snoozed: tally.snoozed,
     didNotFit: tally.didNotFit.map(({ id, jobType }) => ({ id, job_type: jobType })),
     notClaimed: backlog?.waiting ?? tally.notClaimed,
     reclaimed,

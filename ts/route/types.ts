@@ -42,6 +42,8 @@ export interface RouteResult {
   cancelled: number;
   /** How many jobs were claimed and put back, because the time was up or would not have been enough. */
   handedBack: number;
+  /** The jobs that their handlers put off. */
+  snoozed: number;
   /** The jobs that had started, had not ended at the deadline, and were put back. */
   didNotFit: { id: number; job_type: string }[];
   /**

@@ -152,7 +152,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             for later in &mut self.each.later {
                 match (&later.tried.refused, &later.outcome.end) {
                     (Some((error, _)), _) if error.may_pass() => {}
-                    (Some((error, _)), End::Released { .. }) => {
+                    (Some((error, _)), End::Released { .. } | End::Snoozed { .. }) => {
                         left_to_lease.push((later.outcome.run, error.clone()));
                     }
                     (Some(_), End::Refused { .. }) | (None, _) => {}
@@ -238,7 +238,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 self.written(&outcome);
                 let id = outcome.run.id;
                 let list = match outcome.end {
-                    End::Released { .. } | End::Unfinished { .. } => &mut self.each.due_as_failed,
+                    End::Released { .. } | End::Unfinished { .. } | End::Snoozed { .. } => {
+                        &mut self.each.due_as_failed
+                    }
                     _ => &mut self.each.kept,
                 };
                 list.push(Refusal { id, error });

@@ -152,7 +152,9 @@ impl Row {
         self.token = 0;
         let uncounted = std::mem::take(&mut self.uncounted);
         match end {
-            End::Released { .. } if !uncounted => self.attempts = (attempts - 1).max(0),
+            End::Released { .. } | End::Snoozed { .. } if !uncounted => {
+                self.attempts = (attempts - 1).max(0);
+            }
             End::Refused { .. } => self.attempts = attempts.max(self.max_attempts),
             _ => {}
         }
@@ -162,6 +164,10 @@ impl Row {
         }
         self.next_attempt_at = match end {
             End::Released { behind: true, .. } => Some(now),
+            End::Snoozed { until } => {
+                let until = delay(Some(until), attempts).map(|delay| delay.max(SECOND));
+                until.map(|delay| now + delay)
+            }
             End::Unfinished { .. } if has_more => Some(now),
             End::Failed { retry, .. } if has_more => {
                 delay(retry.as_deref(), attempts).map(|delay| now + delay)
@@ -171,7 +177,7 @@ impl Row {
         self.status = match end {
             End::Completed => Status::Completed,
             End::Cancelled => Status::Cancelled,
-            End::Released { .. } => Status::Pending,
+            End::Released { .. } | End::Snoozed { .. } => Status::Pending,
             End::Unfinished { .. } if has_more => Status::Pending,
             End::Failed { entry, .. } | End::Unfinished { entry } | End::Refused { entry } => {
                 Status::Failed {
@@ -188,7 +194,7 @@ impl Row {
             && match (&outcome.end, &self.status) {
                 (End::Completed, status) => *status == Status::Completed,
                 (_, Status::Cancelled) => true,
-                (End::Released { .. }, status) => *status == Status::Pending,
+                (End::Released { .. } | End::Snoozed { .. }, status) => *status == Status::Pending,
                 (End::Unfinished { .. }, Status::Pending) => has_more,
                 (
                     End::Failed { .. } | End::Refused { .. } | End::Unfinished { .. },
@@ -198,6 +204,8 @@ impl Row {
             }
     }
 }
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// How long after a failed attempt the next one is due, if there is one.
 fn delay(retry: Option<&str>, attempts: i32) -> Option<Duration> {

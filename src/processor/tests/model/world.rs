@@ -325,7 +325,11 @@ impl Process {
             .lock()
             .unwrap()
             .retain(|believed| believed.run != run);
-        let end = if completes {
+        let end = if completes && run.id % 6 == 5 && run.run_no == 1 {
+            End::Snoozed {
+                until: r#"{"after":50000}"#.into(),
+            }
+        } else if completes {
             let mut promises = self.control.store.promises.lock().unwrap();
             promises.completed_by_handler(run);
             End::Completed
