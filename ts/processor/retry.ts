@@ -30,9 +30,12 @@ const FIELDS = Object.keys({
   decide: true,
 } satisfies Record<keyof RetryPolicy, true>);
 
+/** The policy that says nothing. */
+const NONE: ParsedRetry = { numbers: {}, decide: undefined };
+
 /** Checks a retry policy, whose name in messages is `name`. */
 export function parseRetry(method: string, name: string, given: unknown): ParsedRetry {
-  if (given === undefined) return { numbers: {}, decide: undefined };
+  if (given === undefined) return NONE;
   const policy = options(argument(method, name, given), FIELDS);
   const numbers: Numbers = {};
   for (const [field, check] of Object.entries(CHECKS)) {
@@ -49,6 +52,7 @@ export function parseRetry(method: string, name: string, given: unknown): Parsed
 
 /** The policy of a job type: its own fields, and those of the processor that it lacks. */
 export function policyOf(own: ParsedRetry, processors: ParsedRetry): ParsedRetry {
+  if (processors === NONE) return own;
   return {
     numbers: { ...processors.numbers, ...own.numbers },
     decide: own.decide ?? processors.decide,
