@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { initJobQueue, type JobQueue } from '../index.js';
 import { cliOutput } from './helpers/cli.js';
 import { useDatabase } from './helpers/database.js';
+import { GIVEN_COLUMNS } from './helpers/given-columns.js';
 import { rejection } from './helpers/queue.js';
 
 /** A schema of its own: nobody but its owner may use it, where `public` is anybody's. */
@@ -24,7 +25,6 @@ function documented(file: string, granted: string): string[] {
 
 /** What docs/transactions.md tells to grant to a role that only adds jobs. */
 const privileges = documented('transactions.md', 'enqueuer');
-const columns = 'job_type, payload, max_attempts, priority, run_at, timeout_ms';
 
 const job = { job_type: 'task', payload: {} };
 /** So many that they travel in a way of their own. */
@@ -90,20 +90,21 @@ test('and can do nothing else with them', async () => {
 
 test.each([
   `usage on schema ${schema}`,
-  `insert (${columns}) on ${schema}.job_queue`,
+  `insert (${GIVEN_COLUMNS}) on ${schema}.job_queue`,
   `select (id) on ${schema}.job_queue`,
   `usage on sequence ${schema}.job_queue_id_seq`,
 ])('without %s it adds none', async (privilege) => {
   await database.query(`revoke ${privilege} from ${role}`);
-  for (const call of [queue.addJob(job), queue.addJob(job, { db: pool })]) {
-    const error = await rejection(call, 'DATABASE_ERROR', /permission denied/);
+  for (const options of [{}, { db: pool }]) {
+    const adding = queue.addJob(job, options);
+    const error = await rejection(adding, 'DATABASE_ERROR', /permission denied/);
     expect(error.sqlState).toBe('42501');
   }
 });
 
 test('a role that may read, update and delete processes jobs', async () => {
   await database.query(`grant select, update, delete on ${schema}.job_queue to ${role}`);
-  await database.query(`revoke insert (${columns}) on ${schema}.job_queue from ${role}`);
+  await database.query(`revoke insert (${GIVEN_COLUMNS}) on ${schema}.job_queue from ${role}`);
   await database.query(`revoke usage on sequence ${schema}.job_queue_id_seq from ${role}`);
   const pending = await queue.getJobsByStatus('pending', 10_000);
   const run = (removeOnComplete: boolean) =>

@@ -247,11 +247,11 @@ export class HandlerRuns {
   }
 }
 
-/** Most outcomes have an id and a run alone, and there are many of them. */
-function outcomeToJson({ id, runNo, ...more }: Outcome): string {
-  return Object.keys(more).length === 0
-    ? `{"id":${id},"runNo":${runNo}}`
-    : toJson({ id, runNo, ...more, error: more.error && { ...more.error } });
+/** Most outcomes have an id and a run alone, and there are many of them. Only own members count. */
+function outcomeToJson(outcome: Outcome): string {
+  if (Object.keys(outcome).length === 2) return `{"id":${outcome.id},"runNo":${outcome.runNo}}`;
+  const { id, runNo, ...more } = outcome;
+  return toJson({ id, runNo, ...more, error: more.error && { ...more.error } });
 }
 
 function howItEnded(run: JobRun, outcome: Outcome): string {
