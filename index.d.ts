@@ -412,8 +412,10 @@ interface RetryPolicy {
   factor?: number | undefined;
   /** The longest delay, in milliseconds: 0 to 2,147,483,647. Default 3,600,000. */
   maxDelay?: number | undefined;
-  /** The part of the delay that is left to chance, so that jobs that failed together do not come back together: 0 to
-   * 1. Default 0.25. */
+  /**
+   * The part of the delay that is left to chance, so that jobs that failed together do not come back together: 0 to 1.
+   * Default 0.25.
+   */
   jitter?: number | undefined;
   /**
    * Decides by what the handler threw: milliseconds from now or a `Date` (a time in the past is now), `'fail'` if the
@@ -667,8 +669,8 @@ interface RouteHandlerOptions extends Omit<ProcessorOptions, 'pollInterval' | 'b
   /**
    * How many seconds before the end of the invocation the jobs that still run are handed back. In this time the route
    * writes the outcomes and answers: it waits for the database for nine tenths of it, or a quarter of a second if that
-   * is longer. 0 to `maxDuration`, fractions are allowed. Default: a tenth of `maxDuration`, from 0.3
-   * to 10.
+   * is longer. 0 to `maxDuration`, fractions are allowed. Default: a tenth of `maxDuration`, from
+   * 0.3 to 10.
    */
   grace?: number | undefined;
   /**

@@ -5,7 +5,7 @@ import { JobQueueError } from '../index.js';
 import { createDatabase } from './helpers/database.js';
 import { heldHandler, Journal, useJobs } from './helpers/jobs.js';
 import { behindPooler } from './helpers/modes.js';
-import { deferred } from './helpers/until.js';
+import { deferred, until } from './helpers/until.js';
 
 const jobs = useJobs();
 
@@ -75,19 +75,25 @@ describe('what fails outside the handlers', () => {
       const [id = 0] = await jobs.insert(1);
       const { handler, started, release } = heldHandler();
       const errors = new Journal<JobQueueError>();
-      const options = { onError: (error: JobQueueError) => errors.note(error) };
+      const options = { pollInterval: 5, onError: (error: JobQueueError) => errors.note(error) };
       const processor = queue.createProcessor({ job: handler }, options);
       processor.startInBackground();
       await started;
 
-      await jobs.database.query(`select pg_terminate_backend(pid) from pg_stat_activity
-      where application_name = 'away'`);
+      const endConnections = () =>
+        jobs.database.query(`select pg_terminate_backend(pid) from pg_stat_activity
+        where application_name = 'away'`);
+      await endConnections();
       release();
+      // A connection that the pool knows to be dead is replaced, and nothing fails: until a statement has met one.
+      await until(async () => {
+        await endConnections();
+        return errors.notes.length > 0;
+      });
       await jobs.untilStatus(id, 'completed');
       await processor.stopAndDrain();
 
-      // A connection that the pool knows to be dead by then is replaced, and nothing has failed.
-      for (const error of errors.notes) expect(error.code).toBe('CONNECTION_FAILED');
+      expect(errors.notes[0]).toMatchObject({ code: 'CONNECTION_FAILED' });
       expect(await jobs.row(id)).toMatchObject({ attempts: 1, error_history: [] });
     },
   );

@@ -292,6 +292,12 @@ describe('decide', () => {
     ['null', () => null],
     ['a promise', async () => 5],
     [
+      'a promise that rejects',
+      async () => {
+        throw new Error('decided too late');
+      },
+    ],
+    [
       'an error',
       () => {
         throw new Error('decided wrongly');

@@ -73,9 +73,8 @@ alter table job_queue
       when 'failed' then case when attempts < max_attempts then next_attempt_at end
     end
   ) stored,
-  -- Refuses numbers that the engine cannot handle, from every writer: those from 2^53 on, which JavaScript cannot tell
-  -- apart, and negative ones, or that
-  -- make its statements fail. One short constraint, because every insert and every update takes the time to set it up.
+  -- Refuses numbers that the engine cannot handle, from every writer: negative ones, and those from 2^53 on, which
+  -- JavaScript cannot tell apart, or which make its statements fail. One short constraint, because every insert and every update takes the time to set it up.
   -- A status is not restricted.
   drop constraint if exists job_queue_bearable,
   add constraint job_queue_bearable check (((id | run_no) >> 53) = 0);

@@ -27,10 +27,11 @@ export declare class NativeProcessor {
   /** This run has begun only now: the event loop was blocked. */
   begunLate(id: number, runNo: number): void
   /**
-   * Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, retry?, snooze?, cancelled?, notBegun? }[]`,
-   * where `error` is the entry for `error_history`, `retry` says when the job is tried again, `snooze` until when the handler has put it off, `notBegun` that the
-   * handler was not called, since the run was told to end before, and `cancelled` says that the run was told
-   * that its job is to be cancelled before it ended.
+   * Takes the outcomes of runs, as JSON:
+   * `{ id, runNo, error?, pendingReason?, retry?, snooze?, cancelled?, notBegun? }[]`. `error` is the entry for
+   * `error_history`; `retry` says when the job is tried again, and `snooze` until when its handler has put it off;
+   * `cancelled` says that the run was told that its job is to be cancelled before it ended, and `notBegun` that the
+   * handler was not called, since the run was told to end before.
    */
   settle(outcomes: string): void
   /** Lets a run go on for this long from now, if its time is limited and ends sooner. */

@@ -263,10 +263,11 @@ impl NativeProcessor {
         self.processor.begun_late(Run { id, run_no });
     }
 
-    /// Takes the outcomes of runs, as JSON: `{ id, runNo, error?, pendingReason?, retry?, snooze?, cancelled?, notBegun? }[]`,
-    /// where `error` is the entry for `error_history`, `retry` says when the job is tried again, `snooze` until when the handler has put it off, `notBegun` that the
-    /// handler was not called, since the run was told to end before, and `cancelled` says that the run was told
-    /// that its job is to be cancelled before it ended.
+    /// Takes the outcomes of runs, as JSON:
+    /// `{ id, runNo, error?, pendingReason?, retry?, snooze?, cancelled?, notBegun? }[]`. `error` is the entry for
+    /// `error_history`; `retry` says when the job is tried again, and `snooze` until when its handler has put it off;
+    /// `cancelled` says that the run was told that its job is to be cancelled before it ended, and `notBegun` that the
+    /// handler was not called, since the run was told to end before.
     #[napi]
     pub fn settle(&self, outcomes: String) -> Result<()> {
         let outcomes: Vec<OutcomeMessage<'_>> = serde_json::from_str(&outcomes).map_err(invalid)?;

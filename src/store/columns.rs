@@ -1,5 +1,5 @@
-//! The columns of a job in statements: those of a new job ([`OF_EACH`], [`OF_SOME`]), and those that a worker reads of a claimed
-//! job ([`CLAIMED`]). All SQL that names all of them is generated from the two lists, and fills the holes of the
+//! The columns of a job in statements: those of a new job ([`OF_EACH`], [`OF_SOME`]), and those that a worker reads of
+//! a claimed job ([`CLAIMED`]). All SQL that names all of them is generated from the two lists, and fills the holes of the
 //! templates: see [`schema`].
 
 use std::sync::LazyLock;
@@ -181,7 +181,7 @@ fn columns_of(given: Given) -> impl Iterator<Item = &'static Column> {
 ///   `{several_whole_jobs}`;
 /// - `{claimed}`: the columns that a claim reads, `{claimed_answer}`: its answer for them, and in place of that for a
 ///   row without a job: `{claimed_nulls}`, with names and types, or `{nulls}`;
-/// - `{next_attempt}`, `{snoozed_until}`: see there;
+/// - `{next_attempt}`, `{snoozed_until}`: when a job runs again, see [`super::retry_policy`];
 /// - `{record}`: the record of the row `job`, `{record_without_payload}` and `{least_record}`, the short columns only.
 pub fn schema(name: String) -> Schema {
     static PARTS: LazyLock<Vec<(&str, String)>> = LazyLock::new(parts);

@@ -6,8 +6,8 @@
 //! - `{ "at": 1795305600000 }`: since the Unix epoch,
 //! - `{ "never": true }`: the job has failed for good.
 //!
-//! Or a run that failed says nothing, or gives a policy, of whose fields any may be absent: `{ "delay", "factor", "maxDelay", "jitter" }`. The job's own
-//! columns go before it, field by field. If neither sets a field, the original's `2^attempts` minutes hold.
+//! Or a run that failed says nothing, or gives a policy, of whose fields any may be absent:
+//! `{ "delay", "factor", "maxDelay", "jitter" }`. The job's own columns go before it, field by field. If neither sets a field, the original's `2^attempts` minutes hold.
 
 /// A field of a policy.
 struct Field {

@@ -151,8 +151,14 @@ impl Worker {
             let types = claim.types.unwrap_or_default();
             let looked = self.look_at_each_type(wanted, types, &mut exchanged).await;
             if let Err(error) = looked {
-                // What was claimed and settled until now must not be lost.
-                exchanged.in_doubt = error.leaves_open();
+                if exchanged.found() == 0 && exchanged.settled.is_empty() {
+                    return Err(error);
+                }
+                // What was claimed and settled until now must not be lost. The next claim finds out whether a job is at
+                // fault.
+                if error.suspects_rows() {
+                    self.shared.aside.be_careful(asked);
+                }
                 exchanged.claim_failed = Some(error);
             }
         }

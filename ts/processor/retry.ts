@@ -1,5 +1,6 @@
 /** Retry policies: their checks, and what a run says of its next attempt. */
 
+import { types } from 'node:util';
 import { callable } from '../checks/checks.js';
 import { argument } from '../checks/given.js';
 import { options } from '../checks/options.js';
@@ -87,6 +88,8 @@ function decided(
     if (decision === undefined) return undefined;
     const time = decision === 'fail' ? ({ never: true } as const) : asked(decision);
     if (time !== undefined) return time;
+    // A promise that rejects, and that nobody awaits, would end the process.
+    if (types.isPromise(decision)) decision.catch(() => {});
   } catch (error) {
     report(causedByUser('INVALID_ARGUMENT', `retry.decide threw for job ${job.id}`, error));
     return undefined;

@@ -31,8 +31,10 @@ export interface RetryPolicy {
   factor?: number | undefined;
   /** The longest delay, in milliseconds: 0 to 2,147,483,647. Default 3,600,000. */
   maxDelay?: number | undefined;
-  /** The part of the delay that is left to chance, so that jobs that failed together do not come back together: 0 to
-   * 1. Default 0.25. */
+  /**
+   * The part of the delay that is left to chance, so that jobs that failed together do not come back together: 0 to 1.
+   * Default 0.25.
+   */
   jitter?: number | undefined;
   /**
    * Decides by what the handler threw: milliseconds from now or a `Date` (a time in the past is now), `'fail'` if the

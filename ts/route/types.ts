@@ -12,8 +12,8 @@ export interface RouteHandlerOptions extends Omit<ProcessorOptions, 'pollInterva
   /**
    * How many seconds before the end of the invocation the jobs that still run are handed back. In this time the route
    * writes the outcomes and answers: it waits for the database for nine tenths of it, or a quarter of a second if that
-   * is longer. 0 to `maxDuration`, fractions are allowed. Default: a tenth of `maxDuration`, from 0.3
-   * to 10.
+   * is longer. 0 to `maxDuration`, fractions are allowed. Default: a tenth of `maxDuration`, from
+   * 0.3 to 10.
    */
   grace?: number | undefined;
   /**
