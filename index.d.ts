@@ -156,7 +156,7 @@ interface JobQueueConfig {
 //#endregion
 //#region ts/errors/job-queue-error.d.ts
 /** The code of an error: a string to compare with, which does not change between releases. */
-type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE' | 'CLOSED' | 'ADDON_UNAVAILABLE' | 'DATABASE_ERROR';
+type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE' | 'NO_HANDLER' | 'CLOSED' | 'ADDON_UNAVAILABLE' | 'DATABASE_ERROR';
 /**
  * The class of every error that this package throws or rejects with. An error never holds a payload, a password or a
  * connection string.
@@ -458,7 +458,7 @@ interface ProcessorOptions {
   onError?: ((error: JobQueueError) => void) | undefined;
   /**
    * Called for each attempt that fails, with the error that the handler threw. If the job's time was up, the error is
-   * a `JobQueueError` with the code `TIMEOUT`; if its type has no handler, the code is `INVALID_ARGUMENT`. A job that
+   * a `JobQueueError` with the code `TIMEOUT`; if its type has no handler, the code is `NO_HANDLER`. A job that
    * is cancelled or handed back has not failed. The function may be async and is not waited for; an error that it
    * throws is printed. Default: `console.error` with the job's id, type and attempt, and the error's message and
    * stack.
@@ -467,10 +467,19 @@ interface ProcessorOptions {
   /** Log to the console, as `verbose` of `initJobQueue` does. Default: as the queue does. */
   verbose?: boolean | undefined;
   /**
-   * Take only jobs of this type, or of these types. Each must have a handler. Default: all types. Jobs of a type
-   * without a handler then fail.
+   * Take only jobs of this type, or of these types. Each must have a handler. Default: all types. See `unknownTypes`.
    */
   jobType?: string | readonly string[] | undefined;
+  /**
+   * What becomes of a due job of a type that has no handler here, as when a newer deployment has added the type.
+   *
+   * - `'leave'`, the default: the job is put back at once, for a worker that has a handler. The attempt is not counted,
+   *   and `pending_reason` says why. `onError` is told once for each type, with the code `NO_HANDLER`. The queue's
+   *   processors with these handlers then claim only jobs of the types that they handle, and claim all types again
+   *   after a minute; if such jobs are still there, after two minutes, and so on up to an hour.
+   * - `'fail'`: the attempt fails with `No handler registered for job type: X`, also in `pending_reason`.
+   */
+  unknownTypes?: 'leave' | 'fail' | undefined;
   /** When a job that has failed is tried again, where neither the job nor its definition says. */
   retry?: RetryPolicy | undefined;
   /**

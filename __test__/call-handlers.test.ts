@@ -47,7 +47,7 @@ describe('a handler', () => {
   });
 
   test.each([['lost'], ['constructor'], ['__proto__'], ['toString'], ['with "quotes" and \\']])(
-    'that is missing fails its job and no other: %s',
+    'that is missing fails its job and no other, with unknownTypes fail: %s',
     async (type) => {
       const queue = await jobs.openQueue();
       const before = await queue.addJob({ job_type: 'job', payload: 1 });
@@ -55,7 +55,10 @@ describe('a handler', () => {
       const same = await queue.addJob({ job_type: type, payload: 1, priority: -1 });
       const after = await queue.addJob({ job_type: 'job', payload: 1 });
       const text = `No handler registered for job type: ${type}`;
-      const processor = queue.createProcessor({ job: async () => {} }, { batchSize: 3 });
+      const processor = queue.createProcessor(
+        { job: async () => {} },
+        { batchSize: 3, unknownTypes: 'fail' },
+      );
 
       expect(await processor.start()).toBe(3);
 

@@ -13,7 +13,7 @@ const queue = useQueue(database);
 const job = { job_type: 'task', payload: {} };
 
 /** What a run is told. */
-type OfRuns = 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE';
+type OfRuns = 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE' | 'NO_HANDLER';
 
 /** What a program is told that lacks the addon: see package/addon.test.ts. */
 type OfInstallations = 'ADDON_UNAVAILABLE';

@@ -72,7 +72,7 @@ describe('a job that fails', () => {
     ]);
     await queue.addJob({ job_type: type, payload: null, run_at: new Date(Date.now() + 1e6) });
     await jobs.update("run_at = now() + interval '1 hour'", second);
-    await queue.createProcessor({}, { workerId: type }).start();
+    await queue.createProcessor({}, { workerId: type, unknownTypes: 'fail' }).start();
     await jobs.update('run_at = now()', second);
     await queue.createProcessor({ [type]: throwsType }, { workerId: type }).start();
     const reason = `No handler registered for job type: ${shown}`;
@@ -140,7 +140,10 @@ describe('a job that fails', () => {
     const seen = new Set<string | undefined>();
     const processor = queue.createProcessor(
       { job: throwing(1), slow: () => new Promise<void>(() => {}) },
-      { onJobFailed: (_, { job_type }) => void seen.add(`${request.getStore()} ${job_type}`) },
+      {
+        onJobFailed: (_, { job_type }) => void seen.add(`${request.getStore()} ${job_type}`),
+        unknownTypes: 'fail',
+      },
     );
     await request.run('the request', () => processor.start());
     expect(seen).toEqual(new Set(['the request job', 'the request unknown', 'the request slow']));
@@ -162,7 +165,7 @@ describe('a job that fails', () => {
 
   test('for want of a handler is told', async () => {
     const [id] = await jobs.insert(1, { job_type: "'other'" });
-    const told = await run(async () => {});
+    const told = await run(async () => {}, { unknownTypes: 'fail' });
     expect(told).toEqual([
       [
         expect.objectContaining({ message: 'No handler registered for job type: other' }),
@@ -276,7 +279,7 @@ describe('verbose', () => {
     const [unknown] = await jobs.insert(1, { job_type: "'other'" });
     const [slow] = await jobs.insert(1, { job_type: "'slow'", timeout_ms: '20' });
     const handlers = { ...setting, slow: () => new Promise<void>(() => {}) };
-    await queue.createProcessor(handlers, { onJobFailed: () => {} }).start();
+    await queue.createProcessor(handlers, { onJobFailed: () => {}, unknownTypes: 'fail' }).start();
     const failures = lines.notes.filter((line) => line.includes('failed'));
     expect(failures.sort()).toEqual([
       expect.stringMatching(

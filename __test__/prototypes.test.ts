@@ -9,7 +9,7 @@ const polluted = `
   Array.prototype.toJSON = function () { return '[' + this.join() + ']'; };
   Object.prototype.toJSON = () => 'an object';
   const inherited = {
-    jobType: 'inherited', job_type: 'inherited', payload: 'inherited', priority: 'inherited', timeout_ms: 'inherited',
+    jobType: 'inherited', unknownTypes: 'inherited', job_type: 'inherited', payload: 'inherited', priority: 'inherited', timeout_ms: 'inherited',
     db: 'inherited', jobs: 'inherited', id: 'inherited', verb: 'inherited', error: 'inherited', cancelled: true,
     concurrency: 'inherited', verbose: 'inherited', secret: 7, maxDuration: 'inherited', schema: 'inherited',
     host: 'inherited', ssl: 'inherited', sslmode: 'inherited', query: () => 'inherited', manager: 'inherited',
@@ -31,7 +31,7 @@ const work = `
   const handlers = { well: async () => {}, throws: async () => { throw new Error('no'); } };
   const told = [];
   const onJobFailed = (error) => told.push(error.message);
-  const ran = await queue.createProcessor(handlers, { batchSize: 2_000, onJobFailed }).start();
+  const ran = await queue.createProcessor(handlers, { batchSize: 2_000, onJobFailed, unknownTypes: 'fail' }).start();
   await queue.addJob(job('well'));
   const { GET } = createRouteHandler(() => queue, handlers, { secret: 's' });
   const { status } = await GET(new Request('http://localhost', { headers: { authorization: 'Bearer s' } }));

@@ -16,6 +16,7 @@ pub enum Code {
     Timeout,
     Cancelled,
     Deadline,
+    NoHandler,
     Closed,
     DatabaseError,
 }

@@ -130,5 +130,7 @@ export interface ProcessorSettings {
   jobTypes: Array<string> | null
   /** The types that there are handlers for. */
   handledTypes: Array<HandledType>
+  /** Whether jobs of other types are left to other workers. */
+  leavesUnknown: boolean
   removeOnComplete: boolean
 }

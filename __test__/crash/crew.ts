@@ -100,6 +100,7 @@ export class Crew implements AsyncDisposable {
         leaseDuration,
         removeOnComplete,
         mayHang: !this.#isCalm,
+        isOld: number === 1,
       },
       (message) => {
         if ('begun' in message) this.begun.push({ worker: workerId, ...message.begun });

@@ -13,7 +13,7 @@ pub use claimed::ClaimedJob;
 pub(crate) use claimed::claimed_columns;
 #[cfg(feature = "database")]
 pub use claimed::{CLAIMED, Read};
-pub use names::names;
+pub use names::{in_line, names};
 #[cfg(feature = "database")]
 pub use new_job::{Cell, Column, Kind, NewJob, OF_EACH, OF_SOME};
 pub use outcome::{End, Outcome};

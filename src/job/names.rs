@@ -22,6 +22,20 @@ pub fn names(mut ids: Vec<i64>) -> String {
     }
 }
 
+/// A job type as it can stand in a message: nothing in it ends the line, moves a cursor or hides the text beside it.
+pub fn in_line(job_type: &str) -> String {
+    let hides = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut shown = String::with_capacity(job_type.len());
+    for c in job_type.chars() {
+        if c.is_control() || hides(c) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,6 +46,14 @@ mod tests {
         assert_eq!(names(vec![9, 7]), "jobs 7 and 9");
         assert_eq!(names(vec![9, 7, 8, 7]), "jobs 7, 8 and 9");
         assert!(names((1..=20).collect()).ends_with("18, 19 and 20"));
+    }
+
+    #[test]
+    fn a_job_type_stays_in_its_line() {
+        assert_eq!(
+            in_line("a\nb\u{1b}[2K\u{202e}c \"漢\""),
+            "a\\u000ab\\u001b[2K\\u202ec \"漢\""
+        );
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct ProcessorSettings {
     pub job_types: Option<Vec<String>>,
     /// The types that there are handlers for.
     pub handled_types: Vec<HandledType>,
+    /// Whether jobs of other types are left to other workers.
+    pub leaves_unknown: bool,
     pub remove_on_complete: bool,
 }
 
@@ -312,6 +314,7 @@ impl From<ProcessorSettings> for Options {
             cancel_grace: ms(settings.cancel_grace_ms),
             job_types: settings.job_types,
             handled_types: settings.handled_types.into_iter().map(of_type).collect(),
+            leaves_unknown: settings.leaves_unknown,
             remove_on_complete: settings.remove_on_complete,
         }
     }

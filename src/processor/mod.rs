@@ -17,6 +17,7 @@ mod store;
 mod tally;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unknown;
 mod usual;
 
 pub use engine::{Engine, Mode, OfType, Settings};

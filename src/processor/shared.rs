@@ -2,6 +2,7 @@
 
 use super::pace::LastPace;
 use super::recovery::Recovery;
+use super::unknown::UnknownTypes;
 use super::usual::UsualDurations;
 
 #[derive(Debug, Default)]
@@ -9,4 +10,5 @@ pub struct Shared {
     pub(super) usual: UsualDurations,
     pub(super) last_pace: LastPace,
     pub(super) recovery: Recovery,
+    pub(super) unknown: UnknownTypes,
 }

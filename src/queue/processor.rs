@@ -29,6 +29,8 @@ pub struct Options {
     pub job_types: Option<Vec<String>>,
     /// The types that there are handlers for, and what is said for all jobs of each.
     pub handled_types: HashMap<String, OfType>,
+    /// Whether jobs without a handler are left to other workers.
+    pub leaves_unknown: bool,
     pub remove_on_complete: bool,
 }
 
@@ -51,7 +53,8 @@ impl<H: Handlers> Processor<H> {
         queue.engines.add(&running);
         let of_types = options.handled_types;
         let all = || of_types.keys().cloned().collect();
-        let taken_types = options.job_types.clone().unwrap_or_else(all);
+        let mut taken_types: Vec<_> = options.job_types.clone().unwrap_or_else(all);
+        taken_types.sort();
         let settings = Settings {
             batch_size: options.batch_size,
             concurrency: options.concurrency,
@@ -61,6 +64,7 @@ impl<H: Handlers> Processor<H> {
             of_types,
             cancel_grace: options.cancel_grace,
             taken_types,
+            leaves_unknown: options.leaves_unknown && options.job_types.is_none(),
             shared: queue.of_engines.clone(),
             exchanges: pool.max_connections().min(2),
             answer_within: Patience::with_lease(options.lease).answer(),

@@ -129,6 +129,8 @@ pub struct Seen {
 
 #[derive(Default)]
 struct State {
+    /// The types of the jobs that the last look was for; `None` means all.
+    types: Option<Vec<String>>,
     lanes: HashMap<i32, Lane>,
     /// How long the last looks from the beginning searched.
     wasted: [Duration; SAMPLES],
@@ -155,9 +157,17 @@ struct Lane {
 pub struct Cursor(Mutex<State>);
 
 impl Cursor {
-    /// Where to start now.
-    pub fn look(&self, now: Instant) -> Look {
-        let state = self.lock();
+    /// Where to start now to look for jobs of these types; `None` means all. A look for other types than the last one's
+    /// begins anew.
+    pub fn look(&self, types: Option<&[String]>, now: Instant) -> Look {
+        let mut state = self.lock();
+        if state.types.as_deref() != types {
+            *state = State {
+                types: types.map(<[_]>::to_vec),
+                generation: state.generation + 1,
+                ..State::default()
+            };
+        }
         let spared = state.spared_until.is_some_and(|until| now < until);
         let lanes = state.lanes.iter().filter(|_| spared);
         Look {
@@ -255,7 +265,7 @@ mod tests {
     fn slowed(now: Instant, id: i64) -> Cursor {
         let cursor = Cursor::default();
         for _ in 0..SAMPLES {
-            let look = cursor.look(now);
+            let look = cursor.look(None, now);
             assert!(look.is_from_beginning());
             cursor.looked(&look, &seen(SLOW, 0, id), now);
         }
@@ -267,7 +277,7 @@ mod tests {
         let now = Instant::now();
         let cursor = Cursor::default();
         for id in 1..10 {
-            let look = cursor.look(now);
+            let look = cursor.look(None, now);
             assert!(look.is_from_beginning());
             cursor.looked(&look, &seen(FREE, 0, id), now);
         }
@@ -278,26 +288,26 @@ mod tests {
         let now = Instant::now();
         let cursor = Cursor::default();
         for searched in [SLOW, Duration::ZERO, SLOW, SLOW] {
-            let look = cursor.look(now);
+            let look = cursor.look(None, now);
             assert!(look.is_from_beginning());
             cursor.looked(&look, &seen(searched, 0, 1), now);
         }
-        assert!(cursor.look(now).is_from_beginning());
+        assert!(cursor.look(None, now).is_from_beginning());
     }
 
     #[test]
     fn what_is_slow_starts_where_it_ended_for_a_while() {
         let now = Instant::now();
         let cursor = slowed(now, 8);
-        let look = cursor.look(now);
+        let look = cursor.look(None, now);
         assert_eq!(look.passed, [(0, Position { ready_at: 7, id: 8 })]);
         cursor.looked(&look, &seen(Duration::ZERO, 0, 9), now);
-        assert_eq!(cursor.look(now).passed[0].1.id, 9);
+        assert_eq!(cursor.look(None, now).passed[0].1.id, 9);
         let soon = now + Duration::from_secs(19);
-        assert!(!cursor.look(soon).is_from_beginning());
+        assert!(!cursor.look(None, soon).is_from_beginning());
         assert!(
             cursor
-                .look(soon + Duration::from_secs(2))
+                .look(None, soon + Duration::from_secs(2))
                 .is_from_beginning()
         );
     }
@@ -311,16 +321,16 @@ mod tests {
         };
         let far_away = Cursor::default();
         for _ in 0..10 {
-            far_away.looked(&far_away.look(now), &in_vain(SLOW), now);
-            far_away.looked(&far_away.look(now), &seen(FREE, 0, 1), now);
-            assert!(far_away.look(now).is_from_beginning());
+            far_away.looked(&far_away.look(None, now), &in_vain(SLOW), now);
+            far_away.looked(&far_away.look(None, now), &seen(FREE, 0, 1), now);
+            assert!(far_away.look(None, now).is_from_beginning());
         }
         let cursor = slowed(now, 8);
         let later = now + LONGEST;
         for (took, is_slow) in [(SLOW * 2, true), (FREE, false)] {
-            assert!(cursor.look(later).is_from_beginning());
-            cursor.looked(&cursor.look(later), &in_vain(took), later);
-            assert_eq!(!cursor.look(later).is_from_beginning(), is_slow);
+            assert!(cursor.look(None, later).is_from_beginning());
+            cursor.looked(&cursor.look(None, later), &in_vain(took), later);
+            assert_eq!(!cursor.look(None, later).is_from_beginning(), is_slow);
             cursor.go_back();
         }
     }
@@ -329,13 +339,13 @@ mod tests {
     fn it_goes_back_to_what_it_finds_behind_it() {
         let now = Instant::now();
         let cursor = slowed(now, 8);
-        let ahead = cursor.look(now);
+        let ahead = cursor.look(None, now);
         cursor.go_back();
-        let back = cursor.look(now);
+        let back = cursor.look(None, now);
         assert!(back.is_from_beginning());
         cursor.looked(&back, &seen(SLOW, 0, 3), now);
         cursor.looked(&ahead, &seen(Duration::ZERO, 0, 9), now);
-        assert_eq!(cursor.look(now).passed[0].1.id, 3);
+        assert_eq!(cursor.look(None, now).passed[0].1.id, 3);
     }
 
     #[test]
@@ -346,40 +356,57 @@ mod tests {
             stopped: Some(lane),
             ..Seen::default()
         };
-        cursor.looked(&cursor.look(now), &stopped(29_000), now);
+        cursor.looked(&cursor.look(None, now), &stopped(29_000), now);
         let later = now + SELDOM * 2;
-        assert_eq!(cursor.look(later).below, 29_000, "nothing was found yet");
-        cursor.looked(&cursor.look(later), &stopped(28_000), later);
-        assert_eq!(cursor.look(later).below, 28_000);
+        assert_eq!(
+            cursor.look(None, later).below,
+            29_000,
+            "nothing was found yet"
+        );
+        cursor.looked(&cursor.look(None, later), &stopped(28_000), later);
+        assert_eq!(cursor.look(None, later).below, 28_000);
         let full = Seen {
             full: true,
             ..seen(FREE, 7, 1)
         };
-        cursor.looked(&cursor.look(later), &full, later);
+        cursor.looked(&cursor.look(None, later), &full, later);
         assert_eq!(
-            cursor.look(later).below,
+            cursor.look(None, later).below,
             TOP,
             "the top was not looked at for long"
         );
-        cursor.looked(&cursor.look(later), &stopped(28_000), later);
-        cursor.looked(&cursor.look(later), &full, later);
+        cursor.looked(&cursor.look(None, later), &stopped(28_000), later);
+        cursor.looked(&cursor.look(None, later), &full, later);
         assert_eq!(
-            cursor.look(later).below,
+            cursor.look(None, later).below,
             8,
             "there may be more in this lane"
         );
-        cursor.looked(&cursor.look(later), &seen(FREE, 7, 2), later);
-        assert_eq!(cursor.look(later).below, TOP, "the end was reached");
+        cursor.looked(&cursor.look(None, later), &seen(FREE, 7, 2), later);
+        assert_eq!(cursor.look(None, later).below, TOP, "the end was reached");
     }
 
     #[test]
     fn one_look_a_second_tries_each_lock() {
         let now = Instant::now();
         let cursor = Cursor::default();
-        assert!(cursor.look(now).tries_locks);
-        cursor.looked(&cursor.look(now), &seen(FREE, 0, 1), now);
-        assert!(!cursor.look(now + SELDOM / 2).tries_locks);
-        assert!(cursor.look(now + SELDOM).tries_locks);
+        assert!(cursor.look(None, now).tries_locks);
+        cursor.looked(&cursor.look(None, now), &seen(FREE, 0, 1), now);
+        assert!(!cursor.look(None, now + SELDOM / 2).tries_locks);
+        assert!(cursor.look(None, now + SELDOM).tries_locks);
+    }
+
+    #[test]
+    fn a_look_for_jobs_of_other_types_begins_anew() {
+        let now = Instant::now();
+        let cursor = slowed(now, 7);
+        let ahead = cursor.look(None, now);
+        assert!(!ahead.is_from_beginning());
+        let types = ["job".to_owned()];
+        assert!(cursor.look(Some(&types), now).is_from_beginning());
+        cursor.looked(&ahead, &seen(SLOW, 0, 9), now);
+        assert!(cursor.look(Some(&types), now).is_from_beginning());
+        assert!(cursor.look(None, now).is_from_beginning());
     }
 
     #[test]
@@ -388,11 +415,11 @@ mod tests {
         let cursor = slowed(now, 8);
         for priority in 1..=100 {
             let now = now + Duration::from_millis(priority);
-            let look = cursor.look(now);
+            let look = cursor.look(None, now);
             let priority = i32::try_from(priority).unwrap();
             cursor.looked(&look, &seen(Duration::ZERO, priority, 1), now);
         }
-        let look = cursor.look(now + Duration::from_secs(1));
+        let look = cursor.look(None, now + Duration::from_secs(1));
         assert_eq!(look.passed.len(), MAX_LANES);
         assert!(look.passed.iter().all(|(priority, _)| *priority > 36));
     }

@@ -162,7 +162,7 @@ impl Worker {
                 exchanged.claim_failed = Some(error);
             }
         }
-        if wanted.limit > 0 && wanted.only.is_none() {
+        if wanted.limit > 0 {
             let now = Instant::now();
             let took = now - asked;
             self.cursor.looked(look, &Seen { took, full, ..seen }, now);
@@ -222,10 +222,9 @@ impl Store for Worker {
         let hands_back =
             (outcomes.iter()).any(|outcome| matches!(outcome.end, End::Released { .. }));
         let now = Instant::now();
-        // The cursor is that of all types.
-        let mut look = match wanted.only {
-            None => self.cursor.look(now),
-            Some(_) => Look::from_beginning(),
+        let mut look = match wanted.limit {
+            0 => Look::from_beginning(),
+            _ => self.cursor.look(self.claim(&wanted).types, now),
         };
         look.tries_locks |= self.thorough;
         let settles = !outcomes.is_empty();

@@ -12,6 +12,7 @@ export type JobQueueErrorCode =
   | 'TIMEOUT'
   | 'CANCELLED'
   | 'DEADLINE'
+  | 'NO_HANDLER'
   | 'CLOSED'
   | 'ADDON_UNAVAILABLE'
   | 'DATABASE_ERROR';

@@ -2,7 +2,7 @@
 
 import { crypto } from '../basics/lazy.js';
 import { quoted } from '../basics/text.js';
-import { boolean, callable, INT4_MAX, integer, name } from '../checks/checks.js';
+import { boolean, callable, INT4_MAX, integer, name, oneOf } from '../checks/checks.js';
 import { argument, type Given, refuseArgument, refuseValue } from '../checks/given.js';
 import { isPlain } from '../checks/kind.js';
 import { object, options } from '../checks/options.js';
@@ -27,6 +27,7 @@ export interface ParsedProcessorOptions {
   /** Each type once; `null`: all types. */
   jobTypes: string[] | null;
   retry: ParsedRetry;
+  unknownTypes: UnknownTypes;
   removeOnComplete: boolean;
   /** Milliseconds. */
   leaseDuration: number;
@@ -50,6 +51,9 @@ export interface ParsedDefinition {
 /** The definitions by job type. */
 export type Definitions = ReadonlyMap<string, ParsedDefinition>;
 
+type UnknownTypes = NonNullable<ProcessorOptions['unknownTypes']>;
+const UNKNOWN_TYPES: readonly UnknownTypes[] = ['leave', 'fail'];
+
 const METHOD = 'createProcessor';
 
 /** The options that `createRouteHandler` takes too. */
@@ -61,6 +65,7 @@ export const SHARED_OPTIONS = Object.keys({
   verbose: true,
   jobType: true,
   retry: true,
+  unknownTypes: true,
   removeOnComplete: true,
   leaseDuration: true,
   defaultTimeout: true,
@@ -90,6 +95,7 @@ export function parseProcessorOptions(
     verbose,
     jobType,
     retry,
+    unknownTypes = 'leave',
     removeOnComplete = false,
     leaseDuration = 30_000,
     defaultTimeout = null,
@@ -105,6 +111,7 @@ export function parseProcessorOptions(
     verbose: verbose === undefined ? null : boolean(argument(method, 'verbose', verbose)),
     jobTypes: jobType === undefined ? null : parseJobTypes(method, jobType),
     retry: parseRetry(method, 'retry', retry),
+    unknownTypes: oneOf(argument(method, 'unknownTypes', unknownTypes), UNKNOWN_TYPES),
     removeOnComplete: boolean(argument(method, 'removeOnComplete', removeOnComplete)),
     leaseDuration: integer(argument(method, 'leaseDuration', leaseDuration), MIN_LEASE, MAX_LEASE),
     defaultTimeout: parseTimeout(argument(method, 'defaultTimeout', defaultTimeout)),
@@ -163,7 +170,7 @@ function parseDefinition(method: string, name: string, handler: unknown): Parsed
   };
 }
 
-/** Refuses a job type that the processor is to take and that has no handler: each job of it would fail. */
+/** Refuses a job type that the processor is to take and that has no handler: none of its jobs could run. */
 export function refuseUnhandled(
   { jobTypes }: ParsedProcessorOptions,
   handlers: Definitions,

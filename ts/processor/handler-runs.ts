@@ -224,14 +224,14 @@ export class HandlerRuns {
     return nextAttempt(policy, thrown, run, (error) => this.listener.report(error));
   }
 
-  /** Ends a run whose job has no handler here. */
+  /** Ends a run whose job has no handler here, with `unknownTypes: 'fail'`. */
   private refuse(run: JobRun, runNo: number): void {
     const { id } = run;
     const type = inLine(run.job_type);
     const message = `No handler registered for job type: ${type}`;
     this.log?.(`job ${id} (${type}) failed: ${message}`);
     this.end({ id, runNo, error: { message }, pendingReason: message });
-    this.failures.threw(run, new JobQueueError('INVALID_ARGUMENT', message));
+    this.failures.threw(run, new JobQueueError('NO_HANDLER', message));
   }
 
   private end(outcome: Outcome): void {

@@ -58,6 +58,15 @@ export interface ProcessorHome {
 
 const outsideOfRequests: InContext = AsyncLocalStorage.snapshot();
 
+/** Those that users call. To bind all methods would take a route's processor as long as all else that makes it. */
+const METHODS = Object.keys({
+  start: true,
+  startInBackground: true,
+  stop: true,
+  stopAndDrain: true,
+  isRunning: true,
+} satisfies Record<keyof Processor, true>);
+
 export class JobProcessor implements Processor {
   private readonly processor: NativeProcessor;
   private readonly runs: HandlerRuns;
@@ -91,6 +100,7 @@ export class JobProcessor implements Processor {
             timeoutMs: timeout,
             retry: numbersOf(retry),
           })),
+          leavesUnknown: options.unknownTypes === 'leave',
           removeOnComplete: options.removeOnComplete,
         },
         hearing(new WeakRef(this)),
@@ -117,7 +127,7 @@ export class JobProcessor implements Processor {
       },
       this.log,
     );
-    bindMethods(this, JobProcessor);
+    bindMethods(this, METHODS);
   }
 
   async start(): Promise<number> {

@@ -71,7 +71,7 @@ export class PostgresJobQueue {
     own.queue = new WeakRef(this.queue);
     this.database = new OwnDatabase(this.queue);
     this.log = openLog(config.verbose);
-    bindMethods(this, PostgresJobQueue);
+    bindMethods(this, Object.getOwnPropertyNames(PostgresJobQueue.prototype));
   }
 
   async addJob(...args: Arguments): Promise<number> {

@@ -63,9 +63,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
 
     /// The types of jobs that are worth claiming; `None` means all.
     pub(super) fn claimable_types(&mut self, now: Instant) -> Option<Vec<String>> {
-        let (fitting, others) = self.fitting_types(now)?;
+        let handled_only = self.claims_handled_only(now);
+        let Some((fitting, others)) = self.fitting_types(now) else {
+            return handled_only.then(|| self.settings.taken_types.clone());
+        };
         self.tally.not_claimed = others;
-        (!self.tally.not_claimed.is_empty()).then_some(fitting)
+        (handled_only || !self.tally.not_claimed.is_empty()).then_some(fitting)
     }
 
     fn fitting_types(&self, now: Instant) -> Option<(Vec<String>, Vec<String>)> {

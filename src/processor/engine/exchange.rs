@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::recover::Asks;
 use super::{Engine, Mode};
 use crate::error::{Code, Error, Result};
-use crate::job::{End, ExhaustedJob, Outcome};
+use crate::job::{End, ExhaustedJob, Outcome, in_line};
 use crate::processor::heard::Heard;
 use crate::processor::recovery::Recovery;
 use crate::processor::{Exchanged, Handlers, Recovered, Store, Wanted};
@@ -262,7 +262,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         for job in &exchanged.claimed {
             self.held.insert(job.run, claim_sent);
         }
-        self.dispatch.take_in(exchanged.claimed, now);
+        let claimed = self.leave_unknown(exchanged.claimed, now);
+        self.dispatch.take_in(claimed, now);
         if self.ending.stopping {
             self.stop();
         }
@@ -331,7 +332,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 Code::LeaseLost,
                 format!(
                     "job {} ({}) has no attempts left and has failed: see its error_history",
-                    job.id, job.job_type
+                    job.id,
+                    in_line(&job.job_type)
                 ),
             ));
         }
@@ -345,7 +347,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 Code::InvalidPayload,
                 format!(
                     "job {} ({}) has failed for good: {message}",
-                    unreadable.run.id, unreadable.job_type
+                    unreadable.run.id,
+                    in_line(&unreadable.job_type)
                 ),
             )
             .with_state_of(&unreadable.error),

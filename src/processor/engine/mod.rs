@@ -14,6 +14,7 @@ mod lost_claim;
 mod outage;
 mod recover;
 mod settled_by_handler;
+mod unknown;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -64,8 +65,10 @@ pub struct Settings {
     pub of_types: HashMap<String, OfType>,
     /// How long a run has to end after it was told that its job is to be cancelled.
     pub cancel_grace: Duration,
-    /// The types of jobs that it takes. See [`Mode::UntilEmpty`].
+    /// The types of jobs that it takes, each once and in order.
     pub taken_types: Vec<String>,
+    /// Whether jobs of other types, which a claim of all types can bring, are left to other workers.
+    pub leaves_unknown: bool,
     pub shared: Arc<Shared>,
     /// The most exchanges under way at a time: 2, or 1 where there is but one connection.
     pub exchanges: usize,

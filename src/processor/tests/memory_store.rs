@@ -33,6 +33,7 @@ pub enum Status {
 
 #[derive(Debug, Clone)]
 pub struct Row {
+    pub job_type: &'static str,
     pub status: Status,
     pub run_no: i64,
     pub attempts: i32,
@@ -61,6 +62,7 @@ pub struct Row {
 impl Row {
     pub fn new(max_attempts: i32) -> Self {
         Self {
+            job_type: "job",
             status: Status::Pending,
             run_no: 0,
             attempts: 0,
@@ -225,6 +227,13 @@ fn delay(retry: Option<&str>, attempts: i32) -> Option<Duration> {
     ms.map(Duration::from_millis)
 }
 
+impl Wanted {
+    fn includes(&self, job_type: &str) -> bool {
+        let mut only = self.only.iter().flatten();
+        self.only.is_none() || only.any(|only| only == job_type)
+    }
+}
+
 /// Postgres's error if a constraint refuses a row.
 pub fn refused() -> Error {
     let mut error = Error::new(Code::DatabaseError, "refused");
@@ -368,6 +377,7 @@ impl MemoryStore {
         let mut due: Vec<_> = rows
             .iter()
             .filter(|&(&id, row)| row.is_due(now) && !row.refuses && !settles(id, row))
+            .filter(|(_, row)| wanted.includes(row.job_type))
             .map(|(&id, row)| (Reverse(row.priority), row.ready_at(), id))
             .collect();
         due.sort();
@@ -399,7 +409,7 @@ impl MemoryStore {
                 };
                 exchanged.exhausted.push(ExhaustedJob {
                     id,
-                    job_type: "job".into(),
+                    job_type: row.job_type.into(),
                 });
                 continue;
             }
@@ -414,7 +424,7 @@ impl MemoryStore {
                     id,
                     run_no: row.run_no,
                 },
-                job_type: "job".into(),
+                job_type: row.job_type.into(),
                 payload: "null".into(),
                 attempts: attempt,
                 uncounted: row.uncounted,
@@ -612,7 +622,7 @@ impl MemoryStore {
                 Status::Pending => recovered.pending += 1,
                 Status::Failed { .. } => recovered.exhausted.push(ExhaustedJob {
                     id,
-                    job_type: "job".into(),
+                    job_type: row.job_type.into(),
                 }),
                 _ => {}
             }
@@ -624,17 +634,8 @@ impl MemoryStore {
         self.trips.lock().unwrap().push(trip);
     }
 
-    async fn exchange_alone(
-        &self,
-        outcomes: Vec<Outcome>,
-        mut wanted: Wanted,
-    ) -> Result<Exchanged> {
+    async fn exchange_alone(&self, outcomes: Vec<Outcome>, wanted: Wanted) -> Result<Exchanged> {
         self.travel().await?;
-        // Here all jobs are of one type.
-        let of_type = |types: &Vec<String>| types.iter().any(|job_type| job_type == "job");
-        if !wanted.only.as_ref().is_none_or(of_type) {
-            wanted.limit = 0;
-        }
         self.note(format!("settle {} claim {}", outcomes.len(), wanted.limit));
         if let Some((late, error)) = self.lose_answer() {
             let same_table = Self {

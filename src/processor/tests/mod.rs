@@ -6,7 +6,9 @@ mod isolation;
 pub(crate) mod memory_store;
 pub(crate) mod model;
 mod timeouts_and_cancelling;
+mod unknown_types;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Engine, Handle, Handlers, Mode, Settings, Shared, Tally};
+use super::{Engine, Handle, Handlers, Mode, OfType, Settings, Shared, Tally};
 use crate::error::{Code, Error, Result};
 use crate::job::{ClaimedJob, End, Outcome, Run};
 use memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row, Status};
@@ -93,7 +95,8 @@ impl Rig {
             taken_types: vec!["job".into()],
             shared: shared.clone(),
             default_timeout: None,
-            of_types: Default::default(),
+            of_types: HashMap::from([("job".into(), OfType::default())]),
+            leaves_unknown: true,
             cancel_grace: GRACE,
             exchanges: 2,
             answer_within: LEASE / 2,

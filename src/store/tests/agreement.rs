@@ -114,6 +114,7 @@ impl Server {
         match &asked.command {
             Command::Insert {
                 id,
+                job_type,
                 priority,
                 max_attempts,
                 run_at,
@@ -123,10 +124,11 @@ impl Server {
                 let timeout = timeout.map(|timeout| timeout.as_millis().to_string());
                 schema.statement(
                     "insert into {jobs} (id, job_type, payload, priority, max_attempts, run_at, timeout_ms)
-                    values ({id}::text::bigint, 'job', 'null', {priority}::text::int, {max_attempts}::text::int,
+                    values ({id}::text::bigint, {job_type}::text, 'null', {priority}::text::int, {max_attempts}::text::int,
                         now() + {delay}::text::bigint * interval '1 microsecond', {timeout_ms}::text::int)",
                     vec![
                         ("id", id.to_string().into()),
+                        ("job_type", (*job_type).into()),
                         ("priority", priority.to_string().into()),
                         ("max_attempts", max_attempts.to_string().into()),
                         ("delay", delay.into()),
@@ -139,13 +141,14 @@ impl Server {
                 wanted,
                 types: count,
             } => {
-                let types = ["job".to_owned(), "none".to_owned()];
+                let types = ["job", "new", "none"].map(str::to_owned);
+                let named = (*count > 0).then_some(&types[..=*count]);
                 let claim = Claim {
                     limit: wanted.limit,
                     worker_id: "story",
                     lease_ms: lease_ms(),
                     token: wanted.token,
-                    types: (*count > 0).then_some(&types[..*count]),
+                    types: wanted.only.as_deref().or(named),
                     proving: false,
                 };
                 let outcomes = self.of_server(outcomes);

@@ -81,19 +81,19 @@ async fn what_lies_behind_the_cursor_is_not_walked() {
     };
     let cursor = Cursor::default();
     let now = Instant::now();
-    while cursor.look(now).is_from_beginning() {
+    while cursor.look(None, now).is_from_beginning() {
         let seen = Seen {
             searched: Some(std::time::Duration::from_secs(1)),
             took: std::time::Duration::from_secs(1),
             last: HashMap::from([(0, at(ENDED)), (1, at(ENDED - 1))]),
             ..Seen::default()
         };
-        cursor.looked(&cursor.look(now), &seen, now);
+        cursor.looked(&cursor.look(None, now), &seen, now);
     }
     let types = ["job".to_owned(), "none".to_owned()];
     for types in [None, Some(&types[..1]), Some(&types[..])] {
         let mut pages = Vec::new();
-        for look in [cursor.look(now), Look::from_beginning()] {
+        for look in [cursor.look(None, now), Look::from_beginning()] {
             pages.push(pages_of_claim(&mut connection, &look, types).await.unwrap());
         }
         assert!(

@@ -17,14 +17,14 @@ use crate::store::{Worker, columns};
 /// Looks from the beginning have become slow, and the last job that was claimed is this one.
 fn slow_at(cursor: &Cursor, position: Position) {
     let now = Instant::now();
-    while cursor.look(now).is_from_beginning() {
+    while cursor.look(None, now).is_from_beginning() {
         let seen = Seen {
             searched: Some(Duration::from_secs(1)),
             took: Duration::from_secs(1),
             last: HashMap::from([(0, position)]),
             ..Seen::default()
         };
-        cursor.looked(&cursor.look(now), &seen, now);
+        cursor.looked(&cursor.look(None, now), &seen, now);
     }
 }
 

@@ -31,7 +31,7 @@ async fn a_look_is_taken_in_bounded_steps_and_comes_to_the_lowest_lane() {
         let mut stops = Vec::new();
         for _ in 0..3 {
             let now = Instant::now();
-            let look = cursor.look(now);
+            let look = cursor.look(None, now);
             let ten = Claim {
                 limit: 10,
                 worker_id: "worker",

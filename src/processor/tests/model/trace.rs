@@ -23,6 +23,7 @@ pub struct Asked {
 pub enum Command {
     Insert {
         id: i64,
+        job_type: &'static str,
         priority: i32,
         max_attempts: i32,
         run_at: Duration,
@@ -31,8 +32,8 @@ pub enum Command {
     Exchange {
         outcomes: Vec<Outcome>,
         wanted: Wanted,
-        /// How many types of jobs the worker names, among them the only one that has jobs; 0 means
-        /// all.
+        /// How many types of jobs the worker names, where it wants all: both that have jobs, and another one; 0 names
+        /// none.
         types: usize,
     },
     SettleEach(Vec<Outcome>),

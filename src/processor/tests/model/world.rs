@@ -19,8 +19,8 @@ use crate::error::{Code, Error, Result};
 use crate::job::{ClaimedJob, End, Outcome, Run};
 use crate::processor::tests::memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row};
 use crate::processor::{
-    Counted, Engine, Exchanged, Extended, Handle, Handlers, Mode, Recovered, Settings, Settled,
-    SettledEach, Store, Wanted,
+    Counted, Engine, Exchanged, Extended, Handle, Handlers, Mode, OfType, Recovered, Settings,
+    Settled, SettledEach, Store, Wanted,
 };
 
 const PROCESSES: usize = 3;
@@ -77,6 +77,8 @@ struct Believed {
 struct Control {
     store: Arc<Recorded>,
     number: usize,
+    /// The types of jobs that it has handlers for.
+    handled: &'static [&'static str],
     frozen: Mutex<Option<Waker>>,
     is_frozen: Mutex<bool>,
     line: Mutex<Line>,
@@ -233,6 +235,10 @@ impl Handlers for Control {
         let mut promises = self.store.promises.lock().unwrap();
         for job in &jobs {
             promises.begun_by_handler(job.run);
+            if !self.handled.contains(&&*job.job_type) {
+                let broken = format!("no job begins where it has no handler: {job:?}");
+                promises.broken.push(broken);
+            }
         }
         drop(promises);
         let begun = jobs.into_iter().map(|job| Believed {
@@ -272,10 +278,18 @@ struct Process {
 }
 
 impl Process {
-    fn start(store: &Arc<Recorded>, number: usize) -> Self {
+    /// `place` is the process's among those that claim.
+    fn start(store: &Arc<Recorded>, number: usize, place: usize) -> Self {
+        // The last one is of an older deployment.
+        let handled = if place == PROCESSES - 1 {
+            &["job"][..]
+        } else {
+            &["job", "new"]
+        };
         let control = Arc::new(Control {
             store: store.clone(),
             number,
+            handled,
             frozen: Mutex::default(),
             is_frozen: Mutex::default(),
             line: Mutex::new(Line::Whole),
@@ -287,10 +301,13 @@ impl Process {
             concurrency: CONCURRENCY,
             poll_interval: POLL,
             lease: LEASE,
-            taken_types: vec!["job".into()],
+            taken_types: handled.iter().map(|&it| it.into()).collect(),
             shared: Arc::default(),
             default_timeout: None,
-            of_types: Default::default(),
+            of_types: (handled.iter())
+                .map(|&it| (it.into(), OfType::default()))
+                .collect(),
+            leaves_unknown: true,
             cancel_grace: GRACE,
             exchanges: 2,
             answer_within: LEASE / 2,
@@ -378,7 +395,7 @@ impl World {
             promises: Mutex::default(),
         });
         let processes = (0..PROCESSES)
-            .map(|number| Process::start(&store, number))
+            .map(|number| Process::start(&store, number, number))
             .collect();
         Self {
             store,
@@ -460,10 +477,12 @@ impl World {
             priority,
             timeout,
             run_at: Instant::now() + delay,
+            job_type: if id % 4 == 3 { "new" } else { "job" },
             ..Row::new(max_attempts)
         };
         let command = Command::Insert {
             id,
+            job_type: row.job_type,
             priority,
             max_attempts,
             run_at: row.run_at - self.store.began,
@@ -512,9 +531,10 @@ impl World {
 
     /// Puts a new process in the place of one.
     fn replace(&mut self, number: usize) -> Process {
-        let new = Process::start(&self.store, self.started);
+        let place = number % PROCESSES;
+        let new = Process::start(&self.store, self.started, place);
         self.started += 1;
-        std::mem::replace(&mut self.processes[number % PROCESSES], new)
+        std::mem::replace(&mut self.processes[place], new)
     }
 
     fn job(&self, number: usize) -> Option<i64> {
