@@ -62,119 +62,6 @@ interface PrismaClient {
  */
 type DatabaseClient = NodePostgresClient | PrismaClient | DrizzleClient | KyselyClient | KnexClient | PostgresJsClient;
 //#endregion
-//#region ts/config/types.d.ts
-/**
- * How to reach Postgres: node-postgres's `PoolConfig`, with node-postgres's meaning and precedence. An option in
- * milliseconds may be 0 to 2,147,483,647.
- */
-interface DatabaseConfig {
-  /**
-   * `postgresql://user:password@host:port/database?sslmode=...`. The string wins over the fields below. Parameters
-   * that this package does not know have no effect, as in node-postgres: `?schema=jobs` does not choose the schema.
-   *
-   * A key that is present but `undefined` or empty, with no `host` beside it, is refused: an environment variable is
-   * probably missing.
-   */
-  connectionString?: string | undefined;
-  /** A host name, an address, or the directory of a Unix socket. Default: `PGHOST`, then `localhost`. */
-  host?: string | undefined;
-  /** 1 to 65,535. Default: `PGPORT`, then 5432. */
-  port?: number | undefined;
-  /** Default: `PGDATABASE`, then the user's name. */
-  database?: string | undefined;
-  /** Default: `PGUSER`, then the name of the operating system's user. */
-  user?: string | undefined;
-  /**
-   * The password, or a function that is called for the password of each new connection. Default: `PGPASSWORD`, then
-   * the password file.
-   */
-  password?: string | (() => string | Promise<string>) | undefined;
-  /**
-   * `true`: TLS, everything verified. `{ rejectUnauthorized: false }`: TLS, nothing verified.
-   * `false` or absent: no TLS unless `sslmode` in the connection string, or `PGSSLMODE`, asks for it.
-   */
-  ssl?: boolean | SslConfig | undefined;
-  /** The most connections that this queue opens: 1 to 10,000. Default 10. */
-  max?: number | undefined;
-  /**
-   * An idle connection is closed after this many milliseconds; 0 keeps it open. Default 10,000. The server's
-   * `idle_session_timeout` does not apply.
-   */
-  idleTimeoutMillis?: number | undefined;
-  /** The longest wait for a connection, in milliseconds; 0 = no limit but the operating system's. Default 0. */
-  connectionTimeoutMillis?: number | undefined;
-  /** A connection is replaced when it is this many seconds old: 0 to 2,147,483; 0 keeps it. Default 0. */
-  maxLifetimeSeconds?: number | undefined;
-  /** Postgres's `statement_timeout` in milliseconds; 0 or `false` = the server's setting. Default 0. */
-  statement_timeout?: number | false | undefined;
-  /**
-   * The longest wait for an answer of Postgres, in milliseconds; 0 = no limit. Default 300,000. A call that waits
-   * longer rejects with `CONNECTION_FAILED`, and its message says that the statement may have run.
-   */
-  query_timeout?: number | undefined;
-  /** Postgres's `lock_timeout` in milliseconds; 0 = the server's setting. Default 0. */
-  lock_timeout?: number | undefined;
-  /** Postgres's `idle_in_transaction_session_timeout` in milliseconds; 0 = the server's setting. Default 0. */
-  idle_in_transaction_session_timeout?: number | undefined;
-  /** Command-line options for the server, for example `-c geqo=off`. Default: `PGOPTIONS`. */
-  options?: string | undefined;
-  /** Shown in `pg_stat_activity`. Default: `PGAPPNAME`, then `fallback_application_name`, then `pg-bg-job-queue`. */
-  application_name?: string | undefined;
-  /** Shown in `pg_stat_activity` if neither `application_name` nor `PGAPPNAME` is given. */
-  fallback_application_name?: string | undefined;
-}
-/** TLS with your own certificate authority or a client certificate, as PEM text. */
-interface SslConfig {
-  /** `false` encrypts without verifying the server. Default `true`. */
-  rejectUnauthorized?: boolean | undefined;
-  /** The certificate authorities, one of which must have signed the server's certificate. */
-  ca?: string | Buffer | (string | Buffer)[] | undefined;
-  /** The client's certificate; needs `key`. */
-  cert?: string | Buffer | undefined;
-  /** The client's private key; needs `cert`. */
-  key?: string | Buffer | undefined;
-}
-/** The argument of `initJobQueue`. */
-interface JobQueueConfig {
-  /** How to reach Postgres. `{}` takes everything from the environment. */
-  databaseConfig: DatabaseConfig;
-  /**
-   * Log to the console: ids, types, counts and durations, and why a job failed, but never a payload.
-   * Processors and route handlers do as the queue does unless they say otherwise. Default `false`.
-   */
-  verbose?: boolean | undefined;
-  /** The Postgres schema that holds the tables, 1 to 63 bytes: the one of the CLI's `--schema`. Default `public`. */
-  schema?: string | undefined;
-  /**
-   * `'transaction'` if a pooler in transaction mode stands before Postgres (PgBouncer, Supavisor): it gives a client
-   * another server connection for each transaction. `'none'` everywhere else.
-   * Default: `'transaction'` for the poolers of Supabase and Neon and if the connection string says
-   * `pgbouncer=true`, otherwise `'none'`.
-   */
-  pooler?: 'transaction' | 'none' | undefined;
-}
-//#endregion
-//#region ts/errors/job-queue-error.d.ts
-/** The code of an error: a string to compare with, which does not change between releases. */
-type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE' | 'NO_HANDLER' | 'CLOSED' | 'ADDON_UNAVAILABLE' | 'DATABASE_ERROR';
-/**
- * The class of every error that this package throws or rejects with. An error never holds a payload, a password or a
- * connection string.
- *
- * `instanceof` works across copies of this package: a bundler may put several into one process.
- */
-declare class JobQueueError extends Error {
-  readonly name = "JobQueueError";
-  /** The code to compare with. The message may change between releases, the code does not. */
-  readonly code: JobQueueErrorCode;
-  /** Postgres's five-character `SQLSTATE`, if the server refused a statement. */
-  readonly sqlState?: string;
-  constructor(code: JobQueueErrorCode, message: string, details?: {
-    sqlState?: string | undefined;
-    cause?: unknown;
-  });
-}
-//#endregion
 //#region ts/payload/types.d.ts
 /** Types of payloads, before and after JSON. Each map is taken whole, so that it works without knowing the job type. */
 /** Payloads as they may be added. A type that JSON does not have is marked where it stands. */
@@ -249,6 +136,8 @@ interface KeptOptions {
 }
 /** The same, as `addJob` takes them: each may be left out. */
 type GivenOptions = { [Option in keyof KeptOptions]?: KeptOptions[Option] | undefined };
+/** What `addJob` leaves out, for all jobs of a type. */
+type DefaultOptions = Omit<GivenOptions, 'run_at'>;
 /** A job to be added, of one type. */
 interface JobOptionsOf<PayloadMap, T extends JobType<PayloadMap>> extends GivenOptions {
   /** The name under which its handler is registered: 1 to 255 characters. */
@@ -311,6 +200,125 @@ interface JobRow<PayloadMap, T extends JobType<PayloadMap>> extends KeptOptions 
   pending_reason: string | null;
   /** Oldest first; the last 100 are kept. */
   error_history: JobErrorEntry[];
+}
+//#endregion
+//#region ts/config/types.d.ts
+/**
+ * How to reach Postgres: node-postgres's `PoolConfig`, with node-postgres's meaning and precedence. An option in
+ * milliseconds may be 0 to 2,147,483,647.
+ */
+interface DatabaseConfig {
+  /**
+   * `postgresql://user:password@host:port/database?sslmode=...`. The string wins over the fields below. Parameters
+   * that this package does not know have no effect, as in node-postgres: `?schema=jobs` does not choose the schema.
+   *
+   * A key that is present but `undefined` or empty, with no `host` beside it, is refused: an environment variable is
+   * probably missing.
+   */
+  connectionString?: string | undefined;
+  /** A host name, an address, or the directory of a Unix socket. Default: `PGHOST`, then `localhost`. */
+  host?: string | undefined;
+  /** 1 to 65,535. Default: `PGPORT`, then 5432. */
+  port?: number | undefined;
+  /** Default: `PGDATABASE`, then the user's name. */
+  database?: string | undefined;
+  /** Default: `PGUSER`, then the name of the operating system's user. */
+  user?: string | undefined;
+  /**
+   * The password, or a function that is called for the password of each new connection. Default: `PGPASSWORD`, then
+   * the password file.
+   */
+  password?: string | (() => string | Promise<string>) | undefined;
+  /**
+   * `true`: TLS, everything verified. `{ rejectUnauthorized: false }`: TLS, nothing verified.
+   * `false` or absent: no TLS unless `sslmode` in the connection string, or `PGSSLMODE`, asks for it.
+   */
+  ssl?: boolean | SslConfig | undefined;
+  /** The most connections that this queue opens: 1 to 10,000. Default 10. */
+  max?: number | undefined;
+  /**
+   * An idle connection is closed after this many milliseconds; 0 keeps it open. Default 10,000. The server's
+   * `idle_session_timeout` does not apply.
+   */
+  idleTimeoutMillis?: number | undefined;
+  /** The longest wait for a connection, in milliseconds; 0 = no limit but the operating system's. Default 0. */
+  connectionTimeoutMillis?: number | undefined;
+  /** A connection is replaced when it is this many seconds old: 0 to 2,147,483; 0 keeps it. Default 0. */
+  maxLifetimeSeconds?: number | undefined;
+  /** Postgres's `statement_timeout` in milliseconds; 0 or `false` = the server's setting. Default 0. */
+  statement_timeout?: number | false | undefined;
+  /**
+   * The longest wait for an answer of Postgres, in milliseconds; 0 = no limit. Default 300,000. A call that waits
+   * longer rejects with `CONNECTION_FAILED`, and its message says that the statement may have run.
+   */
+  query_timeout?: number | undefined;
+  /** Postgres's `lock_timeout` in milliseconds; 0 = the server's setting. Default 0. */
+  lock_timeout?: number | undefined;
+  /** Postgres's `idle_in_transaction_session_timeout` in milliseconds; 0 = the server's setting. Default 0. */
+  idle_in_transaction_session_timeout?: number | undefined;
+  /** Command-line options for the server, for example `-c geqo=off`. Default: `PGOPTIONS`. */
+  options?: string | undefined;
+  /** Shown in `pg_stat_activity`. Default: `PGAPPNAME`, then `fallback_application_name`, then `pg-bg-job-queue`. */
+  application_name?: string | undefined;
+  /** Shown in `pg_stat_activity` if neither `application_name` nor `PGAPPNAME` is given. */
+  fallback_application_name?: string | undefined;
+}
+/** TLS with your own certificate authority or a client certificate, as PEM text. */
+interface SslConfig {
+  /** `false` encrypts without verifying the server. Default `true`. */
+  rejectUnauthorized?: boolean | undefined;
+  /** The certificate authorities, one of which must have signed the server's certificate. */
+  ca?: string | Buffer | (string | Buffer)[] | undefined;
+  /** The client's certificate; needs `key`. */
+  cert?: string | Buffer | undefined;
+  /** The client's private key; needs `cert`. */
+  key?: string | Buffer | undefined;
+}
+/** The argument of `initJobQueue`. */
+interface JobQueueConfig<PayloadMap = any> {
+  /** How to reach Postgres. `{}` takes everything from the environment. */
+  databaseConfig: DatabaseConfig;
+  /**
+   * Log to the console: ids, types, counts and durations, and why a job failed, but never a payload.
+   * Processors and route handlers do as the queue does unless they say otherwise. Default `false`.
+   */
+  verbose?: boolean | undefined;
+  /** The Postgres schema that holds the tables, 1 to 63 bytes: the one of the CLI's `--schema`. Default `public`. */
+  schema?: string | undefined;
+  /**
+   * `'transaction'` if a pooler in transaction mode stands before Postgres (PgBouncer, Supavisor): it gives a client
+   * another server connection for each transaction. `'none'` everywhere else.
+   * Default: `'transaction'` for the poolers of Supabase and Neon and if the connection string says
+   * `pgbouncer=true`, otherwise `'none'`.
+   */
+  pooler?: 'transaction' | 'none' | undefined;
+  /**
+   * The options that jobs of a type have where `addJob` and `addJobs` leave them out, or give `undefined`. `null` in a job
+   * goes before the default: `timeout_ms: null` is a job without a limit of its own. The SQL function `add_job` does not
+   * know these defaults.
+   */
+  defaults?: { readonly [T in JobType<PayloadMap>]?: DefaultOptions | undefined } | undefined;
+}
+//#endregion
+//#region ts/errors/job-queue-error.d.ts
+/** The code of an error: a string to compare with, which does not change between releases. */
+type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE' | 'NO_HANDLER' | 'CLOSED' | 'ADDON_UNAVAILABLE' | 'DATABASE_ERROR';
+/**
+ * The class of every error that this package throws or rejects with. An error never holds a payload, a password or a
+ * connection string.
+ *
+ * `instanceof` works across copies of this package: a bundler may put several into one process.
+ */
+declare class JobQueueError extends Error {
+  readonly name = "JobQueueError";
+  /** The code to compare with. The message may change between releases, the code does not. */
+  readonly code: JobQueueErrorCode;
+  /** Postgres's five-character `SQLSTATE`, if the server refused a statement. */
+  readonly sqlState?: string;
+  constructor(code: JobQueueErrorCode, message: string, details?: {
+    sqlState?: string | undefined;
+    cause?: unknown;
+  });
 }
 //#endregion
 //#region ts/processor/job-context.d.ts
@@ -665,7 +673,7 @@ interface JobQueue<PayloadMap = any> extends AsyncDisposable {
  *
  * Rejects with `INVALID_CONFIG`.
  */
-declare function initJobQueue<PayloadMap = any>(config: JobQueueConfig): Promise<JobQueue<PayloadMap>>;
+declare function initJobQueue<PayloadMap = any>(config: JobQueueConfig<PayloadMap>): Promise<JobQueue<PayloadMap>>;
 //#endregion
 //#region ts/route/types.d.ts
 /** The options of `createRouteHandler`: those of a processor, without `pollInterval` and `batchSize`, and these. */
@@ -756,4 +764,4 @@ declare function createRouteHandler<PayloadMap>(getQueue: () => JobQueue<Payload
   POST: RouteHandler;
 };
 //#endregion
-export { type AnyJobOptions, type CancelFilters, type DatabaseClient, type DatabaseConfig, type DatabaseOptions, type JobContext, type JobDefinition, type JobDefinitions, type JobErrorEntry, type JobHandler, type JobHandlers, type JobId, type JobOptions, type JobQueue, type JobQueueConfig, JobQueueError, type JobQueueErrorCode, type JobRecord, type JobRow, type JobStatus, type JobType, type Processor, type ProcessorOptions, RetryAfter, type RetryPolicy, type RouteHandler, type RouteHandlerOptions, type RouteResult, type SslConfig, Unrecoverable, createRouteHandler, currentJob, initJobQueue };
+export { type AnyJobOptions, type CancelFilters, type DatabaseClient, type DatabaseConfig, type DatabaseOptions, type DefaultOptions, type JobContext, type JobDefinition, type JobDefinitions, type JobErrorEntry, type JobHandler, type JobHandlers, type JobId, type JobOptions, type JobQueue, type JobQueueConfig, JobQueueError, type JobQueueErrorCode, type JobRecord, type JobRow, type JobStatus, type JobType, type Processor, type ProcessorOptions, RetryAfter, type RetryPolicy, type RouteHandler, type RouteHandlerOptions, type RouteResult, type SslConfig, Unrecoverable, createRouteHandler, currentJob, initJobQueue };

@@ -340,7 +340,8 @@ describe('createProcessor', () => {
     const onError = () => {};
     const times = { leaseDuration: 1000, defaultTimeout: 1, cancelGrace: 0 };
     const listeners = { onError, onJobFailed: () => {} };
-    const given = { ...options, ...times, ...listeners, verbose: true, removeOnComplete: true };
+    const more = { verbose: true, removeOnComplete: true, unknownTypes: 'fail' };
+    const given = { ...options, ...times, ...listeners, ...more };
     const retry = { numbers: {}, decide: undefined };
     expect(parse(given)).toEqual({ ...given, jobTypes: null, retry });
     expect(parse({ jobType: 'a' }).jobTypes).toEqual(['a']);

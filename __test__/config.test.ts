@@ -500,6 +500,7 @@ describe('everything is present', () => {
       },
       askPassword: null,
       schema: 'public',
+      defaults: null,
       verbose: false,
       poolConfig: {
         host: 'localhost',

@@ -5,6 +5,7 @@ export type { DatabaseConfig, JobQueueConfig, SslConfig } from './config/types.j
 export { JobQueueError, type JobQueueErrorCode } from './errors/job-queue-error.js';
 export type {
   AnyJobOptions,
+  DefaultOptions,
   JobErrorEntry,
   JobId,
   JobOptions,

@@ -314,3 +314,11 @@ export async function disposing(): Promise<void> {
     console.log(code, error.sqlState, error.cause);
   }
 }
+
+export async function withDefaults(): Promise<JobQueue<Jobs>> {
+  const defaults: JobQueueConfig<Jobs>['defaults'] = {
+    email: { max_attempts: 5, timeout_ms: null },
+  };
+  await initJobQueue({ databaseConfig: {}, defaults: { anything: { priority: undefined } } });
+  return initJobQueue<Jobs>({ databaseConfig: {}, defaults: { ...defaults, report: undefined } });
+}

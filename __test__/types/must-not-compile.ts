@@ -199,3 +199,11 @@ initJobQueue({ databaseConfig: { conectionString: '' } });
 initJobQueue({ databaseConfig: { ssl: { rejectUnauthorised: false } } });
 // @ts-expect-error a port that is a string
 initJobQueue({ databaseConfig: { port: '5432' } });
+// @ts-expect-error defaults of an unknown job type
+initJobQueue<Jobs>({ databaseConfig, defaults: { emial: { priority: 1 } } });
+// @ts-expect-error a misspelt option of a job
+initJobQueue<Jobs>({ databaseConfig, defaults: { email: { prioritty: 1 } } });
+// @ts-expect-error a time is a job's own
+initJobQueue<Jobs>({ databaseConfig, defaults: { email: { run_at: new Date() } } });
+// @ts-expect-error a word that is none of the option's
+queue.createProcessor({ email, report }, { unknownTypes: 'ignore' });

@@ -6,6 +6,7 @@ import { refuseConfig, setting } from '../checks/given.js';
 import { kindOf } from '../checks/kind.js';
 import { type Options, object, ownProperties, refuseUnknown } from '../checks/options.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
+import { type Defaults, parseDefaults } from '../job/defaults.js';
 import { givenOptions, isAbsent } from './absent.js';
 import { type ResolvedDatabase, resolveDatabase } from './database.js';
 import { DATABASE_OPTIONS } from './database-options.js';
@@ -15,6 +16,8 @@ import type { JobQueueConfig } from './types.js';
 export interface ResolvedConfig extends ResolvedDatabase {
   schema: string;
   verbose: boolean;
+  /** `null`: there are none. */
+  defaults: Defaults | null;
 }
 
 const CONFIG_OPTIONS = Object.keys({
@@ -22,7 +25,8 @@ const CONFIG_OPTIONS = Object.keys({
   verbose: true,
   schema: true,
   pooler: true,
-} satisfies Record<keyof JobQueueConfig, true>);
+  defaults: true,
+} satisfies Record<keyof JobQueueConfig<unknown>, true>);
 
 const MAX_SCHEMA_BYTES = 63;
 
@@ -53,6 +57,7 @@ function resolve(config: unknown, env: NodeJS.ProcessEnv): ResolvedConfig {
     ...resolveDatabase(fields, 'databaseConfig.connectionString', env, options.pooler),
     schema: resolveSchema(options.schema ?? 'public', 'schema'),
     verbose: boolean(setting('verbose', options.verbose ?? false)),
+    defaults: parseDefaults(options.defaults),
   };
 }
 

@@ -1,5 +1,7 @@
 // The configuration of a queue: the argument of `initJobQueue`.
 
+import type { DefaultOptions, JobType } from '../job/types.js';
+
 /**
  * How to reach Postgres: node-postgres's `PoolConfig`, with node-postgres's meaning and precedence. An option in
  * milliseconds may be 0 to 2,147,483,647.
@@ -74,7 +76,8 @@ export interface SslConfig {
 }
 
 /** The argument of `initJobQueue`. */
-export interface JobQueueConfig {
+// biome-ignore lint/suspicious/noExplicitAny: without a payload map, there may be any job types
+export interface JobQueueConfig<PayloadMap = any> {
   /** How to reach Postgres. `{}` takes everything from the environment. */
   databaseConfig: DatabaseConfig;
   /**
@@ -91,4 +94,10 @@ export interface JobQueueConfig {
    * `pgbouncer=true`, otherwise `'none'`.
    */
   pooler?: 'transaction' | 'none' | undefined;
+  /**
+   * The options that jobs of a type have where `addJob` and `addJobs` leave them out, or give `undefined`. `null` in a job
+   * goes before the default: `timeout_ms: null` is a job without a limit of its own. The SQL function `add_job` does not
+   * know these defaults.
+   */
+  defaults?: { readonly [T in JobType<PayloadMap>]?: DefaultOptions | undefined } | undefined;
 }

@@ -3,6 +3,7 @@
 import { argument, refuseArgument, refuseValue } from '../checks/given.js';
 import { isPlain } from '../checks/kind.js';
 import { TotalSize } from '../payload/size.js';
+import type { Defaults } from './defaults.js';
 import { type ParsedJob, parseJob } from './new-job.js';
 
 /** An insert sends the payloads as one text. Postgres takes 1 GiB of text, and quoting can double it. */
@@ -19,23 +20,31 @@ export interface ParsedJobs {
 }
 
 /** Checks the argument of `addJobs`. The message of a fault names its job: `jobs[3]`. */
-export function parseJobs(method: string, jobs: unknown): ParsedJobs {
+export function parseJobs(
+  method: string,
+  jobs: unknown,
+  defaults: Defaults | null = null,
+): ParsedJobs {
   if (!Array.isArray(jobs)) refuseValue(argument(method, 'jobs', jobs), 'an array');
   // The caller, or a payload's `toJSON`, may change the list and its jobs before all parts are made.
   const given = Array.from(jobs, copied);
-  return { count: given.length, parts: partsOf(method, given) };
+  return { count: given.length, parts: partsOf(method, given, defaults) };
 }
 
 function copied(job: unknown): unknown {
   return typeof job === 'object' && job !== null && isPlain(job) ? { ...job } : job;
 }
 
-function* partsOf(method: string, jobs: unknown[]): Generator<ParsedJob[]> {
+function* partsOf(
+  method: string,
+  jobs: unknown[],
+  defaults: Defaults | null,
+): Generator<ParsedJob[]> {
   const total = new TotalSize(MAX_TOTAL_BYTES);
   let part: ParsedJob[] = [];
   let length = 0;
   for (const [at, job] of jobs.entries()) {
-    const parsed = parseJob(`${method}: jobs[${at}]`, job);
+    const parsed = parseJob(`${method}: jobs[${at}]`, job, defaults);
     if (total.add(parsed.payload)) {
       refuseArgument(
         method,

@@ -43,6 +43,9 @@ interface KeptOptions {
 /** The same, as `addJob` takes them: each may be left out. */
 type GivenOptions = { [Option in keyof KeptOptions]?: KeptOptions[Option] | undefined };
 
+/** What `addJob` leaves out, for all jobs of a type. */
+export type DefaultOptions = Omit<GivenOptions, 'run_at'>;
+
 /** A job to be added, of one type. */
 export interface JobOptionsOf<PayloadMap, T extends JobType<PayloadMap>> extends GivenOptions {
   /** The name under which its handler is registered: 1 to 255 characters. */

@@ -25,7 +25,9 @@ export function sharedQueue<Queue>(config: ResolvedConfig, open: () => Queue): Q
   if (!isNextDevelopment() || config.askPassword !== null) return open();
   shared[key] ??= new Map();
   const { settings, schema, verbose } = config;
-  const configuration = toJson({ settings: { ...settings }, schema, verbose });
+  const defaults =
+    config.defaults && [...config.defaults].map(([type, texts]) => [String(type), texts.join('')]);
+  const configuration = toJson({ settings: { ...settings }, schema, verbose, defaults });
   const queue = shared[key].get(configuration) ?? open();
   shared[key].set(configuration, queue);
   return queue as Queue;

@@ -19,7 +19,7 @@ import type { JobQueue } from './types.js';
  */
 // biome-ignore lint/suspicious/noExplicitAny: without a payload map, every job type takes any payload
 export async function initJobQueue<PayloadMap = any>(
-  config: JobQueueConfig,
+  config: JobQueueConfig<PayloadMap>,
 ): Promise<JobQueue<PayloadMap>> {
   const resolved = resolveConfig(config);
   const queue: JobQueue<Record<string, unknown>> = sharedQueue(

@@ -76,7 +76,7 @@ export class PostgresJobQueue {
 
   async addJob(...args: Arguments): Promise<number> {
     const { database, rest } = this.split('addJob', args, 2);
-    const job = parseJob('addJob', rest[0]);
+    const job = parseJob('addJob', rest[0], this.#config.defaults);
     const db = parseDatabaseOptions('addJob', rest[1]);
     const id = await this.on(db, database).addJob(job);
     this.log?.(`added job ${id} (${inLine(job.type)})`);
@@ -85,7 +85,7 @@ export class PostgresJobQueue {
 
   async addJobs(...args: Arguments): Promise<number[]> {
     const { database, rest } = this.split('addJobs', args, 2);
-    const jobs = parseJobs('addJobs', rest[0]);
+    const jobs = parseJobs('addJobs', rest[0], this.#config.defaults);
     const db = parseDatabaseOptions('addJobs', rest[1]);
     if (jobs.count === 0) return [];
     const ids = await this.on(db, database).addJobs(jobs);
