@@ -116,7 +116,7 @@ describe('addJob', () => {
 
   test('refuses an instance of a class that is no job', () => {
     expect(refusal(() => parseJob('addJob', new URL('http://localhost')))).toBe(
-      'addJob: job must be an object with options (job_type, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, payload), ' +
+      'addJob: job must be an object with options (job_type, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, payload), ' +
         'got an instance of a class that has none of them',
     );
   });

@@ -5,6 +5,7 @@ import { check } from './crash/check.js';
 import {
   add,
   begun,
+  bury,
   claim,
   claimLast,
   count,
@@ -34,7 +35,9 @@ afterAll(() => pool.end());
 
 /** Job 1 has been run by worker-1, and job 2 completed by it in a transaction. */
 beforeEach(async () => {
-  await pool.query('truncate job_queue, audit, ledger, effect, begun, told, asked, fault, touched');
+  await pool.query(
+    'truncate job_queue, audit, letter, ledger, effect, begun, told, asked, fault, touched',
+  );
   await pool.query([add(1, 'quick'), told(1), add(2, 'transaction'), told(2)].join(';'));
   await by('worker-1', claim(1, 'worker-1'));
   await by('worker-1', effect(1, 'worker-1', 'ended'));
@@ -167,6 +170,15 @@ describe('the checker passes over', () => {
       'a minute in which the worker was frozen that had the job',
       () => waitForAMinute(fault('freeze', 'worker', 'worker-1', 0, 60)),
     ],
+    [
+      'a job that fails for good and leaves a dead letter, which is run',
+      async () => {
+        await runThird();
+        await pool.query(`update job_queue set dead_letter_job_type = 'buried' where id = 3`);
+        await by('worker-1', fail(3, 'by worker-1 in attempt 1: as asked'));
+        await pool.query(bury(9, 3, 'completed'));
+      },
+    ],
     ['a minute after a retry', () => waitForAMinute(`insert into asked values ('retry', 5)`)],
   ];
 
@@ -185,6 +197,19 @@ describe('the checker finds', () => {
     ['no job is there twice', () => pool.query(add(9, 'quick', 'key-1'))],
     ['no job is there that nobody added', () => pool.query(add(9, 'quick'))],
     ['no job is in limbo', runThird],
+    ['no dead letter is in limbo', () => pool.query(bury(9, 1, 'pending'))],
+    [
+      'a job leaves a dead letter each time that it fails for good, and at no other time',
+      () => pool.query(bury(9, 1, 'completed')),
+    ],
+    [
+      'a job leaves a dead letter each time that it fails for good, and at no other time',
+      async () => {
+        await runThird();
+        await pool.query(`update job_queue set dead_letter_job_type = 'buried' where id = 3`);
+        await by('worker-1', fail(3, 'by worker-1 in attempt 1: as asked'));
+      },
+    ],
     [
       'a job is deleted by a worker that completes it and removes what is completed, and by nothing else',
       async () => {

@@ -56,6 +56,10 @@ alter table job_queue
   add column if not exists retry_delay_ms integer,
   add column if not exists retry_factor double precision,
   add column if not exists retry_max_delay_ms integer,
+  -- The type of the job that is added when this one has failed for good; null adds none.
+  add column if not exists dead_letter_job_type varchar(255),
+  -- Why the last attempt that failed did so; null if none has, or the job is completed.
+  add column if not exists failure_reason text,
   -- How often its handler has put the job off; null if it has not.
   add column if not exists snoozes integer,
   -- When cancelJob was called while the job ran.
@@ -151,6 +155,8 @@ alter table job_queue
   drop column if exists lease_expires_at,
   drop column if exists timeout_ms,
   drop column if exists snoozes,
+  drop column if exists dead_letter_job_type,
+  drop column if exists failure_reason,
   drop column if exists retry_delay_ms,
   drop column if exists retry_factor,
   drop column if exists retry_max_delay_ms,

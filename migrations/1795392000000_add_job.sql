@@ -24,7 +24,8 @@ begin
       timeout_ms integer default null,
       retry_delay_ms integer default null,
       retry_factor double precision default null,
-      retry_max_delay_ms integer default null
+      retry_max_delay_ms integer default null,
+      dead_letter_job_type text default null
     )
     returns bigint
     language plpgsql
@@ -55,6 +56,9 @@ begin
         raise 'add_job: retry_factor must be between 1 and 1000' using errcode = 'invalid_parameter_value';
       elsif add_job.retry_max_delay_ms < 0 then
         raise 'add_job: retry_max_delay_ms must be at least 0' using errcode = 'invalid_parameter_value';
+      elsif pg_catalog.char_length(add_job.dead_letter_job_type) not between 1 and 255 then
+        raise 'add_job: dead_letter_job_type must have 1 to 255 characters'
+          using errcode = 'invalid_parameter_value';
       end if;
 
       begin
@@ -82,12 +86,14 @@ begin
       end if;
 
       insert into %1$I.job_queue (
-        job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms
+        job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms,
+        dead_letter_job_type
       )
       values (
         add_job.job_type, add_job.payload, add_job.max_attempts, add_job.priority,
         coalesce(add_job.run_at, pg_catalog.now()), add_job.timeout_ms,
-        add_job.retry_delay_ms, add_job.retry_factor, add_job.retry_max_delay_ms
+        add_job.retry_delay_ms, add_job.retry_factor, add_job.retry_max_delay_ms,
+        add_job.dead_letter_job_type
       )
       returning id into added_id;
 

@@ -5,7 +5,9 @@ export type { DatabaseConfig, JobQueueConfig, SslConfig } from './config/types.j
 export { JobQueueError, type JobQueueErrorCode } from './errors/job-queue-error.js';
 export type {
   AnyJobOptions,
+  DeadLetter,
   DefaultOptions,
+  FailureReason,
   JobErrorEntry,
   JobId,
   JobOptions,

@@ -11,6 +11,9 @@
 /** The programs that change jobs and are not workers. */
 export const MONKEY = 'monkey';
 
+/** The type of dead letters. */
+export const BURIED = 'buried';
+
 /** The end of the name of a worker that removes the jobs that it completes. */
 export const REMOVING = '-removing';
 
@@ -39,7 +42,9 @@ export const auditTables = `
     old_lease_expires_at timestamptz,
     -- Of the entry that the change appended to error_history.
     failure text,
-    failure_name text
+    failure_name text,
+    -- It has failed for good, and is to leave a dead letter.
+    buried boolean
   );
   create index on audit (job_id, seq);
 
@@ -53,25 +58,30 @@ export const auditTables = `
     insert into audit (
       job_id, status, run_no, attempts, max_attempts, locked_by,
       old_status, old_run_no, old_attempts, old_max_attempts, old_locked_by, old_lease_expires_at,
-      failure, failure_name
+      failure, failure_name, buried
     )
     values (
       old.id, new.status, new.run_no, new.attempts, new.max_attempts, new.locked_by,
       old.status, old.run_no, old.attempts, old.max_attempts, old.locked_by, old.lease_expires_at,
-      failure ->> 'message', failure ->> 'name'
+      failure ->> 'message', failure ->> 'name',
+      new.status = 'failed' and new.ready_at is null and new.dead_letter_job_type is not null
     );
     return null;
   end
   $$;
   create trigger note_update after update on job_queue for each row
-    when (
+    when (old.job_type <> '${BURIED}' and (
       old.status is distinct from new.status or old.run_no is distinct from new.run_no
       or old.attempts is distinct from new.attempts
-    )
+    ))
     execute function note_change();
-  create trigger note_delete after delete on job_queue for each row execute function note_change();
+  create trigger note_delete after delete on job_queue for each row
+    when (old.job_type <> '${BURIED}') execute function note_change();
 
-  -- Each job that was ever there.
+  -- The dead letters, by the jobs that have left them.
+  create table letter (job_id bigint not null);
+
+  -- Each job that was ever there, but for dead letters.
   create table ledger (
     job_id bigint primary key,
     key text not null,
@@ -80,7 +90,11 @@ export const auditTables = `
   );
   create function note_job() returns trigger language plpgsql as $$
   begin
-    insert into ledger (job_id, key, job_type) values (new.id, new.payload ->> 'key', new.job_type);
+    if new.job_type = '${BURIED}' then
+      insert into letter values ((new.payload -> 'originalJob' ->> 'id')::bigint);
+    else
+      insert into ledger (job_id, key, job_type) values (new.id, new.payload ->> 'key', new.job_type);
+    end if;
     return null;
   end
   $$;

@@ -1,6 +1,6 @@
 /** The promises that have to hold when all is over. Each is a query for its violations. */
 import type { Pool } from 'pg';
-import { MONKEY, REMOVING } from './audit.js';
+import { BURIED, MONKEY, REMOVING } from './audit.js';
 import { aftermath, LONGEST_INNOCENT_WAIT, longWaits } from './innocents.js';
 
 const isOver = (row: string) =>
@@ -55,6 +55,13 @@ const promises: Record<string, string> = {
   'no job is in limbo': `
     select * from every_job job
     where not ${isOver('job.')} and status <> 'removed'`,
+  'no dead letter is in limbo': `
+    select * from job_queue where job_type = '${BURIED}' and not ${isOver('')}`,
+  'a job leaves a dead letter each time that it fails for good, and at no other time': `
+    select job_id, failures.count as failures, letters.count as letters
+    from (select job_id, count(*) from audit where buried group by job_id) failures
+    full join (select job_id, count(*) from letter group by job_id) letters using (job_id)
+    where failures.count is distinct from letters.count`,
   'a job is deleted by a worker that completes it and removes what is completed, and by nothing else': `
     select * from audit
     where status is null and not (
@@ -84,7 +91,7 @@ const promises: Record<string, string> = {
       ${isTheWorkers} and locked_by = by_whom
       and (
         attempts = old_attempts + 1
-        or (attempts = old_attempts and old_attempts + 1 = old_max_attempts)
+        or (attempts = old_attempts and old_attempts + 1 >= old_max_attempts)
       )
     )`,
   'what runs changes by a claim, or by the count of its last attempt': `

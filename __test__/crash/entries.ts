@@ -35,6 +35,11 @@ export const fail = (id: number, message: string) => `
     error_history = error_history || jsonb_build_object('message', '${message}')
   where id = ${id}`;
 
+/** A dead letter of a job. */
+export const bury = (id: number, jobId: number, status: string) => `
+  insert into job_queue (id, job_type, payload, status)
+  values (${id}, 'buried', '{"originalJob": {"id": ${jobId}}}', '${status}')`;
+
 export const fault = (
   kind: string,
   hits: string,

@@ -1,5 +1,6 @@
 /** The jobs of the crash test: what they are asked to do, and in what proportions. */
 import type { AnyJobOptions } from '../../index.js';
+import { BURIED } from './audit.js';
 import type { Random } from './random.js';
 
 interface Keyed {
@@ -54,17 +55,24 @@ export function randomJob(
 ): AnyJobOptions<Payloads> {
   // Where there is but one, none can be lost unseen.
   const fewOrOne = () => (random.chance(0.2) ? 1 : 4);
+  // Of those that may fail for good.
+  const dead_letter_job_type = random.chance(0.5) ? BURIED : null;
   const left = Object.fromEntries(without.map((type) => [type, 0]));
   switch (random.weighted({ ...proportions, ...left })) {
     case 'quick':
-      return { job_type: 'quick', payload: { key }, max_attempts: fewOrOne() };
+      return {
+        job_type: 'quick',
+        payload: { key },
+        max_attempts: fewOrOne(),
+        dead_letter_job_type,
+      };
     case 'long': {
       const payload = { key, ms: random.between(200, 1500), heedsSignal: random.chance(0.5) };
       return { job_type: 'long', payload, max_attempts: fewOrOne(), priority: 1 };
     }
     case 'failing': {
       const payload = { key, failures: random.between(1, 3) };
-      return { job_type: 'failing', payload, max_attempts: 3 };
+      return { job_type: 'failing', payload, max_attempts: 3, dead_letter_job_type };
     }
     case 'late': {
       const payload = { key, heedsSignal: random.chance(0.5) };
@@ -73,6 +81,7 @@ export function randomJob(
         payload,
         max_attempts: 2,
         timeout_ms: random.between(100, 600),
+        dead_letter_job_type,
       };
     }
     case 'transaction': {

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Pool, type PoolClient } from 'pg';
 import { currentJob, initJobQueue, type JobHandlers, JobQueueError } from '../../index.js';
+import { BURIED } from './audit.js';
 import type { Payloads } from './jobs.js';
 import { type Stall, watchForStalls } from './stalls.js';
 
@@ -179,7 +180,7 @@ function signed<P>(handler: (payload: P) => Promise<void>) {
 
 async function main(): Promise<void> {
   const errors: Record<string, number> = {};
-  const queue = await initJobQueue<Payloads>({
+  const queue = await initJobQueue<Payloads & Record<typeof BURIED, unknown>>({
     databaseConfig: {
       connectionString: url,
       application_name: workerId,
@@ -193,6 +194,7 @@ async function main(): Promise<void> {
     transaction: signed(handlers.transaction),
     twin: signed(handlers.twin),
     hanging: signed(handlers.hanging),
+    [BURIED]: async () => {},
   };
   const all = { ...known, failing: signed(handlers.failing) };
   const processor = queue.createProcessor(

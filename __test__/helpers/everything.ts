@@ -61,7 +61,7 @@ const job = { job_type: 'a', payload: { n: 1 } };
 const later = () => new Date(Date.now() + 3_600_000);
 
 const steps: ((all: All) => Promise<void>)[] = [adding, fromSql, reading, changing, tidying];
-steps.push(batches, inBackground, leases, cancelling, completing, recovering, route);
+steps.push(batches, inBackground, leases, cancelling, completing, failing, recovering, route);
 
 async function adding({ queue, pool }: All): Promise<void> {
   await queue.addJob(job);
@@ -231,6 +231,21 @@ async function completing({ queue, pool, report }: All): Promise<void> {
   end = 'commit';
   await queue.addJob(job);
   await queue.createProcessor({ a }, { ...options, removeOnComplete: true }).start();
+}
+
+async function failing({ queue, report }: All): Promise<void> {
+  const last = { ...job, max_attempts: 1 };
+  const buried = { ...last, dead_letter_job_type: 'buried' };
+  await queue.addJob(buried);
+  await queue.addJobs([
+    last,
+    buried,
+    { ...buried, retry_delay_ms: 5, retry_factor: 2, max_attempts: 2 },
+  ]);
+  const a = () => Promise.reject(new Error('no'));
+  const options = { onError: report, onJobFailed: () => {} };
+  const processor = queue.createProcessor({ a, buried: async () => {} }, options);
+  while ((await processor.start()) > 0) {}
 }
 
 async function recovering({ queue, hand, report, table }: All): Promise<void> {

@@ -6,6 +6,8 @@ const MICROSECONDS_A_DAY: i64 = 24 * 60 * 60 * 1_000_000;
 /// The Julian day that began with the Unix epoch.
 const EPOCH: i64 = 2_440_588;
 
+const NULL: &str = "\\N";
+
 #[derive(Debug, Default)]
 pub struct CopyText {
     text: String,
@@ -22,8 +24,12 @@ impl CopyText {
         self.text.clear();
     }
 
-    pub fn text(&mut self, text: &str) {
+    pub fn text(&mut self, text: Option<&str>) {
         self.column();
+        let Some(text) = text else {
+            self.text += NULL;
+            return;
+        };
         let mut rest = text;
         while let Some(at) = rest.find(['\\', '\n', '\r', '\t']) {
             let (before, special) = rest.split_at(at);
@@ -43,7 +49,7 @@ impl CopyText {
         self.column();
         match number {
             Some(number) => self.write(format_args!("{number}")),
-            None => self.text += "\\N",
+            None => self.text += NULL,
         }
     }
 
@@ -85,12 +91,12 @@ mod tests {
     #[test]
     fn escapes_what_ends_a_column_or_a_row() {
         let mut rows = CopyText::default();
-        rows.text("a\tb\nc\rd\\.");
-        rows.text("");
+        rows.text(Some("a\tb\nc\rd\\."));
+        rows.text(Some(""));
         rows.number(Some(-1));
         rows.number(None::<i64>);
         rows.end_row();
-        rows.text("\\N");
+        rows.text(Some("\\N"));
         rows.end_row();
         assert_eq!(
             std::str::from_utf8(rows.as_bytes()),

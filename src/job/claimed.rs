@@ -45,6 +45,8 @@ macro_rules! claimed_job {
             pub payload: String,
             /// It is the job's last attempt, which is counted when the handler begins.
             pub uncounted: bool,
+            /// If it fails for good, a dead letter is added.
+            pub has_dead_letter: bool,
             $($(#[$doc])* pub $name: $type,)*
         }
 
@@ -57,6 +59,11 @@ macro_rules! claimed_job {
 claimed_columns!(claimed_job);
 
 impl ClaimedJob {
+    /// Whether no attempt was left when it was claimed: it is not run, and has failed for good.
+    pub fn is_exhausted(&self) -> bool {
+        self.attempts > self.max_attempts
+    }
+
     pub fn timeout(&self) -> Option<Duration> {
         let ms = self.timeout_ms.and_then(|ms| u64::try_from(ms).ok());
         ms.map(Duration::from_millis)

@@ -16,7 +16,7 @@ pub use claimed::{CLAIMED, Read};
 pub use names::{in_line, names};
 #[cfg(feature = "database")]
 pub use new_job::{Cell, Column, Kind, NewJob, OF_EACH, OF_SOME};
-pub use outcome::{End, Outcome};
+pub use outcome::{End, FailureReason, Outcome};
 
 /// One run of a job. `run_no` grows with every claim of the job and never goes back, so the pair is
 /// the fence: a write that names a run fails once the job was claimed again, retried or cancelled.
@@ -39,6 +39,7 @@ pub struct ExhaustedJob {
 pub struct Unreadable {
     pub run: Run,
     pub job_type: String,
+    pub has_dead_letter: bool,
     pub error: Error,
 }
 

@@ -25,7 +25,7 @@ pub struct Column {
 }
 
 pub enum Cell<'a> {
-    Text(&'a str),
+    Text(Option<&'a str>),
     Number(Option<i64>),
     Real(Option<f64>),
 }
@@ -34,14 +34,17 @@ impl Cell<'_> {
     /// The text that Postgres reads as this value, if there is one.
     pub fn text(self) -> Option<String> {
         match self {
-            Self::Text(text) => Some(text.to_owned()),
+            Self::Text(text) => text.map(str::to_owned),
             Self::Number(number) => number.map(|number| number.to_string()),
             Self::Real(number) => number.map(|number| number.to_string()),
         }
     }
 
     fn is_null(&self) -> bool {
-        matches!(self, Self::Number(None) | Self::Real(None))
+        matches!(
+            self,
+            Self::Text(None) | Self::Number(None) | Self::Real(None)
+        )
     }
 }
 
@@ -52,13 +55,19 @@ trait Cells {
 
 impl Cells for String {
     fn cell(&self) -> Cell<'_> {
-        Cell::Text(self)
+        Cell::Text(Some(self))
+    }
+}
+
+impl Cells for Option<String> {
+    fn cell(&self) -> Cell<'_> {
+        Cell::Text(self.as_deref())
     }
 }
 
 impl Cells for Box<RawValue> {
     fn cell(&self) -> Cell<'_> {
-        Cell::Text(self.get())
+        Cell::Text(Some(self.get()))
     }
 }
 
@@ -126,6 +135,7 @@ new_job! {
         retry_delay_ms: Option<i32>, Number;
         retry_factor: Option<f64>, Real;
         retry_max_delay_ms: Option<i32>, Number;
+        dead_letter_job_type: Option<String>, Text;
     }
 }
 

@@ -7,6 +7,29 @@ use serde::{Deserialize, Serialize};
 use super::Run;
 use crate::error::Error;
 
+/// Why an attempt has failed, as records say it. Of a lost worker only the database tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureReason {
+    /// Its handler threw.
+    Error,
+    /// Its time was up.
+    Timeout,
+    NoHandler,
+    /// Postgres refuses to store how it ended, or to give the job's data.
+    Refused,
+}
+
+impl FailureReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+            Self::NoHandler => "no_handler",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
@@ -18,6 +41,8 @@ pub enum End {
         pending_reason: Option<String>,
         /// When the job is tried again, if attempts are left: JSON, as `store/retry_policy.rs` reads it.
         retry: Option<Arc<str>>,
+        /// `None` leaves the reason of the attempt before.
+        reason: Option<FailureReason>,
     },
     /// Handed back: pending again, the attempt not counted; due as before, or behind the jobs that are due now.
     Released {
@@ -44,6 +69,26 @@ pub enum End {
 }
 
 impl End {
+    /// Why the attempt has failed, if this says it.
+    pub fn failure_reason(&self) -> Option<FailureReason> {
+        match self {
+            Self::Failed { reason, .. } => *reason,
+            Self::Unfinished { .. } => Some(FailureReason::Timeout),
+            Self::Refused { .. } => Some(FailureReason::Refused),
+            Self::Completed | Self::Released { .. } | Self::Snoozed { .. } | Self::Cancelled => {
+                None
+            }
+        }
+    }
+
+    /// Whether the job may have failed for good by it.
+    fn may_fail_for_good(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed { .. } | Self::Unfinished { .. } | Self::Refused { .. }
+        )
+    }
+
     /// Handed back before its handler has begun, for this reason.
     pub fn released(reason: Option<String>) -> Self {
         Self::Released {
@@ -59,6 +104,8 @@ pub struct Outcome {
     pub end: End,
     /// It was sent before, and no answer came: the store may have it already.
     pub sent_before: bool,
+    /// If the job fails for good, a dead letter is added.
+    pub has_dead_letter: bool,
 }
 
 impl Outcome {
@@ -67,7 +114,13 @@ impl Outcome {
             run,
             end,
             sent_before: false,
+            has_dead_letter: false,
         }
+    }
+
+    /// Whether to write it may add a dead letter.
+    pub fn may_bury(&self) -> bool {
+        self.has_dead_letter && self.end.may_fail_for_good()
     }
 
     /// Reduces an error entry to text that every database can hold: its message, in printable ASCII. Returns whether
@@ -119,6 +172,7 @@ impl Outcome {
             run: self.run,
             end: End::Refused { entry },
             sent_before: false,
+            has_dead_letter: self.has_dead_letter,
         }
     }
 }

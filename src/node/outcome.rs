@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::job::{End, Outcome, Run};
+use crate::job::{End, FailureReason, Outcome, Run};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,6 +40,11 @@ impl From<OutcomeMessage<'_>> for Outcome {
             },
             Some(entry) => End::Failed {
                 entry: entry.get().to_owned(),
+                reason: Some(match message.pending_reason {
+                    // Only a type without a handler is said here.
+                    Some(_) => FailureReason::NoHandler,
+                    None => FailureReason::Error,
+                }),
                 pending_reason: message.pending_reason,
                 retry: message.retry.map(|retry| retry.get().into()),
             },

@@ -348,6 +348,7 @@ mod tests {
             payload: "1".repeat(bytes),
             attempts: 1,
             uncounted: false,
+            has_dead_letter: false,
             max_attempts: 3,
             priority: 0,
             run_at: None,

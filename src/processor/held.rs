@@ -32,6 +32,8 @@ struct Holding {
     ended: bool,
     /// `onError` was told that its lease cannot be extended.
     refusal_told: bool,
+    /// If its job fails for good, a dead letter is added.
+    has_dead_letter: bool,
 }
 
 /// The side that writes a run's outcome.
@@ -144,6 +146,7 @@ impl Held {
             settlement: Settlement::Engine,
             ended: false,
             refusal_told: false,
+            has_dead_letter: false,
         };
         if self
             .runs
@@ -153,6 +156,17 @@ impl Held {
             self.live += 1;
         }
         self.change(run, |_| {});
+    }
+
+    /// The job of this run leaves a dead letter if it fails for good.
+    pub fn note_dead_letter(&mut self, run: Run) {
+        if let Some(holding) = self.runs.get_mut(&run) {
+            holding.has_dead_letter = true;
+        }
+    }
+
+    pub fn has_dead_letter(&self, run: Run) -> bool {
+        (self.runs.get(&run)).is_some_and(|holding| holding.has_dead_letter)
     }
 
     /// The run begins, with this time limit, if there is one; `retry` says when the job is tried again if the run

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use super::claim::WITH_DEAD_LETTER;
 use super::cursor::{Position, Seen};
 use crate::connect::{Pool, Statement, passed_over};
 use crate::error::{Code, Error, Result};
@@ -80,6 +81,7 @@ macro_rules! read_claimed {
                 job_type: row.try_get("job_type")?,
                 payload: row.try_get::<Option<_>, _>("payload")?.unwrap_or_default(),
                 uncounted: uncounted.unwrap_or_default(),
+                has_dead_letter: row.try_get::<&str, _>("fate")? == WITH_DEAD_LETTER,
                 $($name: row.try_get(stringify!($name))?,)*
             };
             job.attempts += i32::from(job.uncounted);

@@ -207,6 +207,7 @@ impl Worker {
             Err(error) if keeps_from_being_read(&error) => exchanged.unreadable.push(Unreadable {
                 run: job.run,
                 job_type: job.job_type,
+                has_dead_letter: job.has_dead_letter,
                 error,
             }),
             // The claim was made: it is found by its token, and given back.
@@ -251,18 +252,30 @@ impl Worker {
     /// The fate of an outcome that Postgres refuses to store.
     pub(super) async fn settle_refused(&self, outcome: &Outcome, error: Error) -> Result<Fate> {
         let run = outcome.run;
+        let usual = self.ways();
         let otherwise = match outcome.end {
-            End::Completed => self.remove_on_complete,
-            End::Released { .. } | End::Unfinished { .. } | End::Snoozed { .. } => true,
-            End::Failed { .. } | End::Refused { .. } | End::Cancelled => false,
-        };
-        if otherwise {
-            let ways = Ways {
+            End::Completed => self.remove_on_complete.then_some(Ways {
                 removes: false,
+                ..usual
+            }),
+            End::Released { .. } | End::Unfinished { .. } | End::Snoozed { .. } => Some(Ways {
                 pends: false,
-            };
-            let values = settle::values(vec![outcome.clone()], ways);
-            match self.probe(&settle::each(&self.schema, values)).await {
+                ..usual
+            }),
+            // What may pass is tried again, with the dead letter.
+            End::Failed { .. } | End::Refused { .. } => {
+                let passes = error.may_pass() || error.was_held_up();
+                let gives_up = outcome.may_bury() && !passes;
+                gives_up.then_some(Ways {
+                    buries: false,
+                    ..usual
+                })
+            }
+            End::Cancelled => None,
+        };
+        if let Some(ways) = otherwise {
+            let statement = settle::each(&self.schema, vec![outcome.clone()], ways);
+            match self.probe(&statement).await {
                 Ok(rows) => match read_fates(&rows).map_err(unreadable)?.pop() {
                     Some((_, Fate::Written)) => return Ok(Fate::Otherwise(error)),
                     Some((_, Fate::Refused(_))) => {}

@@ -23,8 +23,8 @@ use super::fence::{is_leased, owned};
 use super::history::append;
 use super::lane::{lanes, lanes_behind, microseconds, next_lane};
 use super::settle::{
-    self, Form, completed, ended, is_put_back, kept, removed, settled, write_outcomes,
-    written_before,
+    self, Form, completed, ended, is_put_back, kept, removed, settled, settled_rows,
+    write_outcomes, written_before,
 };
 use super::touched::{is_over, last_transaction, untouched};
 use crate::connect::{Named, Schema, Statement, Value};
@@ -37,12 +37,17 @@ macro_rules! most_lanes {
     };
 }
 
+/// The fate, in an answer, of a job that was claimed and leaves a dead letter if it fails for good.
+pub const WITH_DEAD_LETTER: &str = "processing, with a dead letter";
+
 /// The columns that are read of a due row, and whether it is claimed or ends: a job that has no attempts left was made
-/// pending by hand.
+/// pending by hand, or lost its worker and is to leave a dead letter. To add one is left to the settling statement: so
+/// a job with a dead letter is claimed in any case.
 macro_rules! due_columns {
     () => {
         "job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate"
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate"
     };
 }
 
@@ -250,7 +255,7 @@ macro_rules! claimed {
             " else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, {claimed}
             )"
         )
@@ -262,7 +267,9 @@ macro_rules! claimed {
 macro_rules! claimed_rows {
     ($payload:expr) => {
         concat!(
-            "select id::bigint, run_no, fate,
+            "select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then ",
             microseconds!("ready_at"),
             " end as ready_at,
@@ -499,8 +506,8 @@ pub fn named(schema: &Schema, claim: &Claim<'_>, ids: &[i64]) -> Statement {
                             select job.id, job.ready_at, ",
                     microseconds!("now()"),
                     " as began_at, now() as found_at,
-                                case when job.attempts >= job.max_attempts then 'failed'
-                                    else 'processing' end as fate
+                                case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null
+                                    then 'failed' else 'processing' end as fate
                             from {jobs} job
                             where job.id = any (array[named.id]) and (job.ready_at <= now()) is true
                             for no key update skip locked

@@ -8,19 +8,35 @@ use super::retry_policy::{next_attempt, snoozed_until};
 use crate::connect::{CopyText, Named, Schema, Value};
 use crate::job::{CLAIMED, Cell, Column, Kind, NewJob, OF_EACH, OF_SOME, Read};
 
-/// The columns of a record besides those that a new job gives.
-const KEPT: &[(&str, Shown)] = &[
-    ("status", Shown::Plain),
-    ("attempts", Shown::Plain),
-    ("created_at", Shown::Moment),
-    ("updated_at", Shown::Moment),
-    ("locked_at", Shown::Moment),
-    ("locked_by", Shown::Plain),
-    ("next_attempt_at", Shown::Moment),
-    ("snoozes", Shown::Count),
-    ("pending_reason", Shown::Long),
-    ("cancel_requested_at", Shown::Moment),
-    ("error_history", Shown::List),
+/// The fields of a record besides those that a new job gives, and the columns that they come from. A job's claim and
+/// its end are the times that its row has in any case.
+const KEPT: &[(&str, &str, Shown)] = &[
+    ("status", "job.status", Shown::Plain),
+    ("attempts", "job.attempts", Shown::Plain),
+    ("created_at", "job.created_at", Shown::Moment),
+    ("updated_at", "job.updated_at", Shown::Moment),
+    ("locked_at", "job.locked_at", Shown::Moment),
+    ("locked_by", "job.locked_by", Shown::Plain),
+    (
+        "started_at",
+        "case when job.status::text <> 'pending' then job.locked_at end",
+        Shown::Moment,
+    ),
+    (
+        "completed_at",
+        "case when job.status::text = 'completed' then job.updated_at end",
+        Shown::Moment,
+    ),
+    ("next_attempt_at", "job.next_attempt_at", Shown::Moment),
+    ("snoozes", "job.snoozes", Shown::Count),
+    ("failure_reason", "job.failure_reason", Shown::Plain),
+    ("pending_reason", "job.pending_reason", Shown::Long),
+    (
+        "cancel_requested_at",
+        "job.cancel_requested_at",
+        Shown::Moment,
+    ),
+    ("error_history", "job.error_history", Shown::List),
 ];
 
 /// How a column is set into a record.
@@ -48,35 +64,37 @@ impl Shown {
         }
     }
 
-    fn expression(self, name: &str) -> String {
+    fn expression(self, value: &str) -> String {
         match self {
-            Self::Plain | Self::Payload | Self::Long => format!("job.{name}"),
-            Self::Count => format!("coalesce(job.{name}, 0)"),
+            Self::Plain | Self::Payload | Self::Long => value.to_owned(),
+            Self::Count => format!("coalesce({value}, 0)"),
             Self::Moment => {
-                format!("pg_catalog.floor(extract(epoch from job.{name}) * 1000::numeric)")
+                format!("pg_catalog.floor(extract(epoch from {value}) * 1000::numeric)")
             }
-            Self::List => format!("coalesce(job.{name}, '[]'::jsonb)"),
+            Self::List => format!("coalesce({value}, '[]'::jsonb)"),
         }
     }
 }
 
 /// The record of the row `job`, without the columns that are `left_out`.
 fn record(left_out: &[Shown]) -> String {
-    let id = ("id", Shown::Plain);
-    let given = columns_of(Given::All).map(|it| (it.name, Shown::of(it.kind)));
-    let columns: Vec<_> = [id]
-        .into_iter()
-        .chain(given)
-        .chain(KEPT.iter().copied())
-        .collect();
-    let fields = columns.iter().map(|&(name, shown)| {
+    let field = |name: &str, value: &str, shown: Shown| {
         let expression = if left_out.contains(&shown) {
             "null".into()
         } else {
-            shown.expression(name)
+            shown.expression(value)
         };
         format!("'{name}', {expression}")
-    });
+    };
+    let given = columns_of(Given::All)
+        .map(|it| field(it.name, &format!("job.{}", it.name), Shown::of(it.kind)));
+    let kept = KEPT
+        .iter()
+        .map(|&(name, value, shown)| field(name, value, shown));
+    let fields = [field("id", "job.id", Shown::Plain)]
+        .into_iter()
+        .chain(given)
+        .chain(kept);
     let fields = fields.collect::<Vec<_>>().join(",\n                ");
     format!(
         "pg_catalog.json_build_object(

@@ -28,8 +28,8 @@ pub fn job(schema: &Schema, run: Run, remove: bool) -> Statement {
     } else {
         concat!(
             "update {jobs} job
-        set status = 'completed', updated_at = now(), pending_reason = null, lease_expires_at = null,
-            claim_token = null, refusals = null
+        set status = 'completed', updated_at = now(), pending_reason = null, failure_reason = null,
+            lease_expires_at = null, claim_token = null, refusals = null
         from ",
             owned_by_run!()
         )

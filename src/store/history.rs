@@ -57,6 +57,22 @@ macro_rules! attempt {
     };
 }
 
+/// Whether the row `$row`, whose worker was lost, is claimed once more: attempts are left, or the claim finds out that
+/// none is, and its worker adds the dead letter with the failure.
+macro_rules! comes_back {
+    ($row:literal) => {
+        concat!(
+            "(",
+            $row,
+            ".attempts < ",
+            $row,
+            ".max_attempts or ",
+            $row,
+            ".dead_letter_job_type is not null)"
+        )
+    };
+}
+
 /// Sets the columns of the row `$row`, whose worker was lost: it is pending, from `$due` on if that is not
 /// null, or it has ended, because no attempts are left or it is to be cancelled. Its old run can
 /// write nothing more. `$pending` is its status in place of `pending`.
@@ -68,14 +84,13 @@ macro_rules! put_back {
             $row,
             ".cancel_requested_at is not null then 'cancelled'
                     when ",
-            $row,
-            ".attempts < ",
-            $row,
-            ".max_attempts then '",
+            comes_back!($row),
+            " then '",
             $pending,
             "'
                     else 'failed' end,
                 updated_at = now(),
+                failure_reason = 'worker_lost',
                 run_no = ",
             $row,
             ".run_no + 1::bigint,
@@ -86,11 +101,9 @@ macro_rules! put_back {
                 next_attempt_at = case
                     when ",
             $row,
-            ".cancel_requested_at is null and ",
-            $row,
-            ".attempts < ",
-            $row,
-            ".max_attempts then ",
+            ".cancel_requested_at is null and (",
+            comes_back!($row),
+            ") then ",
             $due,
             " end,
                 error_history = ",
@@ -99,4 +112,4 @@ macro_rules! put_back {
     };
 }
 
-pub(super) use {append, attempt, is_counted, put_back, worker_lost};
+pub(super) use {append, attempt, comes_back, is_counted, put_back, worker_lost};

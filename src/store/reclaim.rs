@@ -1,7 +1,7 @@
 //! Putting back jobs whose worker is gone and that no lease brings back.
 
 use super::fence::{is_leased, is_live};
-use super::history::{append, attempt, is_counted, put_back, worker_lost};
+use super::history::{append, attempt, comes_back, is_counted, put_back, worker_lost};
 use super::notify::notify;
 use crate::connect::{Schema, Statement, Value};
 

@@ -17,7 +17,7 @@ use sqlx::postgres::PgRow;
 use tokio::time::Instant;
 
 use super::fence::{has_lapsed, is_leased};
-use super::history::{append, attempt, is_counted, put_back, worker_lost};
+use super::history::{append, attempt, comes_back, is_counted, put_back, worker_lost};
 use super::notify::notify;
 use super::touched::{is_over, last_transaction};
 use crate::connect::{Schema, Statement, Value};

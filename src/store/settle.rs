@@ -2,6 +2,7 @@
 
 use super::fence::{is_leased, owned};
 use super::history::append;
+use super::notify::notify;
 use super::touched::{is_over, last_transaction, untouched};
 use crate::connect::{Named, Schema, Statement, Value};
 use crate::job::{End, Outcome};
@@ -13,8 +14,8 @@ macro_rules! ended {
                 select * from rows from (
                     pg_catalog.unnest({ended_ids}::bigint[]), pg_catalog.unnest({ended_run_nos}::bigint[]),
                     pg_catalog.unnest({outcomes}::text[]), pg_catalog.unnest({entries}::text[]), pg_catalog.unnest({pending_reasons}::text[]),
-                    pg_catalog.unnest({retries}::text[])
-                ) as ended (id, run_no, outcome, entry, pending_reason, retry)
+                    pg_catalog.unnest({retries}::text[]), pg_catalog.unnest({failure_reasons}::text[])
+                ) as ended (id, run_no, outcome, entry, pending_reason, retry, failure_reason)
             )"
     };
 }
@@ -34,8 +35,10 @@ macro_rules! is_put_back {
 ///
 /// The last attempt is counted when its handler begins, the others with the claim (see [`super::claim`]): a run
 /// that is handed back or put off gives a counted attempt back. A job that may not be pending has failed and is `due` again.
+///
+/// `$returning` are the columns of `settled` besides those of the run.
 macro_rules! write_outcomes {
-    ($from:literal, $condition:expr) => {
+    ($from:literal, $condition:expr, $returning:expr) => {
         concat!(
             "settled as (
                 update {jobs} job
@@ -65,6 +68,8 @@ macro_rules! write_outcomes {
                     snoozes = case when ended.outcome in ('snoozed', 'snoozed as failed')
                         then greatest(least(coalesce(job.snoozes, 0), 2147483646), 0) + 1 else job.snoozes end,
                     pending_reason = ended.pending_reason,
+                    failure_reason = case when ended.outcome = 'completed' then null
+                        else coalesce(ended.failure_reason, job.failure_reason) end,
                     error_history = case
                         when ended.entry is not null then ",
             append!(
@@ -88,7 +93,9 @@ macro_rules! write_outcomes {
                     and job.id = any (array[ended.id]) and ",
             $condition,
             "
-                returning job.id, job.run_no
+                returning job.id, job.run_no",
+            $returning,
+            "
             ),
             removed as (
                 delete from {jobs} job using ",
@@ -152,14 +159,71 @@ macro_rules! settled {
             ",
             write_outcomes!(
                 "ended",
-                concat!(owned!("job", "ended"), " and (", untouched!(), ")")
+                concat!(owned!("job", "ended"), " and (", untouched!(), ")"),
+                ""
             ),
             ",
             ",
             written_before!(),
             ",
+            ",
+            settled_rows!()
+        )
+    };
+}
+
+macro_rules! settled_rows {
+    () => {
+        "settled_rows as (
+                select id, run_no from settled union all select * from removed union all select * from written
+            )"
+    };
+}
+
+/// What [`buried_rows!`] needs of a settled job.
+macro_rules! of_buried {
+    () => {
+        ", job.status, job.ready_at, job.job_type, job.payload, job.attempts, job.max_attempts, job.priority,
+                    job.error_history, job.failure_reason, job.dead_letter_job_type"
+    };
+}
+
+/// The dead letters of the jobs in `settled`, in the envelope of dataqueue, and [`settled_rows!`]. They are added by
+/// the statement that fails the jobs for good. A statement for other jobs goes without it, and not for its time alone: to
+/// prepare an insert takes the right to insert, and calls the table's triggers for statements, though nothing is
+/// inserted.
+macro_rules! buried_rows {
+    () => {
+        concat!(
+            "buried as (
+                insert into {jobs} (job_type, payload, priority)
+                select settled.dead_letter_job_type,
+                    pg_catalog.jsonb_build_object(
+                        'originalJob', pg_catalog.jsonb_build_object(
+                            'id', settled.id, 'jobType', settled.job_type,
+                            'attempts', settled.attempts, 'maxAttempts', settled.max_attempts
+                        ),
+                        'originalPayload', settled.payload,
+                        'failure', pg_catalog.jsonb_build_object(
+                            'message', settled.error_history -> -1 ->> 'message'::text,
+                            'reason', settled.failure_reason,
+                            'failedAt', settled.error_history -> -1 ->> 'timestamp'::text
+                        )
+                    ),
+                    settled.priority
+                from settled
+                where settled.status::text = 'failed' and settled.ready_at is null
+                    and settled.dead_letter_job_type is not null
+                returning id
+            ),
             settled_rows as (
-                select * from settled union all select * from removed union all select * from written
+                select settled.id, settled.run_no from settled
+                cross join (
+                    select case when exists (select from buried) then ",
+            notify!("'ready', true"),
+            " end
+                ) notified
+                union all select * from removed union all select * from written
             )"
         )
     };
@@ -194,7 +258,7 @@ macro_rules! kept {
         completed!(
             "update {jobs} job
                 set status = 'completed', updated_at = now(), next_attempt_at = null, pending_reason = null,
-                    lease_expires_at = null, claim_token = null, refusals = null
+                    failure_reason = null, lease_expires_at = null, claim_token = null, refusals = null
                 from ended"
         )
     };
@@ -207,7 +271,8 @@ macro_rules! removed {
 }
 
 pub(super) use {
-    completed, ended, is_put_back, kept, removed, settled, write_outcomes, written_before,
+    completed, ended, is_put_back, kept, removed, settled, settled_rows, write_outcomes,
+    written_before,
 };
 
 /// Which statement settles.
@@ -217,6 +282,7 @@ pub enum Form {
     Kept,
     /// All have completed, and are removed.
     Removed,
+    /// None leaves a dead letter: see [`each`].
     Any,
 }
 
@@ -260,20 +326,19 @@ pub fn formed(outcomes: Vec<Outcome>, ways: Ways) -> (Form, Vec<Named>) {
     (form, values)
 }
 
-/// Settles outcomes and answers the fate of each: `written`, `passed over` by Postgres though it was free,
-/// `locked` by some transaction, or `lost`, because its run no longer owns the job. Each row's lock is tried, which
-/// takes longer than to write it.
-pub fn each(schema: &Schema, values: Vec<Named>) -> Statement {
-    let template = concat!(
-        "with ",
-        ended!(),
-        ",
+/// [`settled!`] for outcomes whose locks are tried one by one.
+macro_rules! each {
+    ($returning:expr, $rows:expr) => {
+        concat!(
+            "with ",
+            ended!(),
+            ",
             kept as (
                 select ended.* from ended cross join lateral (
                     select from {jobs} job
                     where ended.outcome <> 'removed' and job.id = any (array[ended.id]) and ",
-        owned!("job", "ended"),
-        "
+            owned!("job", "ended"),
+            "
                     for no key update skip locked
                 ) free
             ),
@@ -281,8 +346,8 @@ pub fn each(schema: &Schema, values: Vec<Named>) -> Statement {
                 select ended.* from ended cross join lateral (
                     select from {jobs} job
                     where ended.outcome = 'removed' and job.id = any (array[ended.id]) and ",
-        owned!("job", "ended"),
-        "
+            owned!("job", "ended"),
+            "
                     for update skip locked
                 ) free
             ),
@@ -290,14 +355,14 @@ pub fn each(schema: &Schema, values: Vec<Named>) -> Statement {
                 select * from kept union all select * from gone
             ),
             ",
-        write_outcomes!("free", "true"),
-        ",
+            write_outcomes!("free", "true", $returning),
             ",
-        written_before!(),
-        ",
-            settled_rows as (
-                select * from settled union all select * from removed union all select * from written
-            )
+            ",
+            written_before!(),
+            ",
+            ",
+            $rows,
+            "
         select ended.id::bigint, ended.run_no, case
             when exists (
                 select from settled_rows
@@ -308,13 +373,25 @@ pub fn each(schema: &Schema, values: Vec<Named>) -> Statement {
             ) then 'passed over'
             when exists (
                 select from {jobs} job where job.id = any (array[ended.id]) and ",
-        owned!("job", "ended"),
-        "
+            owned!("job", "ended"),
+            "
             ) then 'locked'
             else 'lost' end as fate
         from ended"
-    );
-    schema.statement(template, values)
+        )
+    };
+}
+
+/// Settles outcomes, adds the dead letters of the jobs that have failed for good, and answers the fate of each: `written`, `passed over` by Postgres though it was free,
+/// `locked` by some transaction, or `lost`, because its run no longer owns the job. Each row's lock is tried, which
+/// takes longer than to write it.
+pub fn each(schema: &Schema, outcomes: Vec<Outcome>, ways: Ways) -> Statement {
+    let template = if ways.buries && outcomes.iter().any(Outcome::may_bury) {
+        each!(of_buried!(), buried_rows!())
+    } else {
+        each!("", settled_rows!())
+    };
+    schema.statement(template, values(outcomes, ways))
 }
 
 /// The states that jobs may get.
@@ -324,6 +401,8 @@ pub struct Ways {
     pub removes: bool,
     /// A job that is handed back is pending, not failed and due again.
     pub pends: bool,
+    /// A job that has failed for good leaves its dead letter.
+    pub buries: bool,
 }
 
 /// The values of [`settled!`].
@@ -334,8 +413,10 @@ pub fn values(outcomes: Vec<Outcome>, ways: Ways) -> Vec<Named> {
     let mut entries = Vec::with_capacity(outcomes.len());
     let mut pending_reasons = Vec::with_capacity(outcomes.len());
     let mut retries = Vec::with_capacity(outcomes.len());
+    let mut failure_reasons = Vec::with_capacity(outcomes.len());
     let sent_before = outcomes.iter().any(|outcome| outcome.sent_before);
     for outcome in outcomes {
+        let failure_reason = outcome.end.failure_reason();
         let mut retry = None;
         let (status, entry, pending_reason) = match outcome.end {
             End::Completed if ways.removes => ("removed", None, None),
@@ -344,6 +425,7 @@ pub fn values(outcomes: Vec<Outcome>, ways: Ways) -> Vec<Named> {
                 entry,
                 pending_reason,
                 retry: given,
+                ..
             } => {
                 retry = given;
                 ("failed", Some(entry), pending_reason)
@@ -377,6 +459,7 @@ pub fn values(outcomes: Vec<Outcome>, ways: Ways) -> Vec<Named> {
         entries.push(entry);
         pending_reasons.push(pending_reason);
         retries.push(retry.as_deref().map(str::to_owned));
+        failure_reasons.push(failure_reason.map(|reason| reason.as_str().to_owned()));
     }
     vec![
         ("ended_ids", Value::BigInts(ids)),
@@ -385,6 +468,7 @@ pub fn values(outcomes: Vec<Outcome>, ways: Ways) -> Vec<Named> {
         ("entries", Value::Texts(entries)),
         ("pending_reasons", Value::Texts(pending_reasons)),
         ("retries", Value::Texts(retries)),
+        ("failure_reasons", Value::Texts(failure_reasons)),
         ("sent_before", Value::Bool(sent_before)),
     ]
 }

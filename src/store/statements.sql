@@ -19,7 +19,8 @@ with recursive lane (priority, began_at, step) as (
             due as (
                 select job.* from lane cross join lateral (
                     select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
                     where job.ready_at < 'infinity' and job.priority = lane.priority and job.ready_at <= now()
                         and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $2::boolean)
                     order by job.ready_at, job.id
@@ -46,9 +47,11 @@ with recursive lane (priority, began_at, step) as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
-            ) select id::bigint, run_no, fate,
+            ) select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -114,7 +117,8 @@ with recursive passed as (
             due as (
                 select job.* from lane cross join lateral (
                     select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
                     where job.ready_at < 'infinity' and job.priority = lane.priority and job.ready_at <= now()
                         and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $5::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                     order by job.ready_at, job.id
@@ -141,9 +145,11 @@ with recursive passed as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
-            ) select id::bigint, run_no, fate,
+            ) select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -185,7 +191,7 @@ with recursive ended as (
             settled_rows as (
                 update "public"."job_queue" job
                 set status = 'completed', updated_at = now(), next_attempt_at = null, pending_reason = null,
-                    lease_expires_at = null, claim_token = null, refusals = null
+                    failure_reason = null, lease_expires_at = null, claim_token = null, refusals = null
                 from ended where job.id = any (array[ended.id]) and job.run_no = ended.run_no and (job.status::text = 'processing' and job.lease_expires_at > job.locked_at) is true and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())))
                 returning job.id, job.run_no
             ), passed as (
@@ -222,7 +228,8 @@ with recursive ended as (
             due as (
                 select job.* from lane cross join lateral (
                     select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
                     where job.ready_at < 'infinity' and job.priority = lane.priority and job.ready_at <= now()
                         and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $7::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                     order by job.ready_at, job.id
@@ -249,14 +256,16 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
             select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
                 null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate,
+            select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -330,7 +339,8 @@ with recursive ended as (
             due as (
                 select job.* from lane cross join lateral (
                     select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
                     where job.ready_at < 'infinity' and job.priority = lane.priority and job.ready_at <= now()
                         and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $7::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                     order by job.ready_at, job.id
@@ -357,14 +367,16 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
             select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
                 null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate,
+            select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -391,22 +403,23 @@ with recursive ended as (
 -- $4 entries
 -- $5 pending_reasons
 -- $6 retries
--- $7 sent_before
--- $8 passed_priorities
--- $9 passed_times
--- $10 passed_ids
--- $11 below
--- $12 tries_locks
--- $13 limit
--- $14 worker
--- $15 lease_ms
--- $16 token
+-- $7 failure_reasons
+-- $8 sent_before
+-- $9 passed_priorities
+-- $10 passed_times
+-- $11 passed_ids
+-- $12 below
+-- $13 tries_locks
+-- $14 limit
+-- $15 worker
+-- $16 lease_ms
+-- $17 token
 with recursive ended as (
                 select * from rows from (
                     pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]),
                     pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[]),
-                    pg_catalog.unnest($6::text[])
-                ) as ended (id, run_no, outcome, entry, pending_reason, retry)
+                    pg_catalog.unnest($6::text[]), pg_catalog.unnest($7::text[])
+                ) as ended (id, run_no, outcome, entry, pending_reason, retry, failure_reason)
             ),
             settled as (
                 update "public"."job_queue" job
@@ -462,6 +475,8 @@ with recursive ended as (
                     snoozes = case when ended.outcome in ('snoozed', 'snoozed as failed')
                         then greatest(least(coalesce(job.snoozes, 0), 2147483646), 0) + 1 else job.snoozes end,
                     pending_reason = ended.pending_reason,
+                    failure_reason = case when ended.outcome = 'completed' then null
+                        else coalesce(ended.failure_reason, job.failure_reason) end,
                     error_history = case
                         when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
                     locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
@@ -482,7 +497,7 @@ with recursive ended as (
             ),
             written as (
                 select ended.id, ended.run_no from ended
-                where $7::boolean and case ended.outcome
+                where $8::boolean and case ended.outcome
                     when 'removed' then not exists (
                         select from "public"."job_queue" job where job.id = any (array[ended.id])
                     )
@@ -505,18 +520,18 @@ with recursive ended as (
                     ) end
             ),
             settled_rows as (
-                select * from settled union all select * from removed union all select * from written
+                select id, run_no from settled union all select * from removed union all select * from written
             ), passed as (
                 select passed.priority, passed.id,
                     timestamptz 'epoch'
                         + passed.ready_at::double precision * interval '1 microsecond' as ready_at
                 from rows from (
-                    pg_catalog.unnest($8::bigint[]), pg_catalog.unnest($9::bigint[]),
-                    pg_catalog.unnest($10::bigint[])
+                    pg_catalog.unnest($9::bigint[]), pg_catalog.unnest($10::bigint[]),
+                    pg_catalog.unnest($11::bigint[])
                 ) as passed (priority, ready_at, id)
             ),
             lane (priority, began_at, step, ready_at, id) as (
-                select $11::bigint, (pg_catalog.date_part('epoch', clock_timestamp()) * 1000000::double precision)::bigint, 0, timestamptz '-infinity', 0::bigint
+                select $12::bigint, (pg_catalog.date_part('epoch', clock_timestamp()) * 1000000::double precision)::bigint, 0, timestamptz '-infinity', 0::bigint
                 union all
                 select next.priority, lane.began_at, lane.step + 1, coalesce(passed.ready_at, '-infinity'),
                     coalesce(passed.id, -9223372036854775808)
@@ -540,14 +555,15 @@ with recursive ended as (
             due as (
                 select job.* from lane cross join lateral (
                     select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
                     where job.ready_at < 'infinity' and job.priority = lane.priority and job.ready_at <= now()
-                        and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $12::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
+                        and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $13::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                     order by job.ready_at, job.id
-                    limit $13
+                    limit $14
                     for no key update skip locked
                 ) job
-                limit $13
+                limit $14
             ), claimed as (
                 update "public"."job_queue" job
                 set status = due.fate,
@@ -555,26 +571,28 @@ with recursive ended as (
                     attempts = job.attempts + (job.attempts + 1 < job.max_attempts)::int,
                     run_no = greatest(job.run_no + 1::bigint, due.began_at),
                     locked_at = case due.fate when 'processing' then now() else job.locked_at end,
-                    locked_by = case due.fate when 'processing' then $14::text else job.locked_by end,
+                    locked_by = case due.fate when 'processing' then $15::text else job.locked_by end,
                     lease_expires_at = case due.fate when 'processing'
-                        then now() + $15::double precision * interval '1 millisecond' end,
+                        then now() + $16::double precision * interval '1 millisecond' end,
                     claim_token = case due.fate when 'processing' then
-                        case when job.attempts + 1 < job.max_attempts then $16::bigint
-                            else - $16::bigint end end,
+                        case when job.attempts + 1 < job.max_attempts then $17::bigint
+                            else - $17::bigint end end,
                     cancel_requested_at = null,
                     next_attempt_at = null,
                     pending_reason = null,
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
             select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
                 null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate,
+            select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -585,7 +603,7 @@ with recursive ended as (
             union all
             select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
-            where (select pg_catalog.count(*) from claimed) < $13::bigint and lane.step = 1000 and lane.priority is not null
+            where (select pg_catalog.count(*) from claimed) < $14::bigint and lane.step = 1000 and lane.priority is not null
             union all
             select null, null, due.fate, null, null, null, null, null, null, null, null, null, null
             from due where due.fate = 'more'
@@ -626,8 +644,8 @@ with recursive lane (priority, began_at, step) as (
 with due as (
                         select job.* from pg_catalog.unnest($1::bigint[]) as named (id) cross join lateral (
                             select job.id, job.ready_at, (pg_catalog.date_part('epoch', now()) * 1000000::double precision)::bigint as began_at, now() as found_at,
-                                case when job.attempts >= job.max_attempts then 'failed'
-                                    else 'processing' end as fate
+                                case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null
+                                    then 'failed' else 'processing' end as fate
                             from "public"."job_queue" job
                             where job.id = any (array[named.id]) and (job.ready_at <= now()) is true
                             for no key update skip locked
@@ -652,9 +670,11 @@ with due as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
-            ) select id::bigint, run_no, fate,
+            ) select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -688,7 +708,8 @@ with recursive lane (priority, began_at, step) as (
             due as (
                 select job.* from lane cross join lateral (
                     select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
                     where job.job_type::text = ($2::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority = lane.priority and job.ready_at <= now()
                         and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $3::boolean)
                     order by job.ready_at, job.id
@@ -715,9 +736,11 @@ with recursive lane (priority, began_at, step) as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
-            ) select id::bigint, run_no, fate,
+            ) select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -784,7 +807,8 @@ with recursive passed as (
             due as (
                 select job.* from lane cross join lateral (
                     select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
                     where job.job_type::text = ($5::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority = lane.priority and job.ready_at <= now()
                         and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $6::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                     order by job.ready_at, job.id
@@ -811,9 +835,11 @@ with recursive passed as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
-            ) select id::bigint, run_no, fate,
+            ) select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -856,7 +882,7 @@ with recursive ended as (
             settled_rows as (
                 update "public"."job_queue" job
                 set status = 'completed', updated_at = now(), next_attempt_at = null, pending_reason = null,
-                    lease_expires_at = null, claim_token = null, refusals = null
+                    failure_reason = null, lease_expires_at = null, claim_token = null, refusals = null
                 from ended where job.id = any (array[ended.id]) and job.run_no = ended.run_no and (job.status::text = 'processing' and job.lease_expires_at > job.locked_at) is true and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())))
                 returning job.id, job.run_no
             ), passed as (
@@ -893,7 +919,8 @@ with recursive ended as (
             due as (
                 select job.* from lane cross join lateral (
                     select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
                     where job.job_type::text = ($7::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority = lane.priority and job.ready_at <= now()
                         and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $8::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                     order by job.ready_at, job.id
@@ -920,14 +947,16 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
             select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
                 null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate,
+            select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -1002,7 +1031,8 @@ with recursive ended as (
             due as (
                 select job.* from lane cross join lateral (
                     select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
                     where job.job_type::text = ($7::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority = lane.priority and job.ready_at <= now()
                         and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $8::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                     order by job.ready_at, job.id
@@ -1029,14 +1059,16 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
             select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
                 null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate,
+            select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -1063,23 +1095,24 @@ with recursive ended as (
 -- $4 entries
 -- $5 pending_reasons
 -- $6 retries
--- $7 sent_before
--- $8 passed_priorities
--- $9 passed_times
--- $10 passed_ids
--- $11 below
--- $12 types
--- $13 tries_locks
--- $14 limit
--- $15 worker
--- $16 lease_ms
--- $17 token
+-- $7 failure_reasons
+-- $8 sent_before
+-- $9 passed_priorities
+-- $10 passed_times
+-- $11 passed_ids
+-- $12 below
+-- $13 types
+-- $14 tries_locks
+-- $15 limit
+-- $16 worker
+-- $17 lease_ms
+-- $18 token
 with recursive ended as (
                 select * from rows from (
                     pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]),
                     pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[]),
-                    pg_catalog.unnest($6::text[])
-                ) as ended (id, run_no, outcome, entry, pending_reason, retry)
+                    pg_catalog.unnest($6::text[]), pg_catalog.unnest($7::text[])
+                ) as ended (id, run_no, outcome, entry, pending_reason, retry, failure_reason)
             ),
             settled as (
                 update "public"."job_queue" job
@@ -1135,6 +1168,8 @@ with recursive ended as (
                     snoozes = case when ended.outcome in ('snoozed', 'snoozed as failed')
                         then greatest(least(coalesce(job.snoozes, 0), 2147483646), 0) + 1 else job.snoozes end,
                     pending_reason = ended.pending_reason,
+                    failure_reason = case when ended.outcome = 'completed' then null
+                        else coalesce(ended.failure_reason, job.failure_reason) end,
                     error_history = case
                         when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
                     locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
@@ -1155,7 +1190,7 @@ with recursive ended as (
             ),
             written as (
                 select ended.id, ended.run_no from ended
-                where $7::boolean and case ended.outcome
+                where $8::boolean and case ended.outcome
                     when 'removed' then not exists (
                         select from "public"."job_queue" job where job.id = any (array[ended.id])
                     )
@@ -1178,18 +1213,18 @@ with recursive ended as (
                     ) end
             ),
             settled_rows as (
-                select * from settled union all select * from removed union all select * from written
+                select id, run_no from settled union all select * from removed union all select * from written
             ), passed as (
                 select passed.priority, passed.id,
                     timestamptz 'epoch'
                         + passed.ready_at::double precision * interval '1 microsecond' as ready_at
                 from rows from (
-                    pg_catalog.unnest($8::bigint[]), pg_catalog.unnest($9::bigint[]),
-                    pg_catalog.unnest($10::bigint[])
+                    pg_catalog.unnest($9::bigint[]), pg_catalog.unnest($10::bigint[]),
+                    pg_catalog.unnest($11::bigint[])
                 ) as passed (priority, ready_at, id)
             ),
             lane (priority, began_at, step, ready_at, id) as (
-                select $11::bigint, (pg_catalog.date_part('epoch', clock_timestamp()) * 1000000::double precision)::bigint, 0, timestamptz '-infinity', 0::bigint
+                select $12::bigint, (pg_catalog.date_part('epoch', clock_timestamp()) * 1000000::double precision)::bigint, 0, timestamptz '-infinity', 0::bigint
                 union all
                 select next.priority, lane.began_at, lane.step + 1, coalesce(passed.ready_at, '-infinity'),
                     coalesce(passed.id, -9223372036854775808)
@@ -1201,7 +1236,7 @@ with recursive ended as (
                 cross join lateral (
                     select coalesce((
                 select job.priority from "public"."job_queue" job
-                where job.job_type::text = ($12::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority < lane.priority and job.priority > known.priority
+                where job.job_type::text = ($13::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority < lane.priority and job.priority > known.priority
                 order by job.priority desc limit 1
             ), nullif(known.priority, -2147483649)) as priority
                     -- Keeps this from being merged into the outer query, which would look once for each use.
@@ -1213,14 +1248,15 @@ with recursive ended as (
             due as (
                 select job.* from lane cross join lateral (
                     select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
-                    where job.job_type::text = ($12::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority = lane.priority and job.ready_at <= now()
-                        and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $13::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
+                    where job.job_type::text = ($13::text[])[1] and job.job_type::text >= '' and job.ready_at is not null and job.priority = lane.priority and job.ready_at <= now()
+                        and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $14::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                     order by job.ready_at, job.id
-                    limit $14
+                    limit $15
                     for no key update skip locked
                 ) job
-                limit $14
+                limit $15
             ), claimed as (
                 update "public"."job_queue" job
                 set status = due.fate,
@@ -1228,26 +1264,28 @@ with recursive ended as (
                     attempts = job.attempts + (job.attempts + 1 < job.max_attempts)::int,
                     run_no = greatest(job.run_no + 1::bigint, due.began_at),
                     locked_at = case due.fate when 'processing' then now() else job.locked_at end,
-                    locked_by = case due.fate when 'processing' then $15::text else job.locked_by end,
+                    locked_by = case due.fate when 'processing' then $16::text else job.locked_by end,
                     lease_expires_at = case due.fate when 'processing'
-                        then now() + $16::double precision * interval '1 millisecond' end,
+                        then now() + $17::double precision * interval '1 millisecond' end,
                     claim_token = case due.fate when 'processing' then
-                        case when job.attempts + 1 < job.max_attempts then $17::bigint
-                            else - $17::bigint end end,
+                        case when job.attempts + 1 < job.max_attempts then $18::bigint
+                            else - $18::bigint end end,
                     cancel_requested_at = null,
                     next_attempt_at = null,
                     pending_reason = null,
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
             select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
                 null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate,
+            select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -1258,7 +1296,7 @@ with recursive ended as (
             union all
             select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
-            where (select pg_catalog.count(*) from claimed) < $14::bigint and lane.step = 1000 and lane.priority is not null
+            where (select pg_catalog.count(*) from claimed) < $15::bigint and lane.step = 1000 and lane.priority is not null
             union all
             select null, null, due.fate, null, null, null, null, null, null, null, null, null, null
             from due where due.fate = 'more'
@@ -1334,7 +1372,8 @@ with recursive lane (priority, began_at, step) as (
                     cross join lateral (
                         select * from (
                             select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
                             where job.id = any (array[candidate.id])
                                 and (job.ready_at <= now()) is true
                             for no key update skip locked
@@ -1365,9 +1404,11 @@ with recursive lane (priority, began_at, step) as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
-            ) select id::bigint, run_no, fate,
+            ) select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -1455,7 +1496,8 @@ with recursive passed as (
                     cross join lateral (
                         select * from (
                             select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
                             where job.id = any (array[candidate.id])
                                 and (job.ready_at <= now()) is true
                             for no key update skip locked
@@ -1486,9 +1528,11 @@ with recursive passed as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
-            ) select id::bigint, run_no, fate,
+            ) select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -1531,7 +1575,7 @@ with recursive ended as (
             settled_rows as (
                 update "public"."job_queue" job
                 set status = 'completed', updated_at = now(), next_attempt_at = null, pending_reason = null,
-                    lease_expires_at = null, claim_token = null, refusals = null
+                    failure_reason = null, lease_expires_at = null, claim_token = null, refusals = null
                 from ended where job.id = any (array[ended.id]) and job.run_no = ended.run_no and (job.status::text = 'processing' and job.lease_expires_at > job.locked_at) is true and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())))
                 returning job.id, job.run_no
             ), passed as (
@@ -1589,7 +1633,8 @@ with recursive ended as (
                     cross join lateral (
                         select * from (
                             select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
                             where job.id = any (array[candidate.id])
                                 and (job.ready_at <= now()) is true
                             for no key update skip locked
@@ -1620,14 +1665,16 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
             select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
                 null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate,
+            select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -1723,7 +1770,8 @@ with recursive ended as (
                     cross join lateral (
                         select * from (
                             select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
                             where job.id = any (array[candidate.id])
                                 and (job.ready_at <= now()) is true
                             for no key update skip locked
@@ -1754,14 +1802,16 @@ with recursive ended as (
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
             select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
                 null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate,
+            select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -1788,23 +1838,24 @@ with recursive ended as (
 -- $4 entries
 -- $5 pending_reasons
 -- $6 retries
--- $7 sent_before
--- $8 passed_priorities
--- $9 passed_times
--- $10 passed_ids
--- $11 below
--- $12 types
--- $13 tries_locks
--- $14 limit
--- $15 worker
--- $16 lease_ms
--- $17 token
+-- $7 failure_reasons
+-- $8 sent_before
+-- $9 passed_priorities
+-- $10 passed_times
+-- $11 passed_ids
+-- $12 below
+-- $13 types
+-- $14 tries_locks
+-- $15 limit
+-- $16 worker
+-- $17 lease_ms
+-- $18 token
 with recursive ended as (
                 select * from rows from (
                     pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]),
                     pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[]),
-                    pg_catalog.unnest($6::text[])
-                ) as ended (id, run_no, outcome, entry, pending_reason, retry)
+                    pg_catalog.unnest($6::text[]), pg_catalog.unnest($7::text[])
+                ) as ended (id, run_no, outcome, entry, pending_reason, retry, failure_reason)
             ),
             settled as (
                 update "public"."job_queue" job
@@ -1860,6 +1911,8 @@ with recursive ended as (
                     snoozes = case when ended.outcome in ('snoozed', 'snoozed as failed')
                         then greatest(least(coalesce(job.snoozes, 0), 2147483646), 0) + 1 else job.snoozes end,
                     pending_reason = ended.pending_reason,
+                    failure_reason = case when ended.outcome = 'completed' then null
+                        else coalesce(ended.failure_reason, job.failure_reason) end,
                     error_history = case
                         when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
                     locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
@@ -1880,7 +1933,7 @@ with recursive ended as (
             ),
             written as (
                 select ended.id, ended.run_no from ended
-                where $7::boolean and case ended.outcome
+                where $8::boolean and case ended.outcome
                     when 'removed' then not exists (
                         select from "public"."job_queue" job where job.id = any (array[ended.id])
                     )
@@ -1903,18 +1956,18 @@ with recursive ended as (
                     ) end
             ),
             settled_rows as (
-                select * from settled union all select * from removed union all select * from written
+                select id, run_no from settled union all select * from removed union all select * from written
             ), passed as (
                 select passed.priority, passed.id,
                     timestamptz 'epoch'
                         + passed.ready_at::double precision * interval '1 microsecond' as ready_at
                 from rows from (
-                    pg_catalog.unnest($8::bigint[]), pg_catalog.unnest($9::bigint[]),
-                    pg_catalog.unnest($10::bigint[])
+                    pg_catalog.unnest($9::bigint[]), pg_catalog.unnest($10::bigint[]),
+                    pg_catalog.unnest($11::bigint[])
                 ) as passed (priority, ready_at, id)
             ),
             lane (priority, began_at, step, ready_at, id) as (
-                select $11::bigint, (pg_catalog.date_part('epoch', clock_timestamp()) * 1000000::double precision)::bigint, 0, timestamptz '-infinity', 0::bigint
+                select $12::bigint, (pg_catalog.date_part('epoch', clock_timestamp()) * 1000000::double precision)::bigint, 0, timestamptz '-infinity', 0::bigint
                 union all
                 select next.priority, lane.began_at, lane.step + 1, coalesce(passed.ready_at, '-infinity'),
                     coalesce(passed.id, -9223372036854775808)
@@ -1925,7 +1978,7 @@ with recursive ended as (
                 ) known
                 cross join lateral (
                     select coalesce((
-                select pg_catalog.max(top.priority) from pg_catalog.unnest($12::text[]) type (name)
+                select pg_catalog.max(top.priority) from pg_catalog.unnest($13::text[]) type (name)
                 cross join lateral ((
                 select job.priority from "public"."job_queue" job
                 where job.job_type::text = type.name and job.job_type::text >= '' and job.ready_at is not null and job.priority < lane.priority and job.priority > known.priority
@@ -1941,7 +1994,7 @@ with recursive ended as (
             due as (
                 select job.* from lane cross join lateral (
                     select locked.* from (
-                        select offered.id, offered.number from pg_catalog.unnest($12::text[]) type (name)
+                        select offered.id, offered.number from pg_catalog.unnest($13::text[]) type (name)
                         cross join lateral (
                             select job.id, job.ready_at, pg_catalog.row_number() over () as number
                             from (
@@ -1949,9 +2002,9 @@ with recursive ended as (
                                 where job.job_type::text = type.name and job.job_type::text >= ''
                                     and job.priority = lane.priority
                                     and job.ready_at is not null and job.ready_at <= now()
-                                    and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $13::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
+                                    and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())) or $14::boolean) and (job.ready_at, job.id) > (lane.ready_at, lane.id)
                                 order by job.ready_at, job.id
-                                limit $14 * 4::bigint + 100::bigint
+                                limit $15 * 4::bigint + 100::bigint
                             ) job
                         ) offered
                         order by offered.ready_at, offered.id
@@ -1959,18 +2012,19 @@ with recursive ended as (
                     cross join lateral (
                         select * from (
                             select job.id, job.ready_at, lane.began_at, clock_timestamp() as found_at,
-            case when job.attempts >= job.max_attempts then 'failed' else 'processing' end as fate from "public"."job_queue" job
+            case when job.attempts >= job.max_attempts and job.dead_letter_job_type is null then 'failed'
+                else 'processing' end as fate from "public"."job_queue" job
                             where job.id = any (array[candidate.id])
                                 and (job.ready_at <= now()) is true
                             for no key update skip locked
                         ) locked
                         union all
                         select null, null, lane.began_at, clock_timestamp(), 'more'
-                        where candidate.number = $14 * 4::bigint + 100::bigint
+                        where candidate.number = $15 * 4::bigint + 100::bigint
                     ) locked
-                    limit $14
+                    limit $15
                 ) job
-                limit $14
+                limit $15
             ), claimed as (
                 update "public"."job_queue" job
                 set status = due.fate,
@@ -1978,26 +2032,28 @@ with recursive ended as (
                     attempts = job.attempts + (job.attempts + 1 < job.max_attempts)::int,
                     run_no = greatest(job.run_no + 1::bigint, due.began_at),
                     locked_at = case due.fate when 'processing' then now() else job.locked_at end,
-                    locked_by = case due.fate when 'processing' then $15::text else job.locked_by end,
+                    locked_by = case due.fate when 'processing' then $16::text else job.locked_by end,
                     lease_expires_at = case due.fate when 'processing'
-                        then now() + $16::double precision * interval '1 millisecond' end,
+                        then now() + $17::double precision * interval '1 millisecond' end,
                     claim_token = case due.fate when 'processing' then
-                        case when job.attempts + 1 < job.max_attempts then $17::bigint
-                            else - $17::bigint end end,
+                        case when job.attempts + 1 < job.max_attempts then $18::bigint
+                            else - $18::bigint end end,
                     cancel_requested_at = null,
                     next_attempt_at = null,
                     pending_reason = null,
                     error_history = case due.fate when 'failed' then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'NoAttemptsLeft', 'message', 'No attempts left: ' || job.attempts::text || ' of ' || job.max_attempts::text || ' were made; retryJob grants one more')) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end
                 from due
                 where job.id = any (array[due.id])
-                returning job.id, job.run_no, due.fate, due.ready_at, due.began_at, due.found_at, job.claim_token,
+                returning job.id, job.run_no, due.fate, job.dead_letter_job_type, due.ready_at, due.began_at, due.found_at, job.claim_token,
                     job.job_type, job.payload, job.attempts, job.max_attempts, job.priority, job.run_at, job.timeout_ms
             )
             select id::bigint, run_no, 'settled' as fate, null::bigint as ready_at, null::bigint as searched,
                 null::boolean as uncounted, null::text as job_type, null::text as payload, null::int as attempts, null::int as max_attempts, null::int as priority, null::bigint as run_at, null::bigint as timeout_ms
             from settled_rows
             union all
-            select id::bigint, run_no, fate,
+            select id::bigint, run_no,
+                case when fate = 'processing' and dead_letter_job_type is not null
+                    then 'processing, with a dead letter' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then (pg_catalog.date_part('epoch', ready_at) * 1000000::double precision)::bigint end as ready_at,
                 (pg_catalog.date_part('epoch', found_at) * 1000000::double precision)::bigint - began_at as searched,
                 claim_token < 0::bigint as uncounted, job_type::text,
@@ -2008,7 +2064,7 @@ with recursive ended as (
             union all
             select null, null, 'stopped', null, lane.priority, null, null, null, null, null, null, null, null
             from lane
-            where (select pg_catalog.count(*) from claimed) < $14::bigint and lane.step = 1000 and lane.priority is not null
+            where (select pg_catalog.count(*) from claimed) < $15::bigint and lane.step = 1000 and lane.priority is not null
             union all
             select null, null, due.fate, null, null, null, null, null, null, null, null, null, null
             from due where due.fate = 'more'
@@ -2052,7 +2108,7 @@ with ended as (
             settled_rows as (
                 update "public"."job_queue" job
                 set status = 'completed', updated_at = now(), next_attempt_at = null, pending_reason = null,
-                    lease_expires_at = null, claim_token = null, refusals = null
+                    failure_reason = null, lease_expires_at = null, claim_token = null, refusals = null
                 from ended where job.id = any (array[ended.id]) and job.run_no = ended.run_no and (job.status::text = 'processing' and job.lease_expires_at > job.locked_at) is true and (job.xmax = '0'::xid or job.xmax = job.xmin or pg_catalog.txid_visible_in_snapshot((select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) - 2147483648 + ((job.xmax::text::bigint - (select pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())) + 2147483648) & 4294967295), (select pg_catalog.txid_current_snapshot())))
                 returning job.id, job.run_no
             ) select id::bigint, run_no, 'settled' as fate from settled_rows;
@@ -2077,13 +2133,14 @@ with ended as (
 -- $4 entries
 -- $5 pending_reasons
 -- $6 retries
--- $7 sent_before
+-- $7 failure_reasons
+-- $8 sent_before
 with ended as (
                 select * from rows from (
                     pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]),
                     pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[]),
-                    pg_catalog.unnest($6::text[])
-                ) as ended (id, run_no, outcome, entry, pending_reason, retry)
+                    pg_catalog.unnest($6::text[]), pg_catalog.unnest($7::text[])
+                ) as ended (id, run_no, outcome, entry, pending_reason, retry, failure_reason)
             ),
             settled as (
                 update "public"."job_queue" job
@@ -2139,6 +2196,8 @@ with ended as (
                     snoozes = case when ended.outcome in ('snoozed', 'snoozed as failed')
                         then greatest(least(coalesce(job.snoozes, 0), 2147483646), 0) + 1 else job.snoozes end,
                     pending_reason = ended.pending_reason,
+                    failure_reason = case when ended.outcome = 'completed' then null
+                        else coalesce(ended.failure_reason, job.failure_reason) end,
                     error_history = case
                         when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
                     locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
@@ -2159,7 +2218,7 @@ with ended as (
             ),
             written as (
                 select ended.id, ended.run_no from ended
-                where $7::boolean and case ended.outcome
+                where $8::boolean and case ended.outcome
                     when 'removed' then not exists (
                         select from "public"."job_queue" job where job.id = any (array[ended.id])
                     )
@@ -2182,7 +2241,7 @@ with ended as (
                     ) end
             ),
             settled_rows as (
-                select * from settled union all select * from removed union all select * from written
+                select id, run_no from settled union all select * from removed union all select * from written
             ) select id::bigint, run_no, 'settled' as fate from settled_rows;
 
 -- read the payload of a claimed job
@@ -2198,13 +2257,14 @@ select job.payload::text as payload from "public"."job_queue" job
 -- $4 entries
 -- $5 pending_reasons
 -- $6 retries
--- $7 sent_before
+-- $7 failure_reasons
+-- $8 sent_before
 with ended as (
                 select * from rows from (
                     pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]),
                     pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[]),
-                    pg_catalog.unnest($6::text[])
-                ) as ended (id, run_no, outcome, entry, pending_reason, retry)
+                    pg_catalog.unnest($6::text[]), pg_catalog.unnest($7::text[])
+                ) as ended (id, run_no, outcome, entry, pending_reason, retry, failure_reason)
             ),
             kept as (
                 select ended.* from ended cross join lateral (
@@ -2277,6 +2337,8 @@ with ended as (
                     snoozes = case when ended.outcome in ('snoozed', 'snoozed as failed')
                         then greatest(least(coalesce(job.snoozes, 0), 2147483646), 0) + 1 else job.snoozes end,
                     pending_reason = ended.pending_reason,
+                    failure_reason = case when ended.outcome = 'completed' then null
+                        else coalesce(ended.failure_reason, job.failure_reason) end,
                     error_history = case
                         when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
                     locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
@@ -2297,7 +2359,7 @@ with ended as (
             ),
             written as (
                 select ended.id, ended.run_no from ended
-                where $7::boolean and case ended.outcome
+                where $8::boolean and case ended.outcome
                     when 'removed' then not exists (
                         select from "public"."job_queue" job where job.id = any (array[ended.id])
                     )
@@ -2320,7 +2382,181 @@ with ended as (
                     ) end
             ),
             settled_rows as (
-                select * from settled union all select * from removed union all select * from written
+                select id, run_no from settled union all select * from removed union all select * from written
+            )
+        select ended.id::bigint, ended.run_no, case
+            when exists (
+                select from settled_rows
+                where settled_rows.id = ended.id and settled_rows.run_no = ended.run_no
+            ) then 'written'
+            when exists (
+                select from free where free.id = ended.id and free.run_no = ended.run_no
+            ) then 'passed over'
+            when exists (
+                select from "public"."job_queue" job where job.id = any (array[ended.id]) and job.run_no = ended.run_no and (job.status::text = 'processing' and job.lease_expires_at > job.locked_at) is true
+            ) then 'locked'
+            else 'lost' end as fate
+        from ended;
+
+-- settle one by one (with dead letters)
+-- $1 ended_ids
+-- $2 ended_run_nos
+-- $3 outcomes
+-- $4 entries
+-- $5 pending_reasons
+-- $6 retries
+-- $7 failure_reasons
+-- $8 sent_before
+with ended as (
+                select * from rows from (
+                    pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]),
+                    pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[]),
+                    pg_catalog.unnest($6::text[]), pg_catalog.unnest($7::text[])
+                ) as ended (id, run_no, outcome, entry, pending_reason, retry, failure_reason)
+            ),
+            kept as (
+                select ended.* from ended cross join lateral (
+                    select from "public"."job_queue" job
+                    where ended.outcome <> 'removed' and job.id = any (array[ended.id]) and job.run_no = ended.run_no and (job.status::text = 'processing' and job.lease_expires_at > job.locked_at) is true
+                    for no key update skip locked
+                ) free
+            ),
+            gone as (
+                select ended.* from ended cross join lateral (
+                    select from "public"."job_queue" job
+                    where ended.outcome = 'removed' and job.id = any (array[ended.id]) and job.run_no = ended.run_no and (job.status::text = 'processing' and job.lease_expires_at > job.locked_at) is true
+                    for update skip locked
+                ) free
+            ),
+            free as (
+                select * from kept union all select * from gone
+            ),
+            settled as (
+                update "public"."job_queue" job
+                set status = case
+                        when ended.outcome <> 'completed' and job.cancel_requested_at is not null
+                        then 'cancelled'
+                        when ended.outcome in ('behind', 'snoozed') then 'pending'
+                        when ended.outcome = 'unfinished' then
+                            case when job.attempts < job.max_attempts then 'pending' else 'failed' end
+                        when ended.outcome in ('refused', 'due', 'snoozed as failed') then 'failed'
+                        else ended.outcome end,
+                    updated_at = now(),
+                    attempts = case
+                        when ended.outcome in ('pending', 'behind', 'snoozed', 'snoozed as failed')
+                            or ended.outcome = 'due' and ended.entry is null
+                        then greatest(job.attempts - (coalesce(job.claim_token, 1::bigint) > 0::bigint)::int, 0)
+                        when ended.outcome = 'refused' then greatest(job.attempts, job.max_attempts)
+                        else job.attempts end,
+                    next_attempt_at = case
+                        when job.cancel_requested_at is not null then null
+                        when ended.outcome = 'failed' and job.attempts < job.max_attempts
+                        then case
+                            when (ended.retry::jsonb ->> 'never'::text) is not null then null
+                            when coalesce((ended.retry::jsonb ->> 'at'::text)::double precision, (ended.retry::jsonb ->> 'after'::text)::double precision) is not null then greatest(
+                                coalesce(
+                                    timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond',
+                                    now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                                ),
+                                now()
+                            )
+                            when coalesce(ended.retry, job.retry_delay_ms::text, job.retry_factor::text, job.retry_max_delay_ms::text) is null
+                            then now() + pg_catalog.power(
+                                2::double precision, greatest(least(job.attempts, 30), 0)::double precision
+                            ) * interval '1 minute'
+                            else now() + least(
+                                greatest(least(coalesce(job.retry_max_delay_ms::double precision, (ended.retry::jsonb ->> 'maxDelay'::text)::double precision, 3600000::double precision), 2147483647::double precision), 0::double precision),
+                                greatest(least(coalesce(job.retry_delay_ms::double precision, (ended.retry::jsonb ->> 'delay'::text)::double precision, 1000::double precision), 2147483647::double precision), 0::double precision) * pg_catalog.exp(least(
+                                    pg_catalog.ln(greatest(least(coalesce(job.retry_factor::double precision, (ended.retry::jsonb ->> 'factor'::text)::double precision, 2::double precision), 1000::double precision), 1::double precision)) * greatest(job.attempts - 1, 0)::double precision,
+                                    600::double precision
+                                ))
+                            ) * (1::double precision - greatest(least(coalesce(null::double precision, (ended.retry::jsonb ->> 'jitter'::text)::double precision, 0.25::double precision), 1::double precision), 0::double precision) * pg_catalog.random()) * interval '1 millisecond'
+                            end
+                        when ended.outcome in ('snoozed', 'snoozed as failed') then greatest(greatest(
+                                coalesce(
+                                    timestamptz 'epoch' + (ended.retry::jsonb ->> 'at'::text)::double precision * interval '1 millisecond',
+                                    now() + (ended.retry::jsonb ->> 'after'::text)::double precision * interval '1 millisecond'
+                                ),
+                                now()
+                            ), now() + interval '1 second')
+                        when ended.outcome in ('behind', 'due') then now()
+                        when ended.outcome = 'unfinished' and job.attempts < job.max_attempts then now()
+                        end,
+                    snoozes = case when ended.outcome in ('snoozed', 'snoozed as failed')
+                        then greatest(least(coalesce(job.snoozes, 0), 2147483646), 0) + 1 else job.snoozes end,
+                    pending_reason = ended.pending_reason,
+                    failure_reason = case when ended.outcome = 'completed' then null
+                        else coalesce(ended.failure_reason, job.failure_reason) end,
+                    error_history = case
+                        when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
+                    locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
+                    locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_by end,
+                    lease_expires_at = null,
+                    claim_token = null,
+                    refusals = null
+                from free ended
+                where ended.outcome <> 'removed'
+                    and job.id = any (array[ended.id]) and true
+                returning job.id, job.run_no, job.status, job.ready_at, job.job_type, job.payload, job.attempts, job.max_attempts, job.priority,
+                    job.error_history, job.failure_reason, job.dead_letter_job_type
+            ),
+            removed as (
+                delete from "public"."job_queue" job using free ended
+                where ended.outcome = 'removed'
+                    and job.id = any (array[ended.id]) and true
+                returning job.id, job.run_no
+            ),
+            written as (
+                select ended.id, ended.run_no from ended
+                where $8::boolean and case ended.outcome
+                    when 'removed' then not exists (
+                        select from "public"."job_queue" job where job.id = any (array[ended.id])
+                    )
+                    else exists (
+                        select from "public"."job_queue" job
+                        where job.id = any (array[ended.id])
+                            and job.run_no = ended.run_no
+                            and (
+                                job.status::text = case ended.outcome
+                                    when 'behind' then 'pending'
+                                    when 'snoozed' then 'pending'
+                                    when 'snoozed as failed' then 'failed'
+                                    when 'unfinished' then
+                                        case when job.attempts < job.max_attempts then 'pending' else 'failed' end
+                                    when 'refused' then 'failed'
+                                    when 'due' then 'failed'
+                                    else ended.outcome end
+                                or (job.status::text = 'cancelled' and ended.outcome <> 'completed')
+                            ) is true
+                    ) end
+            ),
+            buried as (
+                insert into "public"."job_queue" (job_type, payload, priority)
+                select settled.dead_letter_job_type,
+                    pg_catalog.jsonb_build_object(
+                        'originalJob', pg_catalog.jsonb_build_object(
+                            'id', settled.id, 'jobType', settled.job_type,
+                            'attempts', settled.attempts, 'maxAttempts', settled.max_attempts
+                        ),
+                        'originalPayload', settled.payload,
+                        'failure', pg_catalog.jsonb_build_object(
+                            'message', settled.error_history -> -1 ->> 'message'::text,
+                            'reason', settled.failure_reason,
+                            'failedAt', settled.error_history -> -1 ->> 'timestamp'::text
+                        )
+                    ),
+                    settled.priority
+                from settled
+                where settled.status::text = 'failed' and settled.ready_at is null
+                    and settled.dead_letter_job_type is not null
+                returning id
+            ),
+            settled_rows as (
+                select settled.id, settled.run_no from settled
+                cross join (
+                    select case when exists (select from buried) then pg_catalog.pg_notify('pg_bg_job_queue', pg_catalog.json_build_object('schema', E'public', 'ready', true)::text) end
+                ) notified
+                union all select * from removed union all select * from written
             )
         select ended.id::bigint, ended.run_no, case
             when exists (
@@ -2436,16 +2672,17 @@ with ended as (
                 update "public"."job_queue" job
                 set status = case
                     when job.cancel_requested_at is not null then 'cancelled'
-                    when job.attempts < job.max_attempts then 'pending'
+                    when (job.attempts < job.max_attempts or job.dead_letter_job_type is not null) then 'pending'
                     else 'failed' end,
                 updated_at = now(),
+                failure_reason = 'worker_lost',
                 run_no = job.run_no + 1::bigint,
                 locked_at = null,
                 locked_by = null,
                 lease_expires_at = null,
                 claim_token = null,
                 next_attempt_at = case
-                    when job.cancel_requested_at is null and job.attempts < job.max_attempts then now() end,
+                    when job.cancel_requested_at is null and ((job.attempts < job.max_attempts or job.dead_letter_job_type is not null)) then now() end,
                 error_history = (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'WorkerLost', 'attempt', (job.attempts + case when coalesce(job.claim_token, 1::bigint) > 0::bigint then 0 else 1 end), 'message', 'Worker lost: ' || coalesce(job.locked_by::text, 'unknown') || case when coalesce(job.claim_token, 1::bigint) > 0::bigint then ' did not finish attempt ' else ' did not begin attempt ' end || ((job.attempts + case when coalesce(job.claim_token, 1::bigint) > 0::bigint then 0 else 1 end))::text || ' of ' || job.max_attempts::text)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))))
                 from free
                 where job.id = any (array[free.id]) and not free.was_locked
@@ -2535,16 +2772,17 @@ with ended as (
                 update "public"."job_queue" job
                 set status = case
                     when job.cancel_requested_at is not null then 'cancelled'
-                    when job.attempts < job.max_attempts then 'pending'
+                    when (job.attempts < job.max_attempts or job.dead_letter_job_type is not null) then 'pending'
                     else 'failed' end,
                 updated_at = now(),
+                failure_reason = 'worker_lost',
                 run_no = job.run_no + 1::bigint,
                 locked_at = null,
                 locked_by = null,
                 lease_expires_at = null,
                 claim_token = null,
                 next_attempt_at = case
-                    when job.cancel_requested_at is null and job.attempts < job.max_attempts then now() end,
+                    when job.cancel_requested_at is null and ((job.attempts < job.max_attempts or job.dead_letter_job_type is not null)) then now() end,
                 error_history = (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'WorkerLost', 'attempt', (job.attempts + case when coalesce(job.claim_token, 1::bigint) > 0::bigint then 0 else 1 end), 'message', 'Worker lost: ' || coalesce(job.locked_by::text, 'unknown') || case when coalesce(job.claim_token, 1::bigint) > 0::bigint then ' did not finish attempt ' else ' did not begin attempt ' end || ((job.attempts + case when coalesce(job.claim_token, 1::bigint) > 0::bigint then 0 else 1 end))::text || ' of ' || job.max_attempts::text)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))))
                 from free
                 where job.id = any (array[free.id]) and not free.was_locked
@@ -2588,16 +2826,17 @@ with ended as (
                 update "public"."job_queue" job
                 set status = case
                     when job.cancel_requested_at is not null then 'cancelled'
-                    when job.attempts < job.max_attempts then 'failed'
+                    when (job.attempts < job.max_attempts or job.dead_letter_job_type is not null) then 'failed'
                     else 'failed' end,
                 updated_at = now(),
+                failure_reason = 'worker_lost',
                 run_no = job.run_no + 1::bigint,
                 locked_at = null,
                 locked_by = null,
                 lease_expires_at = null,
                 claim_token = null,
                 next_attempt_at = case
-                    when job.cancel_requested_at is null and job.attempts < job.max_attempts then now() end,
+                    when job.cancel_requested_at is null and ((job.attempts < job.max_attempts or job.dead_letter_job_type is not null)) then now() end,
                 error_history = (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'WorkerLost', 'attempt', (job.attempts + case when coalesce(job.claim_token, 1::bigint) > 0::bigint then 0 else 1 end), 'message', 'Worker lost: ' || coalesce(job.locked_by::text, 'unknown') || case when coalesce(job.claim_token, 1::bigint) > 0::bigint then ' did not finish attempt ' else ' did not begin attempt ' end || ((job.attempts + case when coalesce(job.claim_token, 1::bigint) > 0::bigint then 0 else 1 end))::text || ' of ' || job.max_attempts::text)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))))
                 from free
                 where job.id = any (array[free.id]) and not free.was_locked
@@ -2691,8 +2930,8 @@ with free as (
 -- $1 run_no
 -- $2 id
 update "public"."job_queue" job
-        set status = 'completed', updated_at = now(), pending_reason = null, lease_expires_at = null,
-            claim_token = null, refusals = null
+        set status = 'completed', updated_at = now(), pending_reason = null, failure_reason = null,
+            lease_expires_at = null, claim_token = null, refusals = null
         from (select $1::text::bigint as run_no) run
         where job.id = $2::text::bigint and job.run_no = run.run_no and (job.status::text = 'processing' and job.lease_expires_at > job.locked_at) is true
         returning job.id::text as result;
@@ -2832,14 +3071,18 @@ select pg_catalog.json_build_object(
                 'retry_delay_ms', job.retry_delay_ms,
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
+                'dead_letter_job_type', job.dead_letter_job_type,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
                 'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
+                'started_at', pg_catalog.floor(extract(epoch from case when job.status::text <> 'pending' then job.locked_at end) * 1000::numeric),
+                'completed_at', pg_catalog.floor(extract(epoch from case when job.status::text = 'completed' then job.updated_at end) * 1000::numeric),
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
                 'snoozes', coalesce(job.snoozes, 0),
+                'failure_reason', job.failure_reason,
                 'pending_reason', job.pending_reason,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', coalesce(job.error_history, '[]'::jsonb)
@@ -2860,14 +3103,18 @@ select pg_catalog.json_build_object(
                 'retry_delay_ms', job.retry_delay_ms,
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
+                'dead_letter_job_type', job.dead_letter_job_type,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
                 'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
+                'started_at', pg_catalog.floor(extract(epoch from case when job.status::text <> 'pending' then job.locked_at end) * 1000::numeric),
+                'completed_at', pg_catalog.floor(extract(epoch from case when job.status::text = 'completed' then job.updated_at end) * 1000::numeric),
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
                 'snoozes', coalesce(job.snoozes, 0),
+                'failure_reason', job.failure_reason,
                 'pending_reason', job.pending_reason,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', coalesce(job.error_history, '[]'::jsonb)
@@ -2894,14 +3141,18 @@ select pg_catalog.json_build_object(
                 'retry_delay_ms', job.retry_delay_ms,
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
+                'dead_letter_job_type', job.dead_letter_job_type,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
                 'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
+                'started_at', pg_catalog.floor(extract(epoch from case when job.status::text <> 'pending' then job.locked_at end) * 1000::numeric),
+                'completed_at', pg_catalog.floor(extract(epoch from case when job.status::text = 'completed' then job.updated_at end) * 1000::numeric),
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
                 'snoozes', coalesce(job.snoozes, 0),
+                'failure_reason', job.failure_reason,
                 'pending_reason', job.pending_reason,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', coalesce(job.error_history, '[]'::jsonb)
@@ -2928,14 +3179,18 @@ select pg_catalog.json_build_object(
                 'retry_delay_ms', job.retry_delay_ms,
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
+                'dead_letter_job_type', job.dead_letter_job_type,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
                 'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
+                'started_at', pg_catalog.floor(extract(epoch from case when job.status::text <> 'pending' then job.locked_at end) * 1000::numeric),
+                'completed_at', pg_catalog.floor(extract(epoch from case when job.status::text = 'completed' then job.updated_at end) * 1000::numeric),
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
                 'snoozes', coalesce(job.snoozes, 0),
+                'failure_reason', job.failure_reason,
                 'pending_reason', job.pending_reason,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', coalesce(job.error_history, '[]'::jsonb)
@@ -2976,14 +3231,18 @@ with recursive status (name) as (
                 'retry_delay_ms', job.retry_delay_ms,
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
+                'dead_letter_job_type', job.dead_letter_job_type,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
                 'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
+                'started_at', pg_catalog.floor(extract(epoch from case when job.status::text <> 'pending' then job.locked_at end) * 1000::numeric),
+                'completed_at', pg_catalog.floor(extract(epoch from case when job.status::text = 'completed' then job.updated_at end) * 1000::numeric),
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
                 'snoozes', coalesce(job.snoozes, 0),
+                'failure_reason', job.failure_reason,
                 'pending_reason', job.pending_reason,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', coalesce(job.error_history, '[]'::jsonb)
@@ -3104,14 +3363,18 @@ select pg_catalog.json_build_object(
                 'retry_delay_ms', job.retry_delay_ms,
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
+                'dead_letter_job_type', job.dead_letter_job_type,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
                 'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
+                'started_at', pg_catalog.floor(extract(epoch from case when job.status::text <> 'pending' then job.locked_at end) * 1000::numeric),
+                'completed_at', pg_catalog.floor(extract(epoch from case when job.status::text = 'completed' then job.updated_at end) * 1000::numeric),
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
                 'snoozes', coalesce(job.snoozes, 0),
+                'failure_reason', job.failure_reason,
                 'pending_reason', job.pending_reason,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', coalesce(job.error_history, '[]'::jsonb)
@@ -3134,14 +3397,18 @@ select pg_catalog.json_build_object(
                 'retry_delay_ms', job.retry_delay_ms,
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
+                'dead_letter_job_type', job.dead_letter_job_type,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
                 'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
+                'started_at', pg_catalog.floor(extract(epoch from case when job.status::text <> 'pending' then job.locked_at end) * 1000::numeric),
+                'completed_at', pg_catalog.floor(extract(epoch from case when job.status::text = 'completed' then job.updated_at end) * 1000::numeric),
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
                 'snoozes', coalesce(job.snoozes, 0),
+                'failure_reason', job.failure_reason,
                 'pending_reason', job.pending_reason,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', coalesce(job.error_history, '[]'::jsonb)
@@ -3164,14 +3431,18 @@ select pg_catalog.json_build_object(
                 'retry_delay_ms', job.retry_delay_ms,
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
+                'dead_letter_job_type', job.dead_letter_job_type,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
                 'updated_at', pg_catalog.floor(extract(epoch from job.updated_at) * 1000::numeric),
                 'locked_at', pg_catalog.floor(extract(epoch from job.locked_at) * 1000::numeric),
                 'locked_by', job.locked_by,
+                'started_at', pg_catalog.floor(extract(epoch from case when job.status::text <> 'pending' then job.locked_at end) * 1000::numeric),
+                'completed_at', pg_catalog.floor(extract(epoch from case when job.status::text = 'completed' then job.updated_at end) * 1000::numeric),
                 'next_attempt_at', pg_catalog.floor(extract(epoch from job.next_attempt_at) * 1000::numeric),
                 'snoozes', coalesce(job.snoozes, 0),
+                'failure_reason', job.failure_reason,
                 'pending_reason', null,
                 'cancel_requested_at', pg_catalog.floor(extract(epoch from job.cancel_requested_at) * 1000::numeric),
                 'error_history', null
@@ -3362,16 +3633,17 @@ with stuck as (
                 update "public"."job_queue" job
                 set status = case
                     when job.cancel_requested_at is not null then 'cancelled'
-                    when job.attempts < job.max_attempts then 'pending'
+                    when (job.attempts < job.max_attempts or job.dead_letter_job_type is not null) then 'pending'
                     else 'failed' end,
                 updated_at = now(),
+                failure_reason = 'worker_lost',
                 run_no = job.run_no + 1::bigint,
                 locked_at = null,
                 locked_by = null,
                 lease_expires_at = null,
                 claim_token = null,
                 next_attempt_at = case
-                    when job.cancel_requested_at is null and job.attempts < job.max_attempts then null::timestamptz end,
+                    when job.cancel_requested_at is null and ((job.attempts < job.max_attempts or job.dead_letter_job_type is not null)) then null::timestamptz end,
                 error_history = (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'WorkerLost', 'attempt', (job.attempts + case when coalesce(job.claim_token, 1::bigint) > 0::bigint then 0 else 1 end), 'message', 'Worker lost: ' || coalesce(job.locked_by::text, 'unknown') || case when coalesce(job.claim_token, 1::bigint) > 0::bigint then ' did not finish attempt ' else ' did not begin attempt ' end || ((job.attempts + case when coalesce(job.claim_token, 1::bigint) > 0::bigint then 0 else 1 end))::text || ' of ' || job.max_attempts::text)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))))
                 from stuck
                 where job.id = any (array[stuck.id])
@@ -3403,16 +3675,17 @@ with stuck as (
                 update "public"."job_queue" job
                 set status = case
                     when job.cancel_requested_at is not null then 'cancelled'
-                    when job.attempts < job.max_attempts then 'pending'
+                    when (job.attempts < job.max_attempts or job.dead_letter_job_type is not null) then 'pending'
                     else 'failed' end,
                 updated_at = now(),
+                failure_reason = 'worker_lost',
                 run_no = job.run_no + 1::bigint,
                 locked_at = null,
                 locked_by = null,
                 lease_expires_at = null,
                 claim_token = null,
                 next_attempt_at = case
-                    when job.cancel_requested_at is null and job.attempts < job.max_attempts then null::timestamptz end,
+                    when job.cancel_requested_at is null and ((job.attempts < job.max_attempts or job.dead_letter_job_type is not null)) then null::timestamptz end,
                 error_history = (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((pg_catalog.jsonb_build_object('name', 'WorkerLost', 'attempt', (job.attempts + case when coalesce(job.claim_token, 1::bigint) > 0::bigint then 0 else 1 end), 'message', 'Worker lost: ' || coalesce(job.locked_by::text, 'unknown') || case when coalesce(job.claim_token, 1::bigint) > 0::bigint then ' did not finish attempt ' else ' did not begin attempt ' end || ((job.attempts + case when coalesce(job.claim_token, 1::bigint) > 0::bigint then 0 else 1 end))::text || ' of ' || job.max_attempts::text)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))))
                 from stuck
                 where job.id = any (array[stuck.id])

@@ -209,6 +209,7 @@ impl Worker {
         Ways {
             removes: self.remove_on_complete,
             pends: true,
+            buries: true,
         }
     }
 
@@ -290,8 +291,7 @@ impl Store for Worker {
 
     async fn settle_each(&self, outcomes: Vec<Outcome>, refusals: u32) -> Result<SettledEach> {
         let settle = |outcomes: Vec<Outcome>| async move {
-            let values = settle::values(outcomes, self.ways());
-            let statement = settle::each(&self.schema, values);
+            let statement = settle::each(&self.schema, outcomes, self.ways());
             let limit = self.patience().settles_again(refusals, self.time);
             self.probe_within(limit, &statement).await
         };

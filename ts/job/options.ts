@@ -33,6 +33,10 @@ const OPTIONS: Record<OptionName, Option> = {
   retry_delay_ms: { otherwise: 'none', toJson: orNull((given) => String(delay(given))) },
   retry_factor: { otherwise: 'none', toJson: orNull((given) => String(factor(given))) },
   retry_max_delay_ms: { otherwise: 'none', toJson: orNull((given) => String(delay(given))) },
+  dead_letter_job_type: {
+    otherwise: 'none',
+    toJson: orNull((given) => JSON.stringify(name(given))),
+  },
   payload: { otherwise: undefined, toJson: ({ value, method }) => stringifyPayload(value, method) },
 };
 

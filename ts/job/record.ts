@@ -34,6 +34,8 @@ export function readRecord(json: string): Row {
     created_at: toDate(raw.created_at),
     updated_at: toDate(raw.updated_at),
     locked_at: toDateOrNull(raw.locked_at),
+    started_at: toDateOrNull(raw.started_at),
+    completed_at: toDateOrNull(raw.completed_at),
     next_attempt_at: toDateOrNull(raw.next_attempt_at),
     run_at: toDateOrNull(raw.run_at),
     cancel_requested_at: toDateOrNull(raw.cancel_requested_at),

@@ -38,7 +38,37 @@ interface KeptOptions {
   retry_factor: number | null;
   /** The longest delay, in milliseconds: 0 to 2,147,483,647. `null` or absent: the same. */
   retry_max_delay_ms: number | null;
+  /**
+   * The type of the job that is added when this one has failed for good, by the same statement: 1 to 255 characters. Its
+   * payload is a `DeadLetter`, and its priority is this job's. It has the database's defaults for all else, and no
+   * dead letter of its own. `null` or absent: none is added.
+   */
+  dead_letter_job_type: string | null;
 }
+
+/** The payload of the job that `dead_letter_job_type` adds. The names are those of dataqueue. */
+export interface DeadLetter<Payload = unknown> {
+  originalJob: {
+    id: number;
+    jobType: string;
+    attempts: number;
+    maxAttempts: number;
+  };
+  originalPayload: Payload;
+  failure: {
+    /** The message of the last failed attempt. */
+    message: string | null;
+    reason: FailureReason | null;
+    /** ISO 8601, UTC, by the database's clock. */
+    failedAt: string | null;
+  };
+}
+
+/**
+ * Why an attempt failed: the handler threw, the job's time or its route's was up, its worker was lost, no handler was
+ * registered (with `unknownTypes: 'fail'`), or Postgres refused to store how the run ended or to give the payload.
+ */
+export type FailureReason = 'error' | 'timeout' | 'worker_lost' | 'no_handler' | 'refused';
 
 /** The same, as `addJob` takes them: each may be left out. */
 type GivenOptions = { [Option in keyof KeptOptions]?: KeptOptions[Option] | undefined };
@@ -97,6 +127,13 @@ export interface JobRow<PayloadMap, T extends JobType<PayloadMap>> extends KeptO
   locked_at: Date | null;
   /** The `workerId` of the processor that last claimed the job. */
   locked_by: string | null;
+  /**
+   * When the job's run began that is under way, or that was its last: when a worker claimed the job. `null` while the job
+   * is pending.
+   */
+  started_at: Date | null;
+  /** When the job was completed; `null` if it is not. */
+  completed_at: Date | null;
   /** How many attempts have begun. */
   attempts: number;
   /**
@@ -108,6 +145,8 @@ export interface JobRow<PayloadMap, T extends JobType<PayloadMap>> extends KeptO
   snoozes: number;
   /** When `cancelJob` was called while the job ran; `null` if it was not. */
   cancel_requested_at: Date | null;
+  /** Why the last attempt that failed did so; `null` if none has, or the job is completed. */
+  failure_reason: FailureReason | null;
   /**
    * Why the job does not go on: its type has no handler, or Postgres refuses to let it be claimed, settled or brought
    * back. `null` otherwise.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Engine, Mode};
 use crate::error::{Code, Error};
-use crate::job::{ClaimedJob, End, Run, names};
+use crate::job::{ClaimedJob, End, FailureReason, Run, names};
 use crate::processor::{DidNotFit, Handlers, Store};
 
 /// A run that has begun.
@@ -194,6 +194,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 entry,
                 pending_reason: None,
                 retry: None,
+                reason: Some(FailureReason::Timeout),
             };
         }
         End::Unfinished { entry }

@@ -46,6 +46,8 @@ struct Tried {
 pub(super) struct Each {
     /// Parts of outcomes that were refused together, to be tried next.
     parts: VecDeque<Vec<Outcome>>,
+    /// Outcomes that may leave dead letters: the statement of an exchange adds none.
+    burying: Vec<Outcome>,
     later: Vec<Later>,
     under_way: bool,
     slow_until: Option<Instant>,
@@ -54,6 +56,8 @@ pub(super) struct Each {
     untold_since: Option<Instant>,
     kept: Vec<Refusal>,
     due_as_failed: Vec<Refusal>,
+    /// The jobs whose dead letters could not be added.
+    unburied: Vec<Refusal>,
     /// The jobs of which nothing can be written.
     lost: Vec<Refusal>,
     /// The earlier tries of the outcomes that are being tried again.
@@ -62,7 +66,12 @@ pub(super) struct Each {
 
 impl Each {
     pub(super) fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.later.is_empty() && !self.under_way
+        self.parts.is_empty() && self.burying.is_empty() && self.later.is_empty() && !self.under_way
+    }
+
+    /// Has an outcome settled that may leave a dead letter, together with others like it.
+    pub(super) fn bury(&mut self, outcome: Outcome) {
+        self.burying.push(outcome);
     }
 
     /// Whether outcomes are settled by themselves from the first, since one of them may be slow.
@@ -77,9 +86,15 @@ impl Each {
     }
 
     fn has_untold(&self) -> bool {
-        [&self.untold, &self.kept, &self.due_as_failed, &self.lost]
-            .into_iter()
-            .any(|refusals| !refusals.is_empty())
+        [
+            &self.untold,
+            &self.kept,
+            &self.due_as_failed,
+            &self.unburied,
+            &self.lost,
+        ]
+        .into_iter()
+        .any(|refusals| !refusals.is_empty())
     }
 }
 
@@ -106,6 +121,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             return None;
         }
         let at_once = !each.parts.is_empty()
+            || !each.burying.is_empty()
             || (each.expects_slow(now) && !self.outcomes.is_empty())
             || each.has_untold()
             || (each.later.iter().any(Later::is_concluded_last) && self.is_done_but_for_each());
@@ -125,6 +141,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             let outcomes = std::mem::take(&mut self.outcomes);
             self.settle_each(outcomes);
         }
+        let burying = std::mem::take(&mut self.each.burying);
+        self.settle_each(burying);
         self.take_up_again(now);
         let Some(part) = self.each.parts.pop_front() else {
             self.tell_of_each();
@@ -241,6 +259,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                     End::Released { .. } | End::Unfinished { .. } | End::Snoozed { .. } => {
                         &mut self.each.due_as_failed
                     }
+                    End::Failed { .. } | End::Refused { .. } => &mut self.each.unburied,
                     _ => &mut self.each.kept,
                 };
                 list.push(Refusal { id, error });
@@ -334,6 +353,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     /// The store cannot be reached, and the engine is about to end.
     pub(super) fn give_up_each(&mut self) {
         self.each.parts.clear();
+        self.each.burying.clear();
         self.each.later.clear();
     }
 
@@ -355,6 +375,8 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.tell_refusals("deleted (it is kept as completed)", kept);
         let due = std::mem::take(&mut self.each.due_as_failed);
         self.tell_refusals("pending (it has failed and is due again)", due);
+        let unburied = std::mem::take(&mut self.each.unburied);
+        self.tell_refusals("given a dead letter (it has failed without one)", unburied);
         let lost = std::mem::take(&mut self.each.lost);
         self.tell_refusals(
             "settled at all (it runs again when its lease has ended)",

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::recover::Asks;
 use super::{Engine, Mode};
 use crate::error::{Code, Error, Result};
-use crate::job::{End, ExhaustedJob, Outcome, in_line};
+use crate::job::{ClaimedJob, End, ExhaustedJob, Outcome, in_line};
 use crate::processor::heard::Heard;
 use crate::processor::recovery::Recovery;
 use crate::processor::{Exchanged, Handlers, Recovered, Store, Wanted};
@@ -254,6 +254,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let claim_sent = exchanged.claim_sent.unwrap_or(sent.at);
         for unreadable in exchanged.unreadable {
             self.held.insert(unreadable.run, claim_sent);
+            if unreadable.has_dead_letter {
+                self.held.note_dead_letter(unreadable.run);
+            }
             self.end_unreadable(unreadable);
         }
         if exchanged.in_doubt {
@@ -261,8 +264,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         }
         for job in &exchanged.claimed {
             self.held.insert(job.run, claim_sent);
+            if job.has_dead_letter {
+                self.held.note_dead_letter(job.run);
+            }
         }
-        let claimed = self.leave_unknown(exchanged.claimed, now);
+        let claimed = self.end_exhausted(exchanged.claimed);
+        let claimed = self.leave_unknown(claimed, now);
         self.dispatch.take_in(claimed, now);
         if self.ending.stopping {
             self.stop();
@@ -324,6 +331,34 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             self.claims.batch_left = 0;
         }
         self.store_failed(sent.at, error);
+    }
+
+    /// Ends those of the claimed jobs that have no attempts left, and returns the others. Most end with the claim
+    /// itself; these leave a dead letter.
+    fn end_exhausted(&mut self, claimed: Vec<ClaimedJob>) -> Vec<ClaimedJob> {
+        if !claimed.iter().any(ClaimedJob::is_exhausted) {
+            return claimed;
+        }
+        let (exhausted, claimed): (Vec<_>, Vec<_>) =
+            claimed.into_iter().partition(ClaimedJob::is_exhausted);
+        if self.mode == Mode::Batch {
+            // Others take their places.
+            self.claims.batch_left += exhausted.len();
+        }
+        for job in exhausted {
+            let message = format!("No attempts left: all {} were made", job.max_attempts);
+            let entry = serde_json::json!({ "name": "NoAttemptsLeft", "message": message });
+            let end = End::Failed {
+                entry: entry.to_string(),
+                pending_reason: None,
+                retry: None,
+                reason: None,
+            };
+            self.end(job.run, end);
+            let (id, job_type) = (job.run.id, job.job_type);
+            self.tell_exhausted(vec![ExhaustedJob { id, job_type }]);
+        }
+        claimed
     }
 
     pub(super) fn tell_exhausted(&self, exhausted: Vec<ExhaustedJob>) {

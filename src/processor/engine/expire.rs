@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::Engine;
 use crate::error::{Code, Error};
-use crate::job::{End, Run};
+use crate::job::{End, FailureReason, Run};
 use crate::processor::held::TimedOut;
 use crate::processor::pace::Pace;
 use crate::processor::{Handlers, Store};
@@ -58,6 +58,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                     entry,
                     pending_reason: None,
                     retry,
+                    reason: Some(FailureReason::Timeout),
                 },
             );
         } else {

@@ -264,10 +264,14 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     /// Takes note of how a run ended, unless it did so before or was lost; returns whether it was held.
     fn end_by(&mut self, by: By, run: Run, end: End) -> bool {
         let settlement = self.held.end(run);
+        let outcome = Outcome {
+            has_dead_letter: self.held.has_dead_letter(run),
+            ..Outcome::new(run, end)
+        };
         match settlement {
-            Some(Settlement::Engine) => self.outcomes.push(Outcome::new(run, end)),
+            Some(Settlement::Engine) if outcome.may_bury() => self.each.bury(outcome),
+            Some(Settlement::Engine) => self.outcomes.push(outcome),
             Some(Settlement::Handler) => {
-                let outcome = Outcome::new(run, end);
                 self.unsure.push(Unsure::new(outcome, by, Instant::now()));
             }
             None => {}
@@ -279,5 +283,9 @@ impl<S: Store, H: Handlers> Engine<S, H> {
     fn written(&mut self, outcome: &Outcome) {
         self.held.remove(outcome.run);
         self.tally.count(&outcome.end);
+        if outcome.may_bury() {
+            // A dead letter is due by now, unless attempts are left.
+            self.obey(Command::Wake);
+        }
     }
 }

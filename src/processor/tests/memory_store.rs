@@ -57,7 +57,12 @@ pub struct Row {
     pub refuses: bool,
     /// The commit of a write of it takes longer than any client waits.
     pub stalls: bool,
+    /// When it has failed for good, a job of the type [`LETTER`] is added.
+    pub dead_letter: bool,
 }
+
+/// The type of dead letters.
+pub const LETTER: &str = "letter";
 
 impl Row {
     pub fn new(max_attempts: i32) -> Self {
@@ -79,6 +84,7 @@ impl Row {
             was_locked: false,
             refuses: false,
             stalls: false,
+            dead_letter: false,
         }
     }
 
@@ -137,7 +143,7 @@ impl Row {
         self.next_attempt_at = None;
         self.status = match () {
             () if self.cancel_requested => Status::Cancelled,
-            () if self.attempts < self.max_attempts => {
+            () if self.attempts < self.max_attempts || self.dead_letter => {
                 self.next_attempt_at = due;
                 Status::Pending
             }
@@ -145,6 +151,11 @@ impl Row {
                 entry: "lost".into(),
             },
         };
+    }
+
+    /// Whether it has failed and is not tried again.
+    pub fn has_failed_for_good(&self) -> bool {
+        matches!(self.status, Status::Failed { .. }) && self.ready_at().is_none()
     }
 
     fn settle(&mut self, end: &End, now: Instant) {
@@ -385,16 +396,29 @@ impl MemoryStore {
 
         let mut exchanged = Exchanged::default();
         let sent_before = outcomes.iter().any(|outcome| outcome.sent_before);
+        let mut letters = Vec::new();
         for outcome in outcomes {
             let Some(row) = rows.get_mut(&outcome.run.id) else {
                 continue;
             };
             if row.is_owned_by(outcome.run) && !row.locked {
                 row.settle(&outcome.end, now);
+                if row.dead_letter && row.has_failed_for_good() {
+                    assert!(outcome.may_bury(), "the engine says so: {outcome:?}");
+                    letters.push(Row {
+                        job_type: LETTER,
+                        priority: row.priority,
+                        ..Row::new(3)
+                    });
+                }
                 exchanged.settled.push(outcome.run);
             } else if sent_before && row.has(outcome) {
                 exchanged.settled.push(outcome.run);
             }
+        }
+        for letter in letters {
+            let next = rows.last_key_value().map_or(1, |(id, _)| id + 1);
+            rows.insert(next, letter);
         }
         for (_, _, id) in due {
             let Some(row) = rows.get_mut(&id) else {
@@ -403,7 +427,7 @@ impl MemoryStore {
             row.run_no += 1;
             row.next_attempt_at = None;
             row.cancel_requested = false;
-            if row.attempts >= row.max_attempts {
+            if row.attempts >= row.max_attempts && !row.dead_letter {
                 row.status = Status::Failed {
                     entry: "no attempts".into(),
                 };
@@ -414,7 +438,7 @@ impl MemoryStore {
                 continue;
             }
             let attempt = row.attempts + 1;
-            row.uncounted = attempt == row.max_attempts;
+            row.uncounted = attempt >= row.max_attempts;
             row.attempts += i32::from(!row.uncounted);
             row.token = wanted.token;
             row.locked_at = Some(now);
@@ -428,6 +452,7 @@ impl MemoryStore {
                 payload: "null".into(),
                 attempts: attempt,
                 uncounted: row.uncounted,
+                has_dead_letter: row.dead_letter,
                 max_attempts: row.max_attempts,
                 priority: row.priority,
                 run_at: None,

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Engine, Handle, Handlers, Mode, OfType, Settings, Shared, Tally};
 use crate::error::{Code, Error, Result};
-use crate::job::{ClaimedJob, End, Outcome, Run};
+use crate::job::{ClaimedJob, End, FailureReason, Outcome, Run};
 use memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row, Status};
 
 const POLL: Duration = Duration::from_secs(5);
@@ -183,6 +183,7 @@ fn failed(entry: &str) -> End {
         entry: entry.to_owned(),
         pending_reason: None,
         retry: None,
+        reason: Some(FailureReason::Error),
     }
 }
 

@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use super::{KEPT, connect};
 use crate::connect::{Schema, Statement};
 use crate::job::{Outcome, Run};
-use crate::processor::tests::memory_store::LEASE;
+use crate::processor::tests::memory_store::{LEASE, LETTER};
 use crate::processor::tests::model::trace::{Answer, Asked, Command, RowState};
 use crate::processor::tests::model::{stories, tell};
 use crate::processor::{Extended, SettledEach};
@@ -115,6 +115,7 @@ impl Server {
             Command::Insert {
                 id,
                 job_type,
+                dead_letter,
                 priority,
                 max_attempts,
                 run_at,
@@ -123,9 +124,11 @@ impl Server {
                 let delay = (*run_at - asked.at).as_micros().to_string();
                 let timeout = timeout.map(|timeout| timeout.as_millis().to_string());
                 schema.statement(
-                    "insert into {jobs} (id, job_type, payload, priority, max_attempts, run_at, timeout_ms)
+                    "insert into {jobs} (id, job_type, payload, priority, max_attempts, run_at, timeout_ms, dead_letter_job_type)
                     values ({id}::text::bigint, {job_type}::text, 'null', {priority}::text::int, {max_attempts}::text::int,
-                        now() + {delay}::text::bigint * interval '1 microsecond', {timeout_ms}::text::int)",
+                        now() + {delay}::text::bigint * interval '1 microsecond', {timeout_ms}::text::int, {letter}::text)
+                    -- A dead letter gets the next id.
+                    returning setval(pg_get_serial_sequence('job_queue', 'id'), id)",
                     vec![
                         ("id", id.to_string().into()),
                         ("job_type", (*job_type).into()),
@@ -133,6 +136,10 @@ impl Server {
                         ("max_attempts", max_attempts.to_string().into()),
                         ("delay", delay.into()),
                         ("timeout_ms", crate::connect::Value::Text(timeout)),
+                        (
+                            "letter",
+                            crate::connect::Value::Text(dead_letter.then(|| LETTER.into())),
+                        ),
                     ],
                 )
             }
@@ -141,8 +148,8 @@ impl Server {
                 wanted,
                 types: count,
             } => {
-                let types = ["job", "new", "none"].map(str::to_owned);
-                let named = (*count > 0).then_some(&types[..=*count]);
+                let types = ["job", "new", LETTER, "none"].map(str::to_owned);
+                let named = (*count > 0).then_some(&types[..*count + 2]);
                 let claim = Claim {
                     limit: wanted.limit,
                     worker_id: "story",
@@ -154,9 +161,7 @@ impl Server {
                 let outcomes = self.of_server(outcomes);
                 claim::statement(schema, outcomes, KEPT, &claim, &Look::from_beginning())
             }
-            Command::SettleEach(outcomes) => {
-                settle::each(schema, settle::values(self.of_server(outcomes), KEPT))
-            }
+            Command::SettleEach(outcomes) => settle::each(schema, self.of_server(outcomes), KEPT),
             Command::Begin(runs) => begin::runs(schema, &self.runs_of_server(runs), lease_ms()),
             Command::ClaimedBy(tokens) => begin::claimed_by(schema, tokens),
             Command::Recover => recover::jobs(schema, 0),

@@ -17,6 +17,7 @@ use crate::connect::{Pooler, Settings, Tls};
 
 /// The ways of the store in memory.
 const KEPT: Ways = Ways {
+    buries: true,
     removes: false,
     pends: true,
 };

@@ -44,6 +44,15 @@ fn the_statements_are_the_committed_ones() {
     assert_eq!(now.len(), committed.len());
 }
 
+/// An outcome that leaves a dead letter.
+fn buried() -> Outcome {
+    let entry = String::new();
+    Outcome {
+        has_dead_letter: true,
+        ..Outcome::new(RUN, End::Refused { entry })
+    }
+}
+
 fn all() -> Vec<(String, Statement)> {
     let schema = &columns::schema("public".into());
     let mut all = claims(schema);
@@ -52,11 +61,15 @@ fn all() -> Vec<(String, Statement)> {
     let ways = Ways {
         removes: false,
         pends: true,
+        buries: true,
     };
-    let outcomes = || vec![Outcome::new(RUN, End::Cancelled)];
     add(
         "settle one by one",
-        settle::each(schema, settle::values(outcomes(), ways)),
+        settle::each(schema, vec![Outcome::new(RUN, End::Cancelled)], ways),
+    );
+    add(
+        "settle one by one (with dead letters)",
+        settle::each(schema, vec![buried()], ways),
     );
     add("begin last attempts", begin::runs(schema, &[RUN], 1));
     add(
@@ -197,6 +210,7 @@ fn claims(schema: &Schema) -> Vec<(String, Statement)> {
             let ways = Ways {
                 removes: false,
                 pends: true,
+                buries: true,
             };
             let statement = claim::statement(schema, Vec::new(), ways, &claim, &look);
             all.push((format!("claim: {what}, {from}"), statement));
@@ -205,6 +219,7 @@ fn claims(schema: &Schema) -> Vec<(String, Statement)> {
             let ways = Ways {
                 removes: *removes,
                 pends: true,
+                buries: true,
             };
             let outcomes = vec![Outcome::new(RUN, end.clone())];
             let look = Look::from_beginning();
@@ -222,6 +237,7 @@ fn claims(schema: &Schema) -> Vec<(String, Statement)> {
         let ways = Ways {
             removes,
             pends: true,
+            buries: true,
         };
         let (form, values) = settle::formed(vec![Outcome::new(RUN, end)], ways);
         let statement = settle::statement(schema, form, values);

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::time::Instant;
 
 use crate::job::Run;
-use crate::processor::tests::memory_store::{LEASE, Row, Status};
+use crate::processor::tests::memory_store::{LEASE, LETTER, Row, Status};
 
 /// Looks at the table after every change of it.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub struct Promises {
     given_up: HashSet<Run>,
     /// Jobs of which a handler has begun.
     begun: HashSet<i64>,
+    /// How many jobs with a dead letter have failed for good.
+    buried: usize,
     /// Jobs whose last attempt was counted for a process, and whether the process was cut off, frozen or killed: it may
     /// not have heard of the count, or not have begun the handler.
     counted: HashMap<i64, Arc<AtomicBool>>,
@@ -105,6 +107,20 @@ impl Promises {
                         .push(format!("{promise}: job {id}, {before:?}, {row:?}"));
                 }
             }
+        }
+        let fails = |(id, row): &(&i64, &Row)| {
+            let before = self.before.get(id);
+            row.dead_letter
+                && row.has_failed_for_good()
+                && before.is_none_or(|before| !same(before, row))
+        };
+        self.buried += now.iter().filter(fails).count();
+        let letters = now.values().filter(|row| row.job_type == LETTER).count();
+        if letters != self.buried {
+            self.broken.push(format!(
+                "each failure for good leaves one dead letter: {} and {letters}",
+                self.buried
+            ));
         }
         for id in self.before.keys().filter(|id| !now.contains_key(id)) {
             self.broken.push(format!("no job is lost: job {id}"));

@@ -24,6 +24,7 @@ pub enum Command {
     Insert {
         id: i64,
         job_type: &'static str,
+        dead_letter: bool,
         priority: i32,
         max_attempts: i32,
         run_at: Duration,
@@ -32,8 +33,8 @@ pub enum Command {
     Exchange {
         outcomes: Vec<Outcome>,
         wanted: Wanted,
-        /// How many types of jobs the worker names, where it wants all: both that have jobs, and another one; 0 names
-        /// none.
+        /// How many types of jobs the worker names, where it wants all: the three that have jobs, and another one; 0
+        /// names none.
         types: usize,
     },
     SettleEach(Vec<Outcome>),

@@ -16,8 +16,8 @@ use super::promises::{Promises, is_final};
 use super::step::Step;
 use super::trace::{Answer, Asked, Command, RowState, Trace};
 use crate::error::{Code, Error, Result};
-use crate::job::{ClaimedJob, End, Outcome, Run};
-use crate::processor::tests::memory_store::{LEASE, MemoryStore, ROUND_TRIP, Row};
+use crate::job::{ClaimedJob, End, FailureReason, Outcome, Run};
+use crate::processor::tests::memory_store::{LEASE, LETTER, MemoryStore, ROUND_TRIP, Row};
 use crate::processor::{
     Counted, Engine, Exchanged, Extended, Handle, Handlers, Mode, OfType, Recovered, Settings,
     Settled, SettledEach, Store, Wanted,
@@ -282,9 +282,9 @@ impl Process {
     fn start(store: &Arc<Recorded>, number: usize, place: usize) -> Self {
         // The last one is of an older deployment.
         let handled = if place == PROCESSES - 1 {
-            &["job"][..]
+            &["job", LETTER][..]
         } else {
-            &["job", "new"]
+            &["job", "new", LETTER]
         };
         let control = Arc::new(Control {
             store: store.clone(),
@@ -360,6 +360,7 @@ impl Process {
                 entry: r#"{"message":"boom"}"#.into(),
                 pending_reason: None,
                 retry,
+                reason: Some(FailureReason::Error),
             }
         };
         self.handle.ended(vec![Outcome::new(run, end)]);
@@ -478,11 +479,13 @@ impl World {
             timeout,
             run_at: Instant::now() + delay,
             job_type: if id % 4 == 3 { "new" } else { "job" },
+            dead_letter: id % 5 < 2,
             ..Row::new(max_attempts)
         };
         let command = Command::Insert {
             id,
             job_type: row.job_type,
+            dead_letter: row.dead_letter,
             priority,
             max_attempts,
             run_at: row.run_at - self.store.began,
