@@ -309,6 +309,18 @@ interface SslConfig {
   /** The client's private key; needs `cert`. */
   key?: string | Buffer | undefined;
 }
+/**
+ * For how many days ended jobs are kept, by their status, since their rows were last changed: 0 to 1,000,000, fractions
+ * are allowed. `false` or absent: for ever.
+ */
+interface Retention {
+  completed?: number | false | undefined;
+  /** Jobs that have failed for good; others that have failed are never deleted. */
+  failed?: number | false | undefined;
+  cancelled?: number | false | undefined;
+}
+/** The options of jobs, by job type. */
+type DefaultsOf<PayloadMap> = { readonly [T in JobType<PayloadMap>]?: DefaultOptions | undefined };
 /** The argument of `initJobQueue`. */
 interface JobQueueConfig<PayloadMap = any> {
   /** How to reach Postgres. `{}` takes everything from the environment. */
@@ -332,7 +344,13 @@ interface JobQueueConfig<PayloadMap = any> {
    * goes before the default: `timeout_ms: null` is a job without a limit of its own. The SQL function `add_job` does not
    * know these defaults.
    */
-  defaults?: { readonly [T in JobType<PayloadMap>]?: DefaultOptions | undefined } | undefined;
+  defaults?: DefaultsOf<PayloadMap> | undefined;
+  /**
+   * Deletes old jobs, in small batches: the processors that run in the background do, when they start and every ten
+   * minutes, and `createRouteHandler` does after its jobs. Default: nothing is deleted, but for completed jobs by
+   * `createRouteHandler`, whose `daysToKeep` goes before `completed` here.
+   */
+  retention?: Retention | undefined;
 }
 //#endregion
 //#region ts/errors/job-queue-error.d.ts
@@ -734,7 +752,8 @@ interface RouteHandlerOptions extends Omit<ProcessorOptions, 'pollInterval' | 'b
   reclaim?: boolean | undefined;
   /**
    * Delete completed jobs that were last updated more than this many days ago: 0 to 1,000,000, fractions are allowed.
-   * `false` keeps them. Default 30.
+   * `false` keeps them. Default: `retention.completed` of `initJobQueue`, else 30. Failed and cancelled jobs are deleted
+   * as `retention` says.
    */
   daysToKeep?: number | false | undefined;
 }

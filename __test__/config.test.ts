@@ -501,6 +501,7 @@ describe('everything is present', () => {
       askPassword: null,
       schema: 'public',
       defaults: null,
+      retention: null,
       verbose: false,
       poolConfig: {
         host: 'localhost',

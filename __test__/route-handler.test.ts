@@ -82,7 +82,8 @@ describe('the route', () => {
   });
 
   test('puts back what is stuck and deletes what is old, unless told otherwise', async () => {
-    const old = { status: "'completed'", updated_at: `now() - interval '31 days'` };
+    const ago = `now() - interval '31 days'`;
+    const old = { status: "'completed'", created_at: ago, updated_at: ago };
     const stuck = { status: "'processing'", locked_at: `now() - interval '1 hour'` };
     await jobs.insert(3, old);
     await jobs.insert(1, stuck);
@@ -228,7 +229,8 @@ describe('the route answers in time', () => {
     return { status, result: (await response.json()) as RouteResult, errors };
   }
 
-  const old = { status: "'completed'", updated_at: `now() - interval '31 days'` };
+  const ago = `now() - interval '31 days'`;
+  const old = { status: "'completed'", created_at: ago, updated_at: ago };
   const stuck = { status: "'processing'", locked_at: `now() - interval '1 hour'` };
 
   /** Makes a statement that deletes a job, or puts one back, run other SQL first. */
@@ -386,6 +388,7 @@ test('the route says what did not fit into its time', async () => {
   const internals = {
     createProcessor: () => ({ runUntilEmpty: async () => tally }),
     reclaimStuckJobs: async () => 0,
+    oldJobs: () => [],
     deleteOldJobs: async () => ({ deleted: 0, last: null }),
     backlog: async () => ({ due: 1, nextDueAt: null, waiting: ['slow'] }),
   };

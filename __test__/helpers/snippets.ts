@@ -37,7 +37,7 @@ const READERS_OWN: Record<string, string> = {
 
 /** What stands around a snippet that is no file of its own. */
 const AROUND = (snippet: string) => `
-  import type { JobQueue } from 'pg-bg-job-queue';
+  import { initJobQueue, type JobQueue } from 'pg-bg-job-queue';
   import { jobHandlers } from '@/lib/job-handlers';
   import { prisma } from '@/lib/prisma';
   import { getJobQueue, type JobPayloadMap } from '@/lib/queue';
@@ -45,7 +45,7 @@ const AROUND = (snippet: string) => `
   declare const email: string;
   declare const payload: JobPayloadMap['send_email'];
   export async function fragment(queue: JobQueue<JobPayloadMap>) {
-    void [queue, jobId, email, payload, jobHandlers, prisma, getJobQueue];
+    void [initJobQueue, queue, jobId, email, payload, jobHandlers, prisma, getJobQueue];
     {
       ${snippet}
     }

@@ -46,11 +46,8 @@ impl Bulk<'_> {
                 let named = |ids: &[i64]| reclaim::named(schema, *minutes, ids);
                 self.count(ids, named).await.map(Some)
             }
-            Operation::Cleanup {
-                days_to_keep: days,
-                after,
-            } => {
-                let page = cleanup::old_ids(schema, *days, after.as_ref());
+            Operation::Cleanup { old, after } => {
+                let page = cleanup::old_ids(schema, old, after.as_ref());
                 let page = self.fetch(page).await?;
                 let page: Page = page
                     .first()
@@ -59,7 +56,7 @@ impl Bulk<'_> {
                         ids: Vec::new(),
                         last: None,
                     });
-                let named = |ids: &[i64]| cleanup::named(schema, *days, ids);
+                let named = |ids: &[i64]| cleanup::named(schema, old, ids);
                 let (deleted, refusals) = self.each(page.ids, named).await?;
                 let answer = serde_json::json!({ "deleted": deleted, "last": page.last });
                 Ok(Some(vec![answer.to_string(), told(&refusals)]))

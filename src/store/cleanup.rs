@@ -1,8 +1,20 @@
-//! Deleting old completed jobs.
+//! Deleting old jobs of one status: `completed`, `cancelled`, or `failed` for good.
 
 use serde::{Deserialize, Serialize};
 
 use crate::connect::{Named, Schema, Statement, Value};
+
+/// Which jobs are deleted.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Old {
+    pub status: String,
+    /// Since their rows were last changed.
+    pub days_to_keep: f64,
+    /// Whether to look only at jobs that were also added longer ago. They are found sooner: a job whose row was last
+    /// changed before it was added is left, which only an update by hand can make.
+    pub added_before: bool,
+}
 
 /// Where a page ended, for the next to go on from.
 #[derive(Debug, Deserialize, Serialize)]
@@ -12,32 +24,43 @@ pub struct Position {
     id: i64,
 }
 
-/// How many completed jobs one statement looks at.
+/// How many jobs of the status one statement looks at.
 macro_rules! page {
     () => {
         "5000"
     };
 }
 
-macro_rules! is_old {
+macro_rules! latest {
     () => {
-        "job.status::text = 'completed'
-                    and job.updated_at
-                        < now() - {days_to_keep}::text::double precision * 86400::double precision * interval '1 second'"
+        "now() - {days_to_keep}::text::double precision * 86400::double precision * interval '1 second'"
     };
 }
 
-/// The next completed jobs behind a position, in the order in which they were added.
+/// A job that is tried again, or runs, has not ended.
+macro_rules! is_old {
+    () => {
+        concat!(
+            "job.status::text = {status}::text and job.ready_at is null and job.updated_at < ",
+            latest!()
+        )
+    };
+}
+
+/// The next jobs of the status behind a position, in the order in which they were added.
 macro_rules! seen {
     () => {
         concat!(
             "seen as (
-            select job.id, job.created_at, job.updated_at from {jobs} job
-            where job.status::text = 'completed'
+            select job.id, job.created_at, job.updated_at, job.ready_at from {jobs} job
+            where job.status::text = {status}::text
                 and job.status::text <> 'pending' and job.status::text <> 'processing'
                 and (job.created_at, job.id) > (
                     coalesce({created_at}::text::timestamptz, '-infinity'), coalesce({id}::text::bigint, 0::bigint)
                 )
+                and job.created_at <= case when {added_before}::text::boolean then ",
+            latest!(),
+            " else 'infinity' end
             order by job.created_at, job.id
             limit ",
             page!(),
@@ -83,11 +106,11 @@ macro_rules! deleted {
     };
 }
 
-/// Looks at the next 5,000 completed jobs, in the order in which they were added, and deletes those
+/// Looks at the next 5,000 jobs of the status, in the order in which they were added, and deletes those
 /// that are old enough. Answers `{ deleted, last }`, where `last` is the [`Position`] to go on from,
 /// or null at the end. One page holds few locks for a short time, and all pages together walk the
-/// completed jobs once. Rows that a transaction has locked are left to the next clean-up.
-pub fn old_jobs(schema: &Schema, days_to_keep: f64, after: Option<&Position>) -> Statement {
+/// jobs of the status once. Rows that a transaction has locked are left to the next clean-up.
+pub fn old_jobs(schema: &Schema, old: &Old, after: Option<&Position>) -> Statement {
     schema.statement(
         concat!(
             "with ",
@@ -103,13 +126,13 @@ pub fn old_jobs(schema: &Schema, days_to_keep: f64, after: Option<&Position>) ->
             "
         )::text as result"
         ),
-        values(days_to_keep, after),
+        values(old, after),
     )
 }
 
 /// The same page without deleting: `{ ids, last }`, for a clean-up that was refused, to find the jobs that are
 /// at fault.
-pub fn old_ids(schema: &Schema, days_to_keep: f64, after: Option<&Position>) -> Statement {
+pub fn old_ids(schema: &Schema, old: &Old, after: Option<&Position>) -> Statement {
     schema.statement(
         concat!(
             "with ",
@@ -118,20 +141,21 @@ pub fn old_ids(schema: &Schema, days_to_keep: f64, after: Option<&Position>) -> 
         select pg_catalog.json_build_object(
             'ids', coalesce((
                 select pg_catalog.json_agg(job.id) from seen job
-                where job.updated_at
-                    < now() - {days_to_keep}::text::double precision * 86400::double precision * interval '1 second'
+                where job.ready_at is null and job.updated_at < ",
+            latest!(),
+            "
             ), '[]'::json),
             'last', ",
             last!(),
             "
         )::text as result"
         ),
-        values(days_to_keep, after),
+        values(old, after),
     )
 }
 
 /// Deletes these jobs, as far as they are old enough and free. Answers how many.
-pub fn named(schema: &Schema, days_to_keep: f64, ids: &[i64]) -> Statement {
+pub fn named(schema: &Schema, old: &Old, ids: &[i64]) -> Statement {
     schema.statement(
         concat!(
             "with seen as (select id from pg_catalog.unnest({ids}::bigint[]) as seen (id)),
@@ -141,15 +165,18 @@ pub fn named(schema: &Schema, days_to_keep: f64, ids: &[i64]) -> Statement {
         select pg_catalog.count(*)::text as result from deleted"
         ),
         vec![
-            ("days_to_keep", days_to_keep.to_string().into()),
+            ("status", old.status.as_str().into()),
+            ("days_to_keep", old.days_to_keep.to_string().into()),
             ("ids", Value::BigInts(ids.to_vec())),
         ],
     )
 }
 
-fn values(days_to_keep: f64, after: Option<&Position>) -> Vec<Named> {
+fn values(old: &Old, after: Option<&Position>) -> Vec<Named> {
     vec![
-        ("days_to_keep", days_to_keep.to_string().into()),
+        ("status", old.status.as_str().into()),
+        ("days_to_keep", old.days_to_keep.to_string().into()),
+        ("added_before", old.added_before.to_string().into()),
         (
             "created_at",
             Value::Text(after.map(|position| position.created_at.clone())),

@@ -47,7 +47,8 @@ pub enum Operation {
         max_processing_minutes: f64,
     },
     Cleanup {
-        days_to_keep: f64,
+        #[serde(flatten)]
+        old: cleanup::Old,
         after: Option<cleanup::Position>,
     },
 }
@@ -76,10 +77,7 @@ impl Operation {
             Self::Reclaim {
                 max_processing_minutes,
             } => reclaim::stuck_jobs(schema, *max_processing_minutes),
-            Self::Cleanup {
-                days_to_keep,
-                after,
-            } => cleanup::old_jobs(schema, *days_to_keep, after.as_ref()),
+            Self::Cleanup { old, after } => cleanup::old_jobs(schema, old, after.as_ref()),
         }
     }
 

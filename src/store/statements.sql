@@ -3696,25 +3696,26 @@ with stuck as (
             ) notified;
 
 -- clean up
--- $1 created_at
--- $2 id
--- $3 days_to_keep
+-- $1 status
+-- $2 created_at
+-- $3 id
+-- $4 added_before
+-- $5 days_to_keep
 with seen as (
-            select job.id, job.created_at, job.updated_at from "public"."job_queue" job
-            where job.status::text = 'completed'
+            select job.id, job.created_at, job.updated_at, job.ready_at from "public"."job_queue" job
+            where job.status::text = $1::text
                 and job.status::text <> 'pending' and job.status::text <> 'processing'
                 and (job.created_at, job.id) > (
-                    coalesce($1::text::timestamptz, '-infinity'), coalesce($2::text::bigint, 0::bigint)
+                    coalesce($2::text::timestamptz, '-infinity'), coalesce($3::text::bigint, 0::bigint)
                 )
+                and job.created_at <= case when $4::text::boolean then now() - $5::text::double precision * 86400::double precision * interval '1 second' else 'infinity' end
             order by job.created_at, job.id
             limit 5000
         ),
         free as (
             select job.id from seen cross join lateral (
                 select job.id from "public"."job_queue" job
-                where job.id = any (array[seen.id]) and (job.status::text = 'completed'
-                    and job.updated_at
-                        < now() - $3::text::double precision * 86400::double precision * interval '1 second') is true
+                where job.id = any (array[seen.id]) and (job.status::text = $1::text and job.ready_at is null and job.updated_at < now() - $5::text::double precision * 86400::double precision * interval '1 second') is true
                 for update skip locked
             ) job
         ),
@@ -3732,24 +3733,26 @@ with seen as (
         )::text as result;
 
 -- list what can be cleaned up
--- $1 created_at
--- $2 id
--- $3 days_to_keep
+-- $1 status
+-- $2 created_at
+-- $3 id
+-- $4 added_before
+-- $5 days_to_keep
 with seen as (
-            select job.id, job.created_at, job.updated_at from "public"."job_queue" job
-            where job.status::text = 'completed'
+            select job.id, job.created_at, job.updated_at, job.ready_at from "public"."job_queue" job
+            where job.status::text = $1::text
                 and job.status::text <> 'pending' and job.status::text <> 'processing'
                 and (job.created_at, job.id) > (
-                    coalesce($1::text::timestamptz, '-infinity'), coalesce($2::text::bigint, 0::bigint)
+                    coalesce($2::text::timestamptz, '-infinity'), coalesce($3::text::bigint, 0::bigint)
                 )
+                and job.created_at <= case when $4::text::boolean then now() - $5::text::double precision * 86400::double precision * interval '1 second' else 'infinity' end
             order by job.created_at, job.id
             limit 5000
         )
         select pg_catalog.json_build_object(
             'ids', coalesce((
                 select pg_catalog.json_agg(job.id) from seen job
-                where job.updated_at
-                    < now() - $3::text::double precision * 86400::double precision * interval '1 second'
+                where job.ready_at is null and job.updated_at < now() - $5::text::double precision * 86400::double precision * interval '1 second'
             ), '[]'::json),
             'last', case when (select pg_catalog.count(*) from seen) = 5000 then (
                 select pg_catalog.json_build_object('createdAt', created_at::text, 'id', id)
@@ -3759,14 +3762,13 @@ with seen as (
 
 -- clean up these
 -- $1 ids
--- $2 days_to_keep
+-- $2 status
+-- $3 days_to_keep
 with seen as (select id from pg_catalog.unnest($1::bigint[]) as seen (id)),
         free as (
             select job.id from seen cross join lateral (
                 select job.id from "public"."job_queue" job
-                where job.id = any (array[seen.id]) and (job.status::text = 'completed'
-                    and job.updated_at
-                        < now() - $2::text::double precision * 86400::double precision * interval '1 second') is true
+                where job.id = any (array[seen.id]) and (job.status::text = $2::text and job.ready_at is null and job.updated_at < now() - $3::text::double precision * 86400::double precision * interval '1 second') is true
                 for update skip locked
             ) job
         ),

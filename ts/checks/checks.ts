@@ -100,3 +100,11 @@ export function time(given: Given): number {
 
 /** The first moment that `timestamptz` has. Its last one, in 294276, is later than that of `Date`. */
 const EARLIEST = Date.UTC(-4713, 10, 24);
+
+/** Longer than any use, and short enough that now minus them is in Postgres's calendar. */
+const MAX_DAYS = 1_000_000;
+
+/** Checks for how many days something is kept. Fractions are allowed. */
+export function days(given: Given): number {
+  return number(given, 0, MAX_DAYS);
+}

@@ -10,6 +10,7 @@ import { type Defaults, parseDefaults } from '../job/defaults.js';
 import { givenOptions, isAbsent } from './absent.js';
 import { type ResolvedDatabase, resolveDatabase } from './database.js';
 import { DATABASE_OPTIONS } from './database-options.js';
+import { type ParsedRetention, parseRetention } from './retention.js';
 import type { JobQueueConfig } from './types.js';
 
 /** The configuration of a queue, resolved. */
@@ -18,6 +19,8 @@ export interface ResolvedConfig extends ResolvedDatabase {
   verbose: boolean;
   /** `null`: there are none. */
   defaults: Defaults | null;
+  /** `null`: nothing is deleted. */
+  retention: ParsedRetention | null;
 }
 
 const CONFIG_OPTIONS = Object.keys({
@@ -26,6 +29,7 @@ const CONFIG_OPTIONS = Object.keys({
   schema: true,
   pooler: true,
   defaults: true,
+  retention: true,
 } satisfies Record<keyof JobQueueConfig<unknown>, true>);
 
 const MAX_SCHEMA_BYTES = 63;
@@ -58,6 +62,7 @@ function resolve(config: unknown, env: NodeJS.ProcessEnv): ResolvedConfig {
     schema: resolveSchema(options.schema ?? 'public', 'schema'),
     verbose: boolean(setting('verbose', options.verbose ?? false)),
     defaults: parseDefaults(options.defaults),
+    retention: parseRetention(options.retention),
   };
 }
 

@@ -75,6 +75,22 @@ export interface SslConfig {
   key?: string | Buffer | undefined;
 }
 
+/**
+ * For how many days ended jobs are kept, by their status, since their rows were last changed: 0 to 1,000,000, fractions
+ * are allowed. `false` or absent: for ever.
+ */
+export interface Retention {
+  completed?: number | false | undefined;
+  /** Jobs that have failed for good; others that have failed are never deleted. */
+  failed?: number | false | undefined;
+  cancelled?: number | false | undefined;
+}
+
+/** The options of jobs, by job type. */
+export type DefaultsOf<PayloadMap> = {
+  readonly [T in JobType<PayloadMap>]?: DefaultOptions | undefined;
+};
+
 /** The argument of `initJobQueue`. */
 // biome-ignore lint/suspicious/noExplicitAny: without a payload map, there may be any job types
 export interface JobQueueConfig<PayloadMap = any> {
@@ -99,5 +115,11 @@ export interface JobQueueConfig<PayloadMap = any> {
    * goes before the default: `timeout_ms: null` is a job without a limit of its own. The SQL function `add_job` does not
    * know these defaults.
    */
-  defaults?: { readonly [T in JobType<PayloadMap>]?: DefaultOptions | undefined } | undefined;
+  defaults?: DefaultsOf<PayloadMap> | undefined;
+  /**
+   * Deletes old jobs, in small batches: the processors that run in the background do, when they start and every ten
+   * minutes, and `createRouteHandler` does after its jobs. Default: nothing is deleted, but for completed jobs by
+   * `createRouteHandler`, whose `daysToKeep` goes before `completed` here.
+   */
+  retention?: Retention | undefined;
 }

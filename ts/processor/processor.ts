@@ -49,6 +49,8 @@ export interface ProcessorHome {
   readonly queue: NativeQueue;
   /** The processors whose engine runs. */
   readonly running: Set<JobProcessor>;
+  /** Is told when a processor begins to run in the background, and when that has ended. */
+  readonly background: { begin(report: (error: JobQueueError) => void): void; end(): void };
   /** For processors without the option. */
   readonly verbose: boolean;
   /** Completes the job of a run on a caller's client; resolves to whether the run owned it. */
@@ -220,6 +222,7 @@ export class JobProcessor implements Processor {
     this.engine = engine;
     this.runs.engineBegan();
     this.home.running.add(this);
+    if (mode === 'background') this.home.background.begin((error) => this.report(error));
     try {
       return await engine;
     } finally {
@@ -227,6 +230,7 @@ export class JobProcessor implements Processor {
       this.engine = null;
       this.runs.engineEnded();
       this.home.running.delete(this);
+      if (mode === 'background') this.home.background.end();
       if (this.startAgain) {
         this.startAgain = false;
         this.startInBackground();

@@ -3,7 +3,7 @@
  * and the argument. Later code checks nothing again.
  */
 
-import { INT4_MAX, INT4_MIN, integer, name, number, oneOf, time } from '../checks/checks.js';
+import { days, INT4_MAX, INT4_MIN, integer, name, number, oneOf, time } from '../checks/checks.js';
 import { argument, refuseArgument, refuseValue } from '../checks/given.js';
 import { kindOf } from '../checks/kind.js';
 import { options } from '../checks/options.js';
@@ -41,10 +41,9 @@ const STATUSES = Object.keys({
 
 const DEFAULT_LIMIT = 100;
 const DEFAULT_MINUTES = 10;
-const DEFAULT_DAYS = 30;
-// Longer than any use, and short enough that now minus them is in Postgres's calendar.
+export const DEFAULT_DAYS = 30;
+/** Longer than any use, and short enough that now minus them is in Postgres's calendar. */
 const MAX_MINUTES = 1_000_000_000;
-const MAX_DAYS = 1_000_000;
 
 /** The arguments of a method: the database client, if the first is one, and the rest. */
 export interface SplitArguments {
@@ -147,5 +146,5 @@ export function parseMinutes(method: string, value: unknown = DEFAULT_MINUTES): 
 
 /** Checks for how many days completed jobs are kept. Fractions are allowed. */
 export function parseDays(method: string, value: unknown = DEFAULT_DAYS): number {
-  return number(argument(method, 'daysToKeep', value), 0, MAX_DAYS);
+  return days(argument(method, 'daysToKeep', value));
 }

@@ -24,10 +24,10 @@ export function sharedQueue<Queue>(config: ResolvedConfig, open: () => Queue): Q
   // Functions for a password cannot be compared: the edit may have changed the password that they give.
   if (!isNextDevelopment() || config.askPassword !== null) return open();
   shared[key] ??= new Map();
-  const { settings, schema, verbose } = config;
+  const { settings, schema, verbose, retention } = config;
   const defaults =
     config.defaults && [...config.defaults].map(([type, texts]) => [String(type), texts.join('')]);
-  const configuration = toJson({ settings: { ...settings }, schema, verbose, defaults });
+  const configuration = toJson({ settings: { ...settings }, schema, verbose, defaults, retention });
   const queue = shared[key].get(configuration) ?? open();
   shared[key].set(configuration, queue);
   return queue as Queue;

@@ -3,7 +3,7 @@
 import type { JobQueueError } from '../errors/job-queue-error.js';
 import type { ParsedProcessorOptions } from '../processor/arguments.js';
 import type { JobProcessor } from '../processor/processor.js';
-import type { CleanupPage, CleanupPosition } from './operation.js';
+import type { CleanupPage, CleanupPosition, Old } from './operation.js';
 
 /**
  * `createRouteHandler` finds the internals under this name. The symbol is the same in every copy of this
@@ -16,9 +16,11 @@ export interface QueueInternals {
   createProcessor(handlers: unknown, options: ParsedProcessorOptions): JobProcessor;
   /** Calls `tell` if Postgres refuses to let some of the jobs be put back. */
   reclaimStuckJobs(limitMs: number, tell: (error: JobQueueError) => void): Promise<number>;
+  /** The old jobs that a route deletes; `undefined`: completed ones as the queue says, or after 30 days. */
+  oldJobs(daysToKeep: number | false | undefined): Old[];
   /** Deletes one page of old jobs. Calls `tell` if Postgres refuses to let some of them be deleted. */
   deleteOldJobs(
-    daysToKeep: number,
+    old: Old,
     after: CleanupPosition | null,
     limitMs: number,
     tell: (error: JobQueueError) => void,

@@ -1,6 +1,7 @@
 /** The operations of a queue, as they cross to Rust. */
 
 import { toJson } from '../basics/json.js';
+import type { Retention } from '../config/types.js';
 import type { ParsedJob } from '../job/new-job.js';
 import type { ParsedFilters } from './arguments.js';
 
@@ -8,6 +9,13 @@ import type { ParsedFilters } from './arguments.js';
 export type CleanupPosition = {
   createdAt: string;
   id: number;
+};
+
+/** Which jobs are old, as `Old` in `src/store/cleanup.rs` has it. */
+export type Old = {
+  status: keyof Retention;
+  daysToKeep: number;
+  addedBefore: boolean;
 };
 
 /** A page of the clean-up. */
@@ -33,7 +41,7 @@ export type Operation =
   | { verb: 'complete'; id: number; runNo: number; remove: boolean }
   | { verb: 'backlog'; types: string[] }
   | { verb: 'reclaim'; maxProcessingMinutes: number }
-  | { verb: 'cleanup'; daysToKeep: number; after: CleanupPosition | null };
+  | ({ verb: 'cleanup'; after: CleanupPosition | null } & Old);
 
 /** The operation as it crosses: `{ "<verb>": { ... } }`. Payloads are JSON text already, and stay as they are. */
 export function toMessage(operation: Operation): string {

@@ -22,6 +22,7 @@ import { JobProcessor } from '../processor/processor.js';
 import { printError } from '../processor/report.js';
 import type { Processor } from '../processor/types.js';
 import {
+  DEFAULT_DAYS,
   parseDatabaseOptions,
   parseDays,
   parseFilters,
@@ -35,6 +36,7 @@ import { ClientDatabase, type Database, OwnDatabase, PATIENCE } from './database
 import { forgetQueue, HotReloadedProcessor, isNextDevelopment } from './hot-reload.js';
 import { QUEUE_INTERNALS, type QueueInternals } from './internals.js';
 import { createPool } from './node-postgres.js';
+import { OldJobs, oldJobs } from './old-jobs.js';
 import type { CleanupPage, CleanupPosition, Operation } from './operation.js';
 import { answering, type OwnQueue } from './password.js';
 import { tellRefused } from './refused.js';
@@ -52,6 +54,7 @@ export class PostgresJobQueue {
   private readonly queue: NativeQueue;
   private readonly database: OwnDatabase;
   private readonly log: Log | undefined;
+  private readonly oldJobs: OldJobs;
   /** The processors whose engine runs. */
   private readonly processors = new Set<JobProcessor>();
   private pool: ReturnType<typeof createPool> | null = null;
@@ -71,6 +74,16 @@ export class PostgresJobQueue {
     own.queue = new WeakRef(this.queue);
     this.database = new OwnDatabase(this.queue);
     this.log = openLog(config.verbose);
+    this.oldJobs = new OldJobs(
+      oldJobs(config.retention),
+      async (old, after) => {
+        const [result, refused] = await this.database.run({ verb: 'cleanup', ...old, after });
+        const page = JSON.parse(result ?? '') as CleanupPage;
+        if (page.deleted > 0) this.log?.(`deleted ${page.deleted} old jobs`);
+        return { page, refused };
+      },
+      (refused, tell) => tellRefused('deleted', refused, tell),
+    );
     bindMethods(this, Object.getOwnPropertyNames(PostgresJobQueue.prototype));
   }
 
@@ -160,7 +173,13 @@ export class PostgresJobQueue {
     let total = 0;
     let after: CleanupPosition | null = null;
     do {
-      const [result, refused] = await database.run({ verb: 'cleanup', daysToKeep, after });
+      const [result, refused] = await database.run({
+        verb: 'cleanup',
+        status: 'completed',
+        daysToKeep,
+        addedBefore: false,
+        after,
+      });
       tellRefused('deleted', refused, printError);
       const page = JSON.parse(result ?? '') as CleanupPage;
       total += page.deleted;
@@ -190,8 +209,13 @@ export class PostgresJobQueue {
         this.log?.(`reclaimed ${count} stuck jobs`);
         return count;
       },
-      deleteOldJobs: async (daysToKeep, after, limitMs, tell) => {
-        const deleted = await ask({ verb: 'cleanup', daysToKeep, after }, limitMs);
+      oldJobs: (daysToKeep) => {
+        const { retention } = this.#config;
+        const completed = daysToKeep ?? retention?.completed ?? DEFAULT_DAYS;
+        return oldJobs({ ...retention, completed });
+      },
+      deleteOldJobs: async (old, after, limitMs, tell) => {
+        const deleted = await ask({ verb: 'cleanup', ...old, after }, limitMs);
         const page: CleanupPage = deleted.answer;
         tellRefused('deleted', deleted.refused, tell);
         this.log?.(`deleted ${page.deleted} old jobs`);
@@ -210,6 +234,7 @@ export class PostgresJobQueue {
       {
         queue: this.queue,
         running: this.processors,
+        background: this.oldJobs,
         verbose: this.#config.verbose,
         completeIn: async (client, id, runNo, remove) => {
           const database = new ClientDatabase(client, this.queue);

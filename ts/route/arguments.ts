@@ -23,7 +23,8 @@ export interface ParsedRouteOptions {
   /** `undefined`: read `CRON_SECRET` at each request. */
   secret: string | undefined;
   reclaim: boolean;
-  daysToKeep: number | false;
+  /** `undefined`: as the queue says. */
+  daysToKeep: number | false | undefined;
   processor: ParsedProcessorOptions;
 }
 
@@ -64,7 +65,8 @@ export function parseRouteOptions(given: unknown): ParsedRouteOptions {
         ? undefined
         : string({ ...argument(METHOD, 'secret', secret), secret: true }),
     reclaim: boolean(argument(METHOD, 'reclaim', reclaim)),
-    daysToKeep: daysToKeep === false ? false : parseDays(METHOD, daysToKeep),
+    daysToKeep:
+      daysToKeep === undefined || daysToKeep === false ? daysToKeep : parseDays(METHOD, daysToKeep),
     processor: parseProcessorOptions({ ...shared, pollInterval: POLL_INTERVAL }, METHOD),
   };
 }

@@ -9,7 +9,7 @@ import { JobQueueError, type JobQueueErrorCode } from '../errors/job-queue-error
 import type { ParsedProcessorOptions } from '../processor/arguments.js';
 import type { Tally } from '../processor/processor.js';
 import type { Backlog, QueueInternals } from '../queue/internals.js';
-import type { CleanupPage, CleanupPosition } from '../queue/operation.js';
+import type { CleanupPage, CleanupPosition, Old } from '../queue/operation.js';
 
 /** The work of an invocation. Its times are those of `now`. */
 export interface Invocation {
@@ -17,7 +17,8 @@ export interface Invocation {
   handlers: unknown;
   options: ParsedProcessorOptions;
   reclaim: boolean;
-  daysToKeep: number | false;
+  /** `undefined`: as the queue says. */
+  daysToKeep: number | false | undefined;
   /** From then on, no step begins, and the jobs that still run are handed back. */
   deadline: number;
   /** From then on, the route waits for nothing. */
@@ -84,8 +85,17 @@ async function reclaim(invocation: Invocation): Promise<number | null> {
 
 /** Deletes old jobs, page by page, until there are no more or the time is up. */
 async function cleanUp(invocation: Invocation): Promise<number | null> {
-  const { queue, daysToKeep, deadline, answerBy } = invocation;
-  if (daysToKeep === false) return 0;
+  let total: number | null = 0;
+  for (const old of invocation.queue.oldJobs(invocation.daysToKeep)) {
+    const deleted = await deleteAll(invocation, old);
+    total = deleted === null || total === null ? null : total + deleted;
+  }
+  return total;
+}
+
+/** The same for jobs of one status. */
+async function deleteAll(invocation: Invocation, old: Old): Promise<number | null> {
+  const { queue, deadline, answerBy } = invocation;
   let total: number | null = null;
   let after: CleanupPosition | null = null;
   do {
@@ -94,12 +104,12 @@ async function cleanUp(invocation: Invocation): Promise<number | null> {
     const page: CleanupPage | null = await orNull(
       invocation,
       limited('deleting old jobs', limit, (ms) =>
-        queue.deleteOldJobs(daysToKeep, after, ms, invocation.onError),
+        queue.deleteOldJobs(old, after, ms, invocation.onError),
       ),
     );
     if (page === null) break;
     total = (total ?? 0) + page.deleted;
-    after = page.deleted > 0 ? page.last : null;
+    after = page.last;
   } while (after !== null && timeUntil(deadline) > 0);
   return total;
 }

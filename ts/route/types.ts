@@ -25,7 +25,8 @@ export interface RouteHandlerOptions extends Omit<ProcessorOptions, 'pollInterva
   reclaim?: boolean | undefined;
   /**
    * Delete completed jobs that were last updated more than this many days ago: 0 to 1,000,000, fractions are allowed.
-   * `false` keeps them. Default 30.
+   * `false` keeps them. Default: `retention.completed` of `initJobQueue`, else 30. Failed and cancelled jobs are deleted
+   * as `retention` says.
    */
   daysToKeep?: number | false | undefined;
 }

@@ -171,12 +171,17 @@ fn all() -> Vec<(String, Statement)> {
         reclaim::stuck_ids(schema, 1.0),
     );
     add("reclaim these", reclaim::named(schema, 1.0, &[1]));
-    add("clean up", cleanup::old_jobs(schema, 1.0, None));
+    let old = cleanup::Old {
+        status: "completed".into(),
+        days_to_keep: 1.0,
+        added_before: true,
+    };
+    add("clean up", cleanup::old_jobs(schema, &old, None));
     add(
         "list what can be cleaned up",
-        cleanup::old_ids(schema, 1.0, None),
+        cleanup::old_ids(schema, &old, None),
     );
-    add("clean up these", cleanup::named(schema, 1.0, &[1]));
+    add("clean up these", cleanup::named(schema, &old, &[1]));
     all
 }
 
