@@ -170,25 +170,6 @@ test('it is run by the worker that failed the job, at once', async () => {
   expect(ran.notes).toMatchObject([{ originalPayload: 1, failure: { reason: 'error' } }]);
 });
 
-test('it wakes a worker in another process', async () => {
-  const [queue, another] = [await jobs.openQueue(), await jobs.openQueue()];
-  const ran = new Journal();
-  const waiting = another.createProcessor(
-    { buried: async () => ran.note(1) },
-    { jobType: 'buried', pollInterval: 60_000 },
-  );
-  waiting.startInBackground();
-  await jobs.insert(1, { ...buried, max_attempts: '1' });
-  const failing = queue.createProcessor(
-    { job: throwing },
-    { jobType: 'job', onJobFailed: () => {} },
-  );
-  // The other one hears of it, or finds it by its first look.
-  await failing.start();
-  await ran.reaches(1);
-  await waiting.stopAndDrain();
-});
-
 describe('dead_letter_job_type', () => {
   const add: Record<string, (queue: JobQueue, job: Job) => Promise<unknown>> = {
     addJob: (queue, job) => queue.addJob(job),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { JobQueue } from '../index.js';
+import type { DeadLetter, JobQueue } from '../index.js';
 import { Journal, useJobs } from './helpers/jobs.js';
 import { behindPooler } from './helpers/modes.js';
 import { until } from './helpers/until.js';
@@ -53,6 +53,16 @@ describe.skipIf(pooled)('an idle worker of another process is woken at once', ()
       },
     ],
     [
+      'a dead letter',
+      async (queue) => {
+        const columns = { job_type: "'failing'", max_attempts: '1', dead_letter_job_type: "'job'" };
+        await jobs.insert(1, columns);
+        const failing = () => Promise.reject(new Error('no'));
+        const options = { jobType: 'failing', onJobFailed: () => {} };
+        await queue.createProcessor({ failing }, options).start();
+      },
+    ],
+    [
       'reclaimStuckJobs',
       async (queue) => {
         const locked_at = `now() - interval '1 hour'`;
@@ -64,7 +74,10 @@ describe.skipIf(pooled)('an idle worker of another process is woken at once', ()
     const { journal } = await idleWorker();
     await act(await jobs.openQueue());
     await journal.reaches(1);
-    expect(journal.notes).toEqual([1]);
+    const payloads = journal.notes.map((note: unknown) =>
+      typeof note === 'object' ? (note as DeadLetter).originalPayload : note,
+    );
+    expect(payloads).toEqual([1]);
   });
 
   test('by the commit of a transaction, and not before', async () => {
