@@ -160,7 +160,6 @@ describe('a locked row', () => {
   test('the clean-up passes over it', async () => {
     const [id = 0] = await jobs.insert(100, {
       status: `'completed'`,
-      created_at: `now() - interval '40 days'`,
       updated_at: `now() - interval '40 days'`,
     });
     await transaction(lockRow(id));

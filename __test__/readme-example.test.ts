@@ -162,8 +162,7 @@ test('section 6: jobs of a killed process are put back, those that run are not',
 
 test('section 7: jobs that were completed more than thirty days ago are deleted', async () => {
   const completed = { status: "'completed'" };
-  const ago = "now() - interval '31 days'";
-  await jobs.insert(3, { ...completed, created_at: ago, updated_at: ago });
+  await jobs.insert(3, { ...completed, updated_at: "now() - interval '31 days'" });
   await jobs.insert(2, { ...completed, updated_at: "now() - interval '29 days'" });
   expect(await callCron('cleanup')).toEqual({
     status: 200,

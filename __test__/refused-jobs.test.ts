@@ -475,8 +475,7 @@ test('an extension that one job refuses extends the leases of the others', async
 
 describe('over many jobs', () => {
   test('the clean-up deletes what it can', async () => {
-    const ago = `now() - interval '40 days'`;
-    const old = { status: `'completed'`, created_at: ago, updated_at: ago };
+    const old = { status: `'completed'`, updated_at: `now() - interval '40 days'` };
     await jobs.insert(100, old);
     await jobs.database.query(`
       create table reports (job_id bigint references job_queue (id));

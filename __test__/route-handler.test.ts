@@ -82,8 +82,7 @@ describe('the route', () => {
   });
 
   test('puts back what is stuck and deletes what is old, unless told otherwise', async () => {
-    const ago = `now() - interval '31 days'`;
-    const old = { status: "'completed'", created_at: ago, updated_at: ago };
+    const old = { status: "'completed'", updated_at: `now() - interval '31 days'` };
     const stuck = { status: "'processing'", locked_at: `now() - interval '1 hour'` };
     await jobs.insert(3, old);
     await jobs.insert(1, stuck);
@@ -229,8 +228,7 @@ describe('the route answers in time', () => {
     return { status, result: (await response.json()) as RouteResult, errors };
   }
 
-  const ago = `now() - interval '31 days'`;
-  const old = { status: "'completed'", created_at: ago, updated_at: ago };
+  const old = { status: "'completed'", updated_at: `now() - interval '31 days'` };
   const stuck = { status: "'processing'", locked_at: `now() - interval '1 hour'` };
 
   /** Makes a statement that deletes a job, or puts one back, run other SQL first. */

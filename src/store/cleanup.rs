@@ -11,8 +11,8 @@ pub struct Old {
     pub status: String,
     /// Since their rows were last changed.
     pub days_to_keep: f64,
-    /// Whether to look only at jobs that were also added longer ago. They are found sooner: a job whose row was last
-    /// changed before it was added is left, which only an update by hand can make.
+    /// Whether to look only at jobs that were also added longer ago, so that a walk ends where the young ones begin. Only
+    /// an update by hand can make a row that was last changed before it was added.
     pub added_before: bool,
 }
 

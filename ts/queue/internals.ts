@@ -3,7 +3,7 @@
 import type { JobQueueError } from '../errors/job-queue-error.js';
 import type { ParsedProcessorOptions } from '../processor/arguments.js';
 import type { JobProcessor } from '../processor/processor.js';
-import type { CleanupPage, CleanupPosition, Old } from './operation.js';
+import type { CleanupPage, Old, PageStart } from './operation.js';
 
 /**
  * `createRouteHandler` finds the internals under this name. The symbol is the same in every copy of this
@@ -21,7 +21,7 @@ export interface QueueInternals {
   /** Deletes one page of old jobs. Calls `tell` if Postgres refuses to let some of them be deleted. */
   deleteOldJobs(
     old: Old,
-    after: CleanupPosition | null,
+    from: PageStart,
     limitMs: number,
     tell: (error: JobQueueError) => void,
   ): Promise<CleanupPage>;

@@ -3,12 +3,12 @@
 import { clearTimeout, setTimeout } from '../basics/timers.js';
 import type { ParsedRetention } from '../config/retention.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
-import type { CleanupPage, CleanupPosition, Old } from './operation.js';
+import { type CleanupPage, FIRST_PAGE, nextPage, type Old, type PageStart } from './operation.js';
 
 /** Deletes a page of jobs, and answers what could not be deleted: see `tellRefused`. */
 export type DeletePage = (
   old: Old,
-  after: CleanupPosition | null,
+  from: PageStart,
 ) => Promise<{ page: CleanupPage; refused: string | undefined }>;
 
 /** The time until the first deletion, in milliseconds, and a random time that comes on top: workers start together. */
@@ -23,9 +23,7 @@ const PAUSE = 100;
 /** What a configuration has deleted. */
 export function oldJobs(retention: ParsedRetention | null): Old[] {
   return Object.entries(retention ?? {}).flatMap(([status, daysToKeep]) =>
-    daysToKeep === false
-      ? []
-      : [{ status: status as Old['status'], daysToKeep, addedBefore: true }],
+    daysToKeep === false ? [] : [{ status: status as Old['status'], daysToKeep }],
   );
 }
 
@@ -74,23 +72,21 @@ export class OldJobs {
   }
 
   private async deleteAll(old: Old, told: Set<string>): Promise<void> {
-    let after: CleanupPosition | null = null;
+    let from: PageStart | null = FIRST_PAGE;
     do {
-      if (after !== null) await new Promise((resolve) => void setTimeout(resolve, PAUSE).unref());
+      if (from.after !== null)
+        await new Promise((resolve) => void setTimeout(resolve, PAUSE).unref());
       if (this.workers === 0) return;
       try {
-        const { page, refused }: Awaited<ReturnType<DeletePage>> = await this.deletePage(
-          old,
-          after,
-        );
+        const { page, refused }: Awaited<ReturnType<DeletePage>> = await this.deletePage(old, from);
         this.tellRefused(refused, (error) => this.tell(error, told));
-        after = page.last;
+        from = nextPage(page);
       } catch (error) {
         // The queue may be closed by now.
         if (this.workers > 0 && error instanceof JobQueueError) this.tell(error, told);
         return;
       }
-    } while (after !== null);
+    } while (from !== null);
   }
 
   private tell(error: JobQueueError, told: Set<string>): void {

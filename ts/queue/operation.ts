@@ -11,12 +11,28 @@ export type CleanupPosition = {
   id: number;
 };
 
-/** Which jobs are old, as `Old` in `src/store/cleanup.rs` has it. */
+/** Which jobs are old. The two are `Old` in `src/store/cleanup.rs`, together with `addedBefore`. */
 export type Old = {
   status: keyof Retention;
   daysToKeep: number;
+};
+
+/** Where a page begins, and whether it looks only at jobs that were also added longer ago. */
+export type PageStart = {
+  after: CleanupPosition | null;
   addedBefore: boolean;
 };
+
+export const FIRST_PAGE: PageStart = { after: null, addedBefore: false };
+
+/**
+ * The page after this one, where not all jobs of the status are worth a look; `null` if there is none. Once a page had
+ * nothing to delete, only jobs follow that were added longer ago than they are kept: else each walk would end at the last
+ * job of the table.
+ */
+export function nextPage({ deleted, last }: CleanupPage): PageStart | null {
+  return last && { after: last, addedBefore: deleted === 0 };
+}
 
 /** A page of the clean-up. */
 export interface CleanupPage {
@@ -41,7 +57,7 @@ export type Operation =
   | { verb: 'complete'; id: number; runNo: number; remove: boolean }
   | { verb: 'backlog'; types: string[] }
   | { verb: 'reclaim'; maxProcessingMinutes: number }
-  | ({ verb: 'cleanup'; after: CleanupPosition | null } & Old);
+  | ({ verb: 'cleanup' } & Old & PageStart);
 
 /** The operation as it crosses: `{ "<verb>": { ... } }`. Payloads are JSON text already, and stay as they are. */
 export function toMessage(operation: Operation): string {

@@ -76,8 +76,8 @@ export class PostgresJobQueue {
     this.log = openLog(config.verbose);
     this.oldJobs = new OldJobs(
       oldJobs(config.retention),
-      async (old, after) => {
-        const [result, refused] = await this.database.run({ verb: 'cleanup', ...old, after });
+      async (old, from) => {
+        const [result, refused] = await this.database.run({ verb: 'cleanup', ...old, ...from });
         const page = JSON.parse(result ?? '') as CleanupPage;
         if (page.deleted > 0) this.log?.(`deleted ${page.deleted} old jobs`);
         return { page, refused };
@@ -214,8 +214,8 @@ export class PostgresJobQueue {
         const completed = daysToKeep ?? retention?.completed ?? DEFAULT_DAYS;
         return oldJobs({ ...retention, completed });
       },
-      deleteOldJobs: async (old, after, limitMs, tell) => {
-        const deleted = await ask({ verb: 'cleanup', ...old, after }, limitMs);
+      deleteOldJobs: async (old, from, limitMs, tell) => {
+        const deleted = await ask({ verb: 'cleanup', ...old, ...from }, limitMs);
         const page: CleanupPage = deleted.answer;
         tellRefused('deleted', deleted.refused, tell);
         this.log?.(`deleted ${page.deleted} old jobs`);

@@ -9,7 +9,13 @@ import { JobQueueError, type JobQueueErrorCode } from '../errors/job-queue-error
 import type { ParsedProcessorOptions } from '../processor/arguments.js';
 import type { Tally } from '../processor/processor.js';
 import type { Backlog, QueueInternals } from '../queue/internals.js';
-import type { CleanupPage, CleanupPosition, Old } from '../queue/operation.js';
+import {
+  type CleanupPage,
+  FIRST_PAGE,
+  nextPage,
+  type Old,
+  type PageStart,
+} from '../queue/operation.js';
 
 /** The work of an invocation. Its times are those of `now`. */
 export interface Invocation {
@@ -97,20 +103,21 @@ async function cleanUp(invocation: Invocation): Promise<number | null> {
 async function deleteAll(invocation: Invocation, old: Old): Promise<number | null> {
   const { queue, deadline, answerBy } = invocation;
   let total: number | null = null;
-  let after: CleanupPosition | null = null;
+  let from: PageStart | null = FIRST_PAGE;
   do {
+    const start: PageStart = from;
     // If the jobs took all the time until the deadline, half of the time that is left until the answer.
     const limit = Math.max(timeUntil(deadline), timeUntil(answerBy) / 2);
     const page: CleanupPage | null = await orNull(
       invocation,
       limited('deleting old jobs', limit, (ms) =>
-        queue.deleteOldJobs(old, after, ms, invocation.onError),
+        queue.deleteOldJobs(old, start, ms, invocation.onError),
       ),
     );
     if (page === null) break;
     total = (total ?? 0) + page.deleted;
-    after = page.last;
-  } while (after !== null && timeUntil(deadline) > 0);
+    from = nextPage(page);
+  } while (from !== null && timeUntil(deadline) > 0);
   return total;
 }
 

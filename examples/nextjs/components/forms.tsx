@@ -45,7 +45,7 @@ function EmailForm() {
             type="email"
             autoComplete="off"
             placeholder="ada@example.com"
-            hint="fail@example.com always fails; flaky@example.com fails once."
+            hint="fail@example.com always fails; flaky@example.com fails once; gone@example.com is given up at once."
             state={state}
           />
           <Field name="subject" label="Subject" defaultValue="Welcome!" state={state} />
