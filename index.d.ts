@@ -680,8 +680,8 @@ interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   cancelAllUpcomingJobs(db: DatabaseClient, filters?: CancelFilters<PayloadMap>): Promise<number>;
   /**
    * Puts back running jobs that were locked more than this many minutes ago and are not under a live lease. Resolves to
-   * the number of jobs that it put back. A job without attempts left becomes `failed`. 0 to 1,000,000,000 minutes,
-   * fractions are allowed; default 10.
+   * the number of jobs that it put back. A job without attempts left becomes `failed`; one with a
+   * `dead_letter_job_type` does when a worker meets it next. 0 to 1,000,000,000 minutes, fractions are allowed; default 10.
    *
    * You need it only for jobs that something other than this package's processors has marked as running. The jobs of
    * lost processors come back by themselves.
@@ -767,7 +767,10 @@ interface RouteResult {
   failed: number;
   /** How many of them were cancelled. */
   cancelled: number;
-  /** How many jobs were claimed and put back, because the time was up or would not have been enough. */
+  /**
+   * How many jobs were claimed and put back, because the time was up or would not have been enough, or because their
+   * type has no handler here.
+   */
   handedBack: number;
   /** The jobs that their handlers put off. */
   snoozed: number;
@@ -785,7 +788,10 @@ interface RouteResult {
   reclaimed: number | null;
   /** How many old jobs were deleted, as far as the route knows; `null` if that failed or took too long. */
   deleted: number | null;
-  /** How many jobs are due, counted up to 10,000 of each priority; `null` if that is not known. */
+  /**
+   * How many jobs are due, counted up to 10,000 of each priority, also of types without a handler here; `null` if that
+   * is not known.
+   */
   left: number | null;
   /**
    * When the next job will be due, in ISO 8601; `null` if none is planned, or if `left` is `null`.

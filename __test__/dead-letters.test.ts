@@ -1,5 +1,5 @@
 /** Jobs that are added when another has failed for good: `dead_letter_job_type`. */
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import {
   currentJob,
   type DeadLetter,
@@ -110,11 +110,13 @@ describe('a job that fails for good', () => {
         status: 'failed',
         attempts: 3,
         failure_reason: 'worker_lost',
-        error_history: [{ name: 'WorkerLost' }, { name: 'NoAttemptsLeft' }],
+        error_history: [{ name: 'WorkerLost' }],
       });
       const [letter, ...more] = await letters();
       expect(more).toEqual([]);
-      expect(letter?.payload).toMatchObject({ failure: { reason: 'worker_lost' } });
+      expect(letter?.payload).toMatchObject({
+        failure: { reason: 'worker_lost', message: expect.stringMatching(/^Worker lost: /) },
+      });
     },
   );
 
@@ -208,6 +210,34 @@ describe('dead_letter_job_type', () => {
 });
 
 describe('a dead letter that Postgres refuses', () => {
+  /** Has a trigger do this before a dead letter is added. */
+  async function beforeLetter(statement: string): Promise<void> {
+    await jobs.database.query(`
+      create function before_letter() returns trigger language plpgsql as $$
+      begin if new.job_type = 'buried' then ${statement}; end if; return new; end $$;
+      create trigger before_letter before insert on job_queue for each row execute function before_letter()`);
+    onTestFinished(async () => {
+      await jobs.database.query('drop function before_letter cascade');
+    });
+  }
+
+  test.each([
+    ['is slow', 'perform pg_sleep(60)'],
+    ['fails for what may pass', `raise 'the other server is away' using errcode = '08006'`],
+    ['is discarded', 'return null'],
+  ])('is told, and its job has failed: it %s', async (_, statement) => {
+    await beforeLetter(statement);
+    await jobs.insert(2, { ...buried, max_attempts: '1' });
+    await jobs.insert(5, { max_attempts: '1', payload: `'"good"'` });
+    const began = performance.now();
+    const told = await runAll(throwing, { leaseDuration: 6_000 });
+    expect(performance.now() - began).toBeLessThan(6_000);
+    expect(await jobs.statuses()).toEqual({ failed: 7 });
+    expect(told.map(({ message }) => message).join()).toMatch(
+      /jobs \d+ and \d+ be given a dead letter/,
+    );
+  });
+
   afterEach(() =>
     jobs.database.query('alter table job_queue drop constraint if exists no_letters'),
   );
@@ -226,7 +256,7 @@ describe('a dead letter that Postgres refuses', () => {
     }
     expect(told.map((error) => error.code)).toEqual(['DATABASE_ERROR']);
     expect(told[0]?.message).toMatch(
-      /refuses to let jobs .* be given a dead letter \(it has failed without one\)/,
+      /refuses to let jobs .* be given a dead letter \(failed without one\)/,
     );
     expect(told[0]?.sqlState).toBe('23514');
   });

@@ -48,13 +48,15 @@ test('they are those of its type, in addJobs and on a client too', async () => {
 test.each<[unknown, RegExp]>([
   [[], /defaults must be an object, got an (empty )?array/],
   ['report', /defaults must be an object, got a string/],
-  [{ report: 5 }, /defaults\.report must be an object, got a number/],
-  [{ report: null }, /defaults\.report must be an object, got null/],
+  [new Map([['report', {}]]), /defaults must be an object with options by job type/],
+  [{ '': { priority: 1 } }, /a job type in defaults must be a string of 1 to 255 characters/],
+  [{ report: 5 }, /defaults\["report"\] must be an object, got a number/],
+  [{ report: null }, /defaults\["report"\] must be an object, got null/],
   [{ report: { prioritty: 1 } }, /unknown option "prioritty" \(did you mean priority\?\)/],
   [{ report: { run_at: new Date() } }, /unknown option "run_at"/],
-  [{ report: { priority: 1.5 } }, /defaults\.report\.priority must be an integer/],
-  [{ report: { max_attempts: null } }, /defaults\.report\.max_attempts must be an integer/],
-  [{ report: { retry_factor: 0 } }, /defaults\.report\.retry_factor must be/],
+  [{ report: { priority: 1.5 } }, /defaults\["report"\]\.priority must be an integer/],
+  [{ report: { max_attempts: null } }, /defaults\["report"\]\.max_attempts must be an integer/],
+  [{ report: { retry_factor: 0 } }, /defaults\["report"\]\.retry_factor must be/],
 ])('%o is refused', async (wrong, message) => {
   const config = { defaults: wrong as JobQueueConfig['defaults'] };
   const error = await rejection(openQueue(jobs.database, config), 'INVALID_CONFIG', message);

@@ -47,6 +47,7 @@ pub fn read_fates(rows: &[PgRow]) -> std::result::Result<Vec<(Run, Fate)>, sqlx:
     let read = |row: &PgRow| {
         let fate = match row.try_get::<&str, _>("fate")? {
             "written" => Fate::Written,
+            "unburied" => Fate::Otherwise(passed_over()),
             "locked" => Fate::Locked,
             "passed over" => Fate::Refused(passed_over()),
             _ => Fate::Lost,

@@ -14,6 +14,8 @@ pub struct Old {
     /// Whether to look only at jobs that were also added longer ago, so that a walk ends where the young ones begin. Only
     /// an update by hand can make a row that was last changed before it was added.
     pub added_before: bool,
+    /// How many jobs of the status a page looks at.
+    pub rows: u32,
 }
 
 /// Where a page ended, for the next to go on from.
@@ -22,13 +24,6 @@ pub struct Old {
 pub struct Position {
     created_at: String,
     id: i64,
-}
-
-/// How many jobs of the status one statement looks at.
-macro_rules! page {
-    () => {
-        "5000"
-    };
 }
 
 macro_rules! latest {
@@ -62,9 +57,7 @@ macro_rules! seen {
             latest!(),
             " else 'infinity' end
             order by job.created_at, job.id
-            limit ",
-            page!(),
-            "
+            limit {rows}::text::bigint
         )"
         )
     };
@@ -73,14 +66,10 @@ macro_rules! seen {
 /// The position of the last of them, or null if there are no more behind it.
 macro_rules! last {
     () => {
-        concat!(
-            "case when (select pg_catalog.count(*) from seen) = ",
-            page!(),
-            " then (
+        "case when (select pg_catalog.count(*) from seen) = {rows}::text::bigint then (
                 select pg_catalog.json_build_object('createdAt', created_at::text, 'id', id)
                 from seen order by created_at desc, id desc limit 1
             ) end"
-        )
     };
 }
 
@@ -106,7 +95,7 @@ macro_rules! deleted {
     };
 }
 
-/// Looks at the next 5,000 jobs of the status, in the order in which they were added, and deletes those
+/// Looks at the next `rows` jobs of the status, in the order in which they were added, and deletes those
 /// that are old enough. Answers `{ deleted, last }`, where `last` is the [`Position`] to go on from,
 /// or null at the end. One page holds few locks for a short time, and all pages together walk the
 /// jobs of the status once. Rows that a transaction has locked are left to the next clean-up.
@@ -177,6 +166,7 @@ fn values(old: &Old, after: Option<&Position>) -> Vec<Named> {
         ("status", old.status.as_str().into()),
         ("days_to_keep", old.days_to_keep.to_string().into()),
         ("added_before", old.added_before.to_string().into()),
+        ("rows", old.rows.to_string().into()),
         (
             "created_at",
             Value::Text(after.map(|position| position.created_at.clone())),

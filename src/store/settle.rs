@@ -31,6 +31,9 @@ macro_rules! is_put_back {
 ///
 /// A job that is to be cancelled is not tried again, however its run ended.
 ///
+/// A failure without a reason of its own says that no attempt is left. If the last entry of the history says that a
+/// worker was lost, that says it too.
+///
 /// A failed job is tried again as [`super::retry_policy`] says. A job whose outcome Postgres refuses has failed for good.
 ///
 /// The last attempt is counted when its handler begins, the others with the claim (see [`super::claim`]): a run
@@ -71,7 +74,10 @@ macro_rules! write_outcomes {
                     failure_reason = case when ended.outcome = 'completed' then null
                         else coalesce(ended.failure_reason, job.failure_reason) end,
                     error_history = case
-                        when ended.entry is not null then ",
+                        when ended.entry is not null and (
+                            ended.failure_reason is not null
+                            or job.error_history -> -1 ->> 'name'::text <> 'WorkerLost'
+                        ) is not false then ",
             append!(
                 "job",
                 "ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)"
@@ -216,6 +222,17 @@ macro_rules! buried_rows {
                     and settled.dead_letter_job_type is not null
                 returning id
             ),
+            -- A trigger may discard a dead letter without an error.
+            unburied as (
+                select settled.id, settled.run_no from settled
+                where settled.status::text = 'failed' and settled.ready_at is null
+                    and settled.dead_letter_job_type is not null
+                    and (select pg_catalog.count(*) from buried) < (
+                        select pg_catalog.count(*) from settled
+                        where settled.status::text = 'failed' and settled.ready_at is null
+                            and settled.dead_letter_job_type is not null
+                    )
+            ),
             settled_rows as (
                 select settled.id, settled.run_no from settled
                 cross join (
@@ -328,7 +345,7 @@ pub fn formed(outcomes: Vec<Outcome>, ways: Ways) -> (Form, Vec<Named>) {
 
 /// [`settled!`] for outcomes whose locks are tried one by one.
 macro_rules! each {
-    ($returning:expr, $rows:expr) => {
+    ($returning:expr, $rows:expr, $fates:literal) => {
         concat!(
             "with ",
             ended!(),
@@ -364,7 +381,9 @@ macro_rules! each {
             $rows,
             "
         select ended.id::bigint, ended.run_no, case
-            when exists (
+            ",
+            $fates,
+            "when exists (
                 select from settled_rows
                 where settled_rows.id = ended.id and settled_rows.run_no = ended.run_no
             ) then 'written'
@@ -382,14 +401,23 @@ macro_rules! each {
     };
 }
 
-/// Settles outcomes, adds the dead letters of the jobs that have failed for good, and answers the fate of each: `written`, `passed over` by Postgres though it was free,
+/// Settles outcomes, adds the dead letters of the jobs that have failed for good, and answers the fate of each: `written`,
+/// `unburied` if it is written without its dead letter, `passed over` by Postgres though it was free,
 /// `locked` by some transaction, or `lost`, because its run no longer owns the job. Each row's lock is tried, which
 /// takes longer than to write it.
 pub fn each(schema: &Schema, outcomes: Vec<Outcome>, ways: Ways) -> Statement {
     let template = if ways.buries && outcomes.iter().any(Outcome::may_bury) {
-        each!(of_buried!(), buried_rows!())
+        each!(
+            of_buried!(),
+            buried_rows!(),
+            "when exists (
+                select from unburied
+                where unburied.id = ended.id and unburied.run_no = ended.run_no
+            ) then 'unburied'
+            "
+        )
     } else {
-        each!("", settled_rows!())
+        each!("", settled_rows!(), "")
     };
     schema.statement(template, values(outcomes, ways))
 }

@@ -478,7 +478,10 @@ with recursive ended as (
                     failure_reason = case when ended.outcome = 'completed' then null
                         else coalesce(ended.failure_reason, job.failure_reason) end,
                     error_history = case
-                        when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
+                        when ended.entry is not null and (
+                            ended.failure_reason is not null
+                            or job.error_history -> -1 ->> 'name'::text <> 'WorkerLost'
+                        ) is not false then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
                     locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
                     locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_by end,
                     lease_expires_at = null,
@@ -1171,7 +1174,10 @@ with recursive ended as (
                     failure_reason = case when ended.outcome = 'completed' then null
                         else coalesce(ended.failure_reason, job.failure_reason) end,
                     error_history = case
-                        when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
+                        when ended.entry is not null and (
+                            ended.failure_reason is not null
+                            or job.error_history -> -1 ->> 'name'::text <> 'WorkerLost'
+                        ) is not false then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
                     locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
                     locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_by end,
                     lease_expires_at = null,
@@ -1914,7 +1920,10 @@ with recursive ended as (
                     failure_reason = case when ended.outcome = 'completed' then null
                         else coalesce(ended.failure_reason, job.failure_reason) end,
                     error_history = case
-                        when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
+                        when ended.entry is not null and (
+                            ended.failure_reason is not null
+                            or job.error_history -> -1 ->> 'name'::text <> 'WorkerLost'
+                        ) is not false then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
                     locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
                     locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_by end,
                     lease_expires_at = null,
@@ -2199,7 +2208,10 @@ with ended as (
                     failure_reason = case when ended.outcome = 'completed' then null
                         else coalesce(ended.failure_reason, job.failure_reason) end,
                     error_history = case
-                        when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
+                        when ended.entry is not null and (
+                            ended.failure_reason is not null
+                            or job.error_history -> -1 ->> 'name'::text <> 'WorkerLost'
+                        ) is not false then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
                     locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
                     locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_by end,
                     lease_expires_at = null,
@@ -2340,7 +2352,10 @@ with ended as (
                     failure_reason = case when ended.outcome = 'completed' then null
                         else coalesce(ended.failure_reason, job.failure_reason) end,
                     error_history = case
-                        when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
+                        when ended.entry is not null and (
+                            ended.failure_reason is not null
+                            or job.error_history -> -1 ->> 'name'::text <> 'WorkerLost'
+                        ) is not false then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
                     locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
                     locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_by end,
                     lease_expires_at = null,
@@ -2488,7 +2503,10 @@ with ended as (
                     failure_reason = case when ended.outcome = 'completed' then null
                         else coalesce(ended.failure_reason, job.failure_reason) end,
                     error_history = case
-                        when ended.entry is not null then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
+                        when ended.entry is not null and (
+                            ended.failure_reason is not null
+                            or job.error_history -> -1 ->> 'name'::text <> 'WorkerLost'
+                        ) is not false then (case when pg_catalog.jsonb_typeof(job.error_history) = 'array' then pg_catalog.jsonb_path_query_array(job.error_history, '$[last - 98 to last]'::jsonpath, '{}'::jsonb, false) else '[]'::jsonb end || pg_catalog.jsonb_build_array((ended.entry::jsonb || pg_catalog.jsonb_build_object('attempt', job.attempts)) || pg_catalog.jsonb_build_object('timestamp', pg_catalog.to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))) else job.error_history end,
                     locked_at = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_at end,
                     locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_by end,
                     lease_expires_at = null,
@@ -2551,6 +2569,17 @@ with ended as (
                     and settled.dead_letter_job_type is not null
                 returning id
             ),
+            -- A trigger may discard a dead letter without an error.
+            unburied as (
+                select settled.id, settled.run_no from settled
+                where settled.status::text = 'failed' and settled.ready_at is null
+                    and settled.dead_letter_job_type is not null
+                    and (select pg_catalog.count(*) from buried) < (
+                        select pg_catalog.count(*) from settled
+                        where settled.status::text = 'failed' and settled.ready_at is null
+                            and settled.dead_letter_job_type is not null
+                    )
+            ),
             settled_rows as (
                 select settled.id, settled.run_no from settled
                 cross join (
@@ -2559,6 +2588,10 @@ with ended as (
                 union all select * from removed union all select * from written
             )
         select ended.id::bigint, ended.run_no, case
+            when exists (
+                select from unburied
+                where unburied.id = ended.id and unburied.run_no = ended.run_no
+            ) then 'unburied'
             when exists (
                 select from settled_rows
                 where settled_rows.id = ended.id and settled_rows.run_no = ended.run_no
@@ -3701,6 +3734,7 @@ with stuck as (
 -- $3 id
 -- $4 added_before
 -- $5 days_to_keep
+-- $6 rows
 with seen as (
             select job.id, job.created_at, job.updated_at, job.ready_at from "public"."job_queue" job
             where job.status::text = $1::text
@@ -3710,7 +3744,7 @@ with seen as (
                 )
                 and job.created_at <= case when $4::text::boolean then now() - $5::text::double precision * 86400::double precision * interval '1 second' else 'infinity' end
             order by job.created_at, job.id
-            limit 5000
+            limit $6::text::bigint
         ),
         free as (
             select job.id from seen cross join lateral (
@@ -3726,7 +3760,7 @@ with seen as (
         )
         select pg_catalog.json_build_object(
             'deleted', (select pg_catalog.count(*) from deleted),
-            'last', case when (select pg_catalog.count(*) from seen) = 5000 then (
+            'last', case when (select pg_catalog.count(*) from seen) = $6::text::bigint then (
                 select pg_catalog.json_build_object('createdAt', created_at::text, 'id', id)
                 from seen order by created_at desc, id desc limit 1
             ) end
@@ -3738,6 +3772,7 @@ with seen as (
 -- $3 id
 -- $4 added_before
 -- $5 days_to_keep
+-- $6 rows
 with seen as (
             select job.id, job.created_at, job.updated_at, job.ready_at from "public"."job_queue" job
             where job.status::text = $1::text
@@ -3747,14 +3782,14 @@ with seen as (
                 )
                 and job.created_at <= case when $4::text::boolean then now() - $5::text::double precision * 86400::double precision * interval '1 second' else 'infinity' end
             order by job.created_at, job.id
-            limit 5000
+            limit $6::text::bigint
         )
         select pg_catalog.json_build_object(
             'ids', coalesce((
                 select pg_catalog.json_agg(job.id) from seen job
                 where job.ready_at is null and job.updated_at < now() - $5::text::double precision * 86400::double precision * interval '1 second'
             ), '[]'::json),
-            'last', case when (select pg_catalog.count(*) from seen) = 5000 then (
+            'last', case when (select pg_catalog.count(*) from seen) = $6::text::bigint then (
                 select pg_catalog.json_build_object('createdAt', created_at::text, 'id', id)
                 from seen order by created_at desc, id desc limit 1
             ) end

@@ -1,6 +1,9 @@
 /** The options that jobs of a type have where `addJob` leaves them out: `defaults` of `initJobQueue`. */
 
-import { setting } from '../checks/given.js';
+import { quoted } from '../basics/text.js';
+import { name as jobType } from '../checks/checks.js';
+import { refuseValue, setting } from '../checks/given.js';
+import { isPlain } from '../checks/kind.js';
 import { type Options, object, options, ownProperties } from '../checks/options.js';
 import { ENTRIES, NAMES } from './options.js';
 import type { DefaultOptions } from './types.js';
@@ -19,13 +22,18 @@ const DEFAULTED = NAMES.filter((option) => !OWN.includes(option));
 /** Checks `defaults`; `null`: there are none. Throws `INVALID_CONFIG`. */
 export function parseDefaults(given: unknown): Defaults | null {
   if (given === undefined || given === null) return null;
-  const byType = Object.entries(ownProperties(object(setting('defaults', given))));
+  const options = setting('defaults', given);
+  const members = object(options);
+  if (!isPlain(members))
+    refuseValue(options, 'an object with options by job type', 'an instance of a class');
+  const byType = Object.entries(ownProperties(members));
   const said = byType.filter(([, defaults]) => defaults !== undefined);
   return new Map(said.map(([type, defaults]) => [type, parseType(type, defaults)]));
 }
 
 function parseType(type: string, given: unknown): (string | undefined)[] {
-  const name = `defaults.${type}`;
+  jobType(setting('a job type in defaults', type));
+  const name = `defaults[${quoted(type)}]`;
   const values: Options = options(setting(name, given), DEFAULTED);
   return ENTRIES.map(({ option, key, toJson }) => {
     const value = DEFAULTED.includes(option) ? values[option] : undefined;

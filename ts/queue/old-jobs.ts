@@ -1,14 +1,15 @@
 /** Deleting old jobs in the background, while a processor of the queue works there. */
 
-import { clearTimeout, setTimeout } from '../basics/timers.js';
+import { clearTimeout, now, setTimeout } from '../basics/timers.js';
 import type { ParsedRetention } from '../config/retention.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
 import { type CleanupPage, FIRST_PAGE, nextPage, type Old, type PageStart } from './operation.js';
 
-/** Deletes a page of jobs, and answers what could not be deleted: see `tellRefused`. */
+/** Deletes a page of jobs, within `limitMs` milliseconds, and answers what could not be deleted: see `tellRefused`. */
 export type DeletePage = (
   old: Old,
   from: PageStart,
+  limitMs: number,
 ) => Promise<{ page: CleanupPage; refused: string | undefined }>;
 
 /** The time until the first deletion, in milliseconds, and a random time that comes on top: workers start together. */
@@ -19,6 +20,16 @@ const INTERVAL = 540_000;
 const INTERVAL_SPREAD = 120_000;
 /** The pause between two pages, in milliseconds: other work goes first. */
 const PAUSE = 100;
+/** How long a page may take, in milliseconds: where there is one connection, all other work waits for it. */
+const LONGEST = 1_000;
+/** How many jobs the first page looks at. */
+const FIRST_ROWS = 1_000;
+/** A page that took less time is followed by a larger one. */
+const SHORT = 250;
+/** How many jobs are passed over in a row that take longer each. */
+const MOST_SLOW = 5;
+/** More days than any job is old: a page that keeps its jobs for as long only tells where it ends. */
+const NEVER = 1_000_000;
 
 /** What a configuration has deleted. */
 export function oldJobs(retention: ParsedRetention | null): Old[] {
@@ -34,6 +45,8 @@ export class OldJobs {
   private report: (error: JobQueueError) => void = () => {};
   /** What was reported when it was last tried: each only once in a row. */
   private told = new Set<string>();
+  /** How many jobs a page looks at: so many that it takes no longer than it may. */
+  private rows = FIRST_ROWS;
 
   constructor(
     private readonly old: readonly Old[],
@@ -65,32 +78,59 @@ export class OldJobs {
     if (this.underWay) return;
     this.underWay = true;
     const told = new Set<string>();
-    for (const old of this.old) await this.deleteAll(old, told);
+    for (const old of this.old) {
+      try {
+        await this.deleteAll(old, told);
+      } catch (error) {
+        // The queue may be closed by now.
+        if (this.workers > 0 && error instanceof JobQueueError) this.tell(error, told);
+      }
+    }
     this.told = told;
     this.underWay = false;
     if (this.workers > 0) this.wait(INTERVAL, INTERVAL_SPREAD);
   }
 
   private async deleteAll(old: Old, told: Set<string>): Promise<void> {
-    let from: PageStart | null = FIRST_PAGE;
-    do {
-      if (from.after !== null)
-        await new Promise((resolve) => void setTimeout(resolve, PAUSE).unref());
-      if (this.workers === 0) return;
+    let slow = 0;
+    for (let from: PageStart | null = FIRST_PAGE; from !== null; ) {
+      const start: PageStart = { ...from, rows: this.rows };
+      const begun = now();
+      const tookTooLong = () => now() - begun >= LONGEST;
       try {
-        const { page, refused }: Awaited<ReturnType<DeletePage>> = await this.deletePage(old, from);
+        const { page, refused } = await this.deletePage(old, start, LONGEST);
         this.tellRefused(refused, (error) => this.tell(error, told));
         from = nextPage(page);
+        slow = 0;
+        if (now() - begun < SHORT) this.rows = Math.min(this.rows * 2, FIRST_PAGE.rows);
       } catch (error) {
-        // The queue may be closed by now.
-        if (this.workers > 0 && error instanceof JobQueueError) this.tell(error, told);
-        return;
+        if (!tookTooLong() || !(error instanceof JobQueueError)) throw error;
+        if (this.rows > 1) {
+          this.rows = Math.ceil(this.rows / 4);
+        } else {
+          // This one job is slow to delete, as by a trigger: the others need not wait for it.
+          this.tell(slowToDelete(old, error), told);
+          if (++slow === MOST_SLOW) return;
+          const kept = { ...old, daysToKeep: NEVER };
+          from = nextPage((await this.deletePage(kept, start, LONGEST)).page);
+        }
       }
-    } while (from !== null);
+      await new Promise((resolve) => void setTimeout(resolve, PAUSE).unref());
+      if (this.workers === 0) return;
+    }
   }
 
   private tell(error: JobQueueError, told: Set<string>): void {
     if (!this.told.has(error.message) && !told.has(error.message)) this.report(error);
     told.add(error.message);
   }
+}
+
+function slowToDelete({ status }: Old, { sqlState }: JobQueueError): JobQueueError {
+  return new JobQueueError(
+    'DATABASE_ERROR',
+    `retention: to delete an old job that is ${status} takes longer than ${LONGEST} ms, because of a trigger or of a ` +
+      'foreign key without an index. It is left for now',
+    { sqlState },
+  );
 }

@@ -11,19 +11,20 @@ export type CleanupPosition = {
   id: number;
 };
 
-/** Which jobs are old. The two are `Old` in `src/store/cleanup.rs`, together with `addedBefore`. */
+/** Which jobs are old. Together with a page's start, it is `Old` in `src/store/cleanup.rs`. */
 export type Old = {
   status: keyof Retention;
   daysToKeep: number;
 };
 
-/** Where a page begins, and whether it looks only at jobs that were also added longer ago. */
+/** Where a page begins, whether it looks only at jobs that were also added longer ago, and at how many jobs it looks. */
 export type PageStart = {
   after: CleanupPosition | null;
   addedBefore: boolean;
+  rows: number;
 };
 
-export const FIRST_PAGE: PageStart = { after: null, addedBefore: false };
+export const FIRST_PAGE: PageStart = { after: null, addedBefore: false, rows: 5_000 };
 
 /**
  * The page after this one, where not all jobs of the status are worth a look; `null` if there is none. Once a page had
@@ -31,7 +32,7 @@ export const FIRST_PAGE: PageStart = { after: null, addedBefore: false };
  * job of the table.
  */
 export function nextPage({ deleted, last }: CleanupPage): PageStart | null {
-  return last && { after: last, addedBefore: deleted === 0 };
+  return last && { ...FIRST_PAGE, after: last, addedBefore: deleted === 0 };
 }
 
 /** A page of the clean-up. */

@@ -37,7 +37,7 @@ import { forgetQueue, HotReloadedProcessor, isNextDevelopment } from './hot-relo
 import { QUEUE_INTERNALS, type QueueInternals } from './internals.js';
 import { createPool } from './node-postgres.js';
 import { OldJobs, oldJobs } from './old-jobs.js';
-import type { CleanupPage, CleanupPosition, Operation } from './operation.js';
+import { type CleanupPage, type CleanupPosition, FIRST_PAGE, type Operation } from './operation.js';
 import { answering, type OwnQueue } from './password.js';
 import { tellRefused } from './refused.js';
 
@@ -76,8 +76,11 @@ export class PostgresJobQueue {
     this.log = openLog(config.verbose);
     this.oldJobs = new OldJobs(
       oldJobs(config.retention),
-      async (old, from) => {
-        const [result, refused] = await this.database.run({ verb: 'cleanup', ...old, ...from });
+      async (old, from, limitMs) => {
+        const [result, refused] = await this.database.run(
+          { verb: 'cleanup', ...old, ...from },
+          limitMs,
+        );
         const page = JSON.parse(result ?? '') as CleanupPage;
         if (page.deleted > 0) this.log?.(`deleted ${page.deleted} old jobs`);
         return { page, refused };
@@ -177,7 +180,7 @@ export class PostgresJobQueue {
         verb: 'cleanup',
         status: 'completed',
         daysToKeep,
-        addedBefore: false,
+        ...FIRST_PAGE,
         after,
       });
       tellRefused('deleted', refused, printError);

@@ -138,8 +138,8 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
 
   /**
    * Puts back running jobs that were locked more than this many minutes ago and are not under a live lease. Resolves to
-   * the number of jobs that it put back. A job without attempts left becomes `failed`. 0 to 1,000,000,000 minutes,
-   * fractions are allowed; default 10.
+   * the number of jobs that it put back. A job without attempts left becomes `failed`; one with a
+   * `dead_letter_job_type` does when a worker meets it next. 0 to 1,000,000,000 minutes, fractions are allowed; default 10.
    *
    * You need it only for jobs that something other than this package's processors has marked as running. The jobs of
    * lost processors come back by themselves.

@@ -41,7 +41,10 @@ export interface RouteResult {
   failed: number;
   /** How many of them were cancelled. */
   cancelled: number;
-  /** How many jobs were claimed and put back, because the time was up or would not have been enough. */
+  /**
+   * How many jobs were claimed and put back, because the time was up or would not have been enough, or because their
+   * type has no handler here.
+   */
   handedBack: number;
   /** The jobs that their handlers put off. */
   snoozed: number;
@@ -56,7 +59,10 @@ export interface RouteResult {
   reclaimed: number | null;
   /** How many old jobs were deleted, as far as the route knows; `null` if that failed or took too long. */
   deleted: number | null;
-  /** How many jobs are due, counted up to 10,000 of each priority; `null` if that is not known. */
+  /**
+   * How many jobs are due, counted up to 10,000 of each priority, also of types without a handler here; `null` if that
+   * is not known.
+   */
   left: number | null;
   /**
    * When the next job will be due, in ISO 8601; `null` if none is planned, or if `left` is `null`.

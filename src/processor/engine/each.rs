@@ -23,6 +23,8 @@ const LONGEST_ELSEWHERE: Duration = Duration::from_secs(15);
 /// How long after an outcome that was slow to write more of them are expected. Until then none travels with a claim,
 /// which they would all have to wait for.
 const SLOW: Duration = Duration::from_secs(10);
+/// How often an outcome is tried together with its dead letter, before it is tried without.
+const TRIES_TO_BURY: u32 = 3;
 /// How long a refusal waits for others to be told with.
 const LONGEST_UNTOLD: Duration = Duration::from_secs(2);
 
@@ -101,9 +103,11 @@ impl Each {
 impl Later {
     /// Whether to write another outcome instead, or none, when the engine has nothing else left to do.
     fn is_concluded_last(&self) -> bool {
-        let refused = self.tried.refused.as_ref();
-        refused.is_some_and(|(error, _)| !error.may_pass())
-            && !matches!(self.outcome.end, End::Refused { .. })
+        let Some((error, _)) = &self.tried.refused else {
+            return false;
+        };
+        self.outcome.may_bury()
+            || !error.may_pass() && !matches!(self.outcome.end, End::Refused { .. })
     }
 }
 
@@ -169,6 +173,12 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             let mut left_to_lease = Vec::new();
             for later in &mut self.each.later {
                 match (&later.tried.refused, &later.outcome.end) {
+                    (Some((error, _)), _) if later.outcome.may_bury() => {
+                        let (id, error) = (later.outcome.run.id, error.clone());
+                        self.each.unburied.push(Refusal { id, error });
+                        later.outcome.has_dead_letter = false;
+                        later.at = now;
+                    }
                     (Some((error, _)), _) if error.may_pass() => {}
                     (Some((error, _)), End::Released { .. } | End::Snoozed { .. }) => {
                         left_to_lease.push((later.outcome.run, error.clone()));
@@ -293,7 +303,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         self.try_later(outcome, Some(error));
     }
 
-    fn try_later(&mut self, outcome: Outcome, error: Option<Error>) {
+    fn try_later(&mut self, mut outcome: Outcome, error: Option<Error>) {
         let now = Instant::now();
         let (since, before) = match self.each.tried.remove(&outcome.run) {
             Some(Tried { since, refused }) => (since, refused.map_or(0, |(_, count)| count)),
@@ -307,7 +317,14 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                 } else {
                     LONGEST
                 };
-                let doubled = REFUSED.saturating_mul(1 << before.min(16)).min(longest);
+                let mut doubled = REFUSED.saturating_mul(1 << before.min(16)).min(longest);
+                if outcome.may_bury() && before + 1 >= TRIES_TO_BURY {
+                    let (id, error) = (outcome.run.id, error.clone());
+                    self.each.unburied.push(Refusal { id, error });
+                    self.each.untold_since.get_or_insert(now);
+                    outcome.has_dead_letter = false;
+                    doubled = Duration::ZERO;
+                }
                 if before == 0 {
                     let id = outcome.run.id;
                     let error = error.clone();
@@ -376,7 +393,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
         let due = std::mem::take(&mut self.each.due_as_failed);
         self.tell_refusals("pending (it has failed and is due again)", due);
         let unburied = std::mem::take(&mut self.each.unburied);
-        self.tell_refusals("given a dead letter (it has failed without one)", unburied);
+        self.tell_refusals("given a dead letter (failed without one)", unburied);
         let lost = std::mem::take(&mut self.each.lost);
         self.tell_refusals(
             "settled at all (it runs again when its lease has ended)",

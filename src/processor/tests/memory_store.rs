@@ -59,6 +59,10 @@ pub struct Row {
     pub stalls: bool,
     /// When it has failed for good, a job of the type [`LETTER`] is added.
     pub dead_letter: bool,
+    /// It has refused a change at some time.
+    pub has_refused: bool,
+    /// How often it has failed for good without a dead letter, which was given up.
+    pub unburied: usize,
 }
 
 /// The type of dead letters.
@@ -85,6 +89,8 @@ impl Row {
             refuses: false,
             stalls: false,
             dead_letter: false,
+            has_refused: false,
+            unburied: 0,
         }
     }
 
@@ -404,12 +410,16 @@ impl MemoryStore {
             if row.is_owned_by(outcome.run) && !row.locked {
                 row.settle(&outcome.end, now);
                 if row.dead_letter && row.has_failed_for_good() {
-                    assert!(outcome.may_bury(), "the engine says so: {outcome:?}");
-                    letters.push(Row {
-                        job_type: LETTER,
-                        priority: row.priority,
-                        ..Row::new(3)
-                    });
+                    if outcome.may_bury() {
+                        letters.push(Row {
+                            job_type: LETTER,
+                            priority: row.priority,
+                            ..Row::new(3)
+                        });
+                    } else {
+                        assert!(row.has_refused, "only then it is given up: {outcome:?}");
+                        row.unburied += 1;
+                    }
                 }
                 exchanged.settled.push(outcome.run);
             } else if sent_before && row.has(outcome) {

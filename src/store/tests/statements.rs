@@ -175,6 +175,7 @@ fn all() -> Vec<(String, Statement)> {
         status: "completed".into(),
         days_to_keep: 1.0,
         added_before: true,
+        rows: 1,
     };
     add("clean up", cleanup::old_jobs(schema, &old, None));
     add(

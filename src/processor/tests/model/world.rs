@@ -457,7 +457,10 @@ impl World {
             }
             Step::Refuse { job, refuses } => {
                 if let Some(id) = self.job(job) {
-                    self.store.memory.change(id, |row| row.refuses = refuses);
+                    self.store.memory.change(id, |row| {
+                        row.refuses = refuses;
+                        row.has_refused |= refuses;
+                    });
                 }
             }
             Step::Wake => {
