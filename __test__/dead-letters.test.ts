@@ -147,6 +147,23 @@ describe('a job that fails for good', () => {
   });
 });
 
+test('a job leaves one whose handler throws after the transaction that completed it was rolled back', async () => {
+  const [id = 0] = await jobs.insert(1, { ...buried, max_attempts: '1' });
+  await runAll(async () => {
+    const client = await jobs.database.pool.connect();
+    try {
+      await client.query('begin');
+      await currentJob().completeIn(client);
+      await client.query('rollback');
+    } finally {
+      client.release();
+    }
+    throw new Error('rolled back');
+  });
+  expect(await jobs.row(id)).toMatchObject({ status: 'failed', failure_reason: 'error' });
+  expect(await letters()).toHaveLength(1);
+});
+
 test('a job that is cancelled leaves none', async () => {
   const [id = 0] = await jobs.insert(1, { ...buried, max_attempts: '1' });
   const queue = await jobs.openQueue();

@@ -269,14 +269,22 @@ impl<S: Store, H: Handlers> Engine<S, H> {
             ..Outcome::new(run, end)
         };
         match settlement {
-            Some(Settlement::Engine) if outcome.may_bury() => self.each.bury(outcome),
-            Some(Settlement::Engine) => self.outcomes.push(outcome),
+            Some(Settlement::Engine) => self.write(outcome),
             Some(Settlement::Handler) => {
                 self.unsure.push(Unsure::new(outcome, by, Instant::now()));
             }
             None => {}
         }
         settlement.is_some()
+    }
+
+    /// Has an outcome written: with the next exchange, or beside it if it may leave a dead letter.
+    fn write(&mut self, outcome: Outcome) {
+        if outcome.may_bury() {
+            self.each.bury(outcome);
+        } else {
+            self.outcomes.push(outcome);
+        }
     }
 
     /// The outcome is in the table.

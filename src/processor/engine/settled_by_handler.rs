@@ -102,7 +102,7 @@ impl<S: Store, H: Handlers> Engine<S, H> {
                         }
                         // The run is settled by its own outcome, as any other.
                         Settled::RolledBack => {
-                            self.outcomes.push(unsure.outcome);
+                            self.write(unsure.outcome);
                             self.handlers.settled_by_handler(run, false);
                         }
                         Settled::Open => self.is_open(unsure),
