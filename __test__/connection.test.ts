@@ -582,7 +582,8 @@ describe('the log of a verbose queue', () => {
       // Why a job failed is told; a payload would be told by its handler alone.
       fails: () => Promise.reject(new Error('no luck')),
     };
-    const options = { workerId: 'worker-7', verbose, onJobFailed: () => {} };
+    const onJobFailed = () => {};
+    const options = { workerId: 'worker-7', verbose, onJobFailed, unknownTypes: 'fail' as const };
     await queue.createProcessor(handlers, options).start();
     await queue.retryJob(ids[1] as number);
     await queue.cancelJob(ids[1] as number);

@@ -49,8 +49,8 @@ export interface ProcessorHome {
   readonly queue: NativeQueue;
   /** The processors whose engine runs. */
   readonly running: Set<JobProcessor>;
-  /** Is told when a processor begins to run in the background, and when that has ended. */
-  readonly background: { begin(report: (error: JobQueueError) => void): void; end(): void };
+  /** Is told when a processor begins to run in the background; returns a function to be told when that has ended. */
+  readonly background: { begin(report: (error: JobQueueError) => void): () => void };
   /** For processors without the option. */
   readonly verbose: boolean;
   /** Completes the job of a run on a caller's client; resolves to whether the run owned it. */
@@ -222,7 +222,8 @@ export class JobProcessor implements Processor {
     this.engine = engine;
     this.runs.engineBegan();
     this.home.running.add(this);
-    if (mode === 'background') this.home.background.begin((error) => this.report(error));
+    const report = (error: JobQueueError) => this.report(error);
+    const ended = mode === 'background' ? this.home.background.begin(report) : null;
     try {
       return await engine;
     } finally {
@@ -230,7 +231,7 @@ export class JobProcessor implements Processor {
       this.engine = null;
       this.runs.engineEnded();
       this.home.running.delete(this);
-      if (mode === 'background') this.home.background.end();
+      ended?.();
       if (this.startAgain) {
         this.startAgain = false;
         this.startInBackground();

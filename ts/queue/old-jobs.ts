@@ -39,10 +39,10 @@ export function oldJobs(retention: ParsedRetention | null): Old[] {
 }
 
 export class OldJobs {
-  private workers = 0;
+  /** Of each processor that works in the background, how it tells of an error. */
+  private readonly workers = new Set<(error: JobQueueError) => void>();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private underWay = false;
-  private report: (error: JobQueueError) => void = () => {};
   /** What was reported when it was last tried: each only once in a row. */
   private told = new Set<string>();
   /** How many jobs a page looks at: so many that it takes no longer than it may. */
@@ -57,15 +57,14 @@ export class OldJobs {
     ) => void,
   ) {}
 
-  /** A processor begins to work in the background. */
-  begin(report: (error: JobQueueError) => void): void {
-    this.report = report;
-    if (this.workers++ === 0 && this.old.length > 0) this.wait(FIRST, FIRST_SPREAD);
-  }
-
-  /** It has ended. */
-  end(): void {
-    if (--this.workers === 0) clearTimeout(this.timer);
+  /** A processor begins to work in the background; returns how it says that it has ended. */
+  begin(report: (error: JobQueueError) => void): () => void {
+    if (this.workers.size === 0 && this.old.length > 0) this.wait(FIRST, FIRST_SPREAD);
+    this.workers.add(report);
+    return () => {
+      this.workers.delete(report);
+      if (this.workers.size === 0) clearTimeout(this.timer);
+    };
   }
 
   private wait(ms: number, spread: number): void {
@@ -83,12 +82,12 @@ export class OldJobs {
         await this.deleteAll(old, told);
       } catch (error) {
         // The queue may be closed by now.
-        if (this.workers > 0 && error instanceof JobQueueError) this.tell(error, told);
+        if (this.workers.size > 0 && error instanceof JobQueueError) this.tell(error, told);
       }
     }
     this.told = told;
     this.underWay = false;
-    if (this.workers > 0) this.wait(INTERVAL, INTERVAL_SPREAD);
+    if (this.workers.size > 0) this.wait(INTERVAL, INTERVAL_SPREAD);
   }
 
   private async deleteAll(old: Old, told: Set<string>): Promise<void> {
@@ -116,12 +115,14 @@ export class OldJobs {
         }
       }
       await new Promise((resolve) => void setTimeout(resolve, PAUSE).unref());
-      if (this.workers === 0) return;
+      if (this.workers.size === 0) return;
     }
   }
 
   private tell(error: JobQueueError, told: Set<string>): void {
-    if (!this.told.has(error.message) && !told.has(error.message)) this.report(error);
+    const isNew = !this.told.has(error.message) && !told.has(error.message);
+    const [report] = this.workers;
+    if (isNew) report?.(error);
     told.add(error.message);
   }
 }
