@@ -349,6 +349,9 @@ interface JobQueueConfig<PayloadMap = any> {
    * Deletes old jobs, in small batches: the processors that run in the background do, when they start and every ten
    * minutes, and `createRouteHandler` does after its jobs. Default: nothing is deleted, but for completed jobs by
    * `createRouteHandler`, whose `daysToKeep` goes before `completed` here.
+   *
+   * A job that a trigger makes slow to delete is passed over after a second. A pooler in transaction mode goes on with the
+   * statement for as long as the server's `statement_timeout` lets it, and it keeps its connection.
    */
   retention?: Retention | undefined;
 }
