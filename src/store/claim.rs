@@ -38,7 +38,13 @@ macro_rules! most_lanes {
 }
 
 /// The fate, in an answer, of a job that was claimed and leaves a dead letter if it fails for good.
-pub const WITH_DEAD_LETTER: &str = "processing, with a dead letter";
+macro_rules! with_dead_letter {
+    () => {
+        "processing, with a dead letter"
+    };
+}
+
+pub const WITH_DEAD_LETTER: &str = with_dead_letter!();
 
 /// The columns that are read of a due row, and whether it is claimed or ends: a job that has no attempts left was made
 /// pending by hand, or lost its worker and is to leave a dead letter. To add one is left to the settling statement: so
@@ -269,7 +275,9 @@ macro_rules! claimed_rows {
         concat!(
             "select id::bigint, run_no,
                 case when fate = 'processing' and dead_letter_job_type is not null
-                    then 'processing, with a dead letter' else fate end as fate,
+                    then '",
+            with_dead_letter!(),
+            "' else fate end as fate,
                 case when pg_catalog.isfinite(ready_at) then ",
             microseconds!("ready_at"),
             " end as ready_at,

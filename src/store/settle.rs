@@ -194,6 +194,14 @@ macro_rules! of_buried {
     };
 }
 
+/// Whether the job in `settled` has failed for good, and is to leave a dead letter.
+macro_rules! leaves_letter {
+    () => {
+        "settled.status::text = 'failed' and settled.ready_at is null
+                    and settled.dead_letter_job_type is not null"
+    };
+}
+
 /// The dead letters of the jobs in `settled`, in the envelope of dataqueue, and [`settled_rows!`]. They are added by
 /// the statement that fails the jobs for good. A statement for other jobs goes without it, and not for its time alone: to
 /// prepare an insert takes the right to insert, and calls the table's triggers for statements, though nothing is
@@ -218,19 +226,22 @@ macro_rules! buried_rows {
                     ),
                     settled.priority
                 from settled
-                where settled.status::text = 'failed' and settled.ready_at is null
-                    and settled.dead_letter_job_type is not null
+                where ",
+            leaves_letter!(),
+            "
                 returning id
             ),
             -- A trigger may discard a dead letter without an error.
             unburied as (
                 select settled.id, settled.run_no from settled
-                where settled.status::text = 'failed' and settled.ready_at is null
-                    and settled.dead_letter_job_type is not null
+                where ",
+            leaves_letter!(),
+            "
                     and (select pg_catalog.count(*) from buried) < (
                         select pg_catalog.count(*) from settled
-                        where settled.status::text = 'failed' and settled.ready_at is null
-                            and settled.dead_letter_job_type is not null
+                        where ",
+            leaves_letter!(),
+            "
                     )
             ),
             settled_rows as (

@@ -2577,7 +2577,7 @@ with ended as (
                     and (select pg_catalog.count(*) from buried) < (
                         select pg_catalog.count(*) from settled
                         where settled.status::text = 'failed' and settled.ready_at is null
-                            and settled.dead_letter_job_type is not null
+                    and settled.dead_letter_job_type is not null
                     )
             ),
             settled_rows as (

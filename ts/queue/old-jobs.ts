@@ -107,11 +107,12 @@ export class OldJobs {
         if (this.rows > 1) {
           this.rows = Math.ceil(this.rows / 4);
         } else {
-          // This one job is slow to delete, as by a trigger: the others need not wait for it.
-          this.tell(slowToDelete(old, error), told);
-          if (++slow === MOST_SLOW) return;
+          // If the same page is answered in time where it deletes nothing, this one job is slow to delete, as by a
+          // trigger: the others need not wait for it. Else the database is away, or slow, which its error says.
           const kept = { ...old, daysToKeep: NEVER };
           from = nextPage((await this.deletePage(kept, start, LONGEST)).page);
+          this.tell(slowToDelete(old, error), told);
+          if (++slow === MOST_SLOW) return;
         }
       }
       await new Promise((resolve) => void setTimeout(resolve, PAUSE).unref());
