@@ -205,6 +205,35 @@ impl Worker {
         runs.map_err(unreadable)
     }
 
+    /// Answers [`SettledEach::Refused`] if Postgres refuses these outcomes, and would not refuse none of them.
+    async fn settle_once(&self, outcomes: &[Outcome], refusals: u32) -> Result<SettledEach> {
+        let settle = |outcomes: Vec<Outcome>| async move {
+            let statement = settle::each(&self.schema, outcomes, self.ways());
+            let limit = self.patience().settles_again(refusals, self.time);
+            self.probe_within(limit, &statement).await
+        };
+        let rows = match settle(outcomes.to_vec()).await {
+            Ok(rows) => rows,
+            Err(error) if error.suspects_rows() => {
+                // If it fails without any outcome too, the statement itself is at fault.
+                let without_rows = settle(Vec::new()).await;
+                without_rows.inspect_err(|error| self.failed_without_rows(error))?;
+                return Ok(SettledEach::Refused(error));
+            }
+            Err(error) => return Err(error),
+        };
+        let mut fates = read_fates(&rows).map_err(unreadable)?;
+        for (run, fate) in &mut fates {
+            let outcome = outcomes.iter().find(|outcome| outcome.run == *run);
+            if let (Fate::Refused(error), Some(outcome)) = (&*fate, outcome) {
+                // The others are written: this one is tried again, after any error.
+                let settled = self.settle_refused(outcome, error.clone()).await;
+                *fate = settled.unwrap_or(Fate::Locked);
+            }
+        }
+        Ok(SettledEach::Fates(fates))
+    }
+
     pub(super) fn ways(&self) -> Ways {
         Ways {
             removes: self.remove_on_complete,
@@ -290,32 +319,20 @@ impl Store for Worker {
     }
 
     async fn settle_each(&self, outcomes: Vec<Outcome>, refusals: u32) -> Result<SettledEach> {
-        let settle = |outcomes: Vec<Outcome>| async move {
-            let statement = settle::each(&self.schema, outcomes, self.ways());
-            let limit = self.patience().settles_again(refusals, self.time);
-            self.probe_within(limit, &statement).await
-        };
-        let error = match settle(outcomes.clone()).await {
-            Ok(rows) => {
-                let mut fates = read_fates(&rows).map_err(unreadable)?;
-                for (run, fate) in &mut fates {
-                    let outcome = outcomes.iter().find(|outcome| outcome.run == *run);
-                    if let (Fate::Refused(error), Some(outcome)) = (&*fate, outcome) {
-                        // The others are written: this one is tried again, after any error.
-                        let settled = self.settle_refused(outcome, error.clone()).await;
-                        *fate = settled.unwrap_or(Fate::Locked);
-                    }
-                }
-                return Ok(SettledEach::Fates(fates));
-            }
-            Err(error) if error.suspects_rows() => error,
-            Err(error) => return Err(error),
-        };
-        // If it fails without any outcome too, the statement itself is at fault.
-        let without_rows = settle(Vec::new()).await;
-        without_rows.inspect_err(|error| self.failed_without_rows(error))?;
+        let mut settled = self.settle_once(&outcomes, refusals).await?;
         let [outcome] = &outcomes[..] else {
-            return Ok(SettledEach::Refused(error));
+            return Ok(settled);
+        };
+        if let SettledEach::Refused(error) = &settled
+            && refusals == 0
+            && error.may_pass()
+            && !error.was_held_up()
+        {
+            // It may have been the server's state, which has passed since: a job is blamed for a second refusal.
+            settled = self.settle_once(&outcomes, refusals).await?;
+        }
+        let SettledEach::Refused(error) = settled else {
+            return Ok(settled);
         };
         if refusals == 0 && error.was_held_up() {
             // Another way may be as slow, and others wait: that is tried the next time.
