@@ -139,7 +139,19 @@ interface KeptOptions {
    * dead letter of its own. `null` or absent: none is added.
    */
   dead_letter_job_type: string | null;
+  /**
+   * Of the jobs of this type, one at a time holds this key: 1 to 255 characters. To add another is to find the one that
+   * is there: see `onConflict`. `null` or absent: the job is always added.
+   */
+  idempotency_key: string | null;
 }
+/**
+ * How long a job holds its key: `'queued'` until a worker first claims it (a job that is handed back before its handler
+ * began takes the key again, if it is free), `'unsettled'` until it is completed, cancelled or failed for good, `'row'` as
+ * long as its row exists, or this number of milliseconds from when it was added, whatever becomes of the job and its row:
+ * 1 to 3,155,760,000,000.
+ */
+type IdempotencyHold = 'queued' | 'unsettled' | 'row' | number;
 /** The payload of the job that `dead_letter_job_type` adds. The names are those of dataqueue. */
 interface DeadLetter<Payload = unknown> {
   originalJob: {
@@ -161,9 +173,34 @@ interface DeadLetter<Payload = unknown> {
  */
 type FailureReason = 'error' | 'timeout' | 'worker_lost' | 'no_handler' | 'refused';
 /** The same, as `addJob` takes them: each may be left out. */
-type GivenOptions = { [Option in keyof KeptOptions]?: KeptOptions[Option] | undefined };
+type GivenOptions = { [Option in keyof KeptOptions]?: KeptOptions[Option] | undefined } & {
+  /** `null` or absent: `'unsettled'`. Without a key it has no meaning. */idempotency_hold?: IdempotencyHold | null | undefined;
+};
 /** What `addJob` leaves out, for all jobs of a type. */
-type DefaultOptions = Omit<GivenOptions, 'run_at'>;
+type DefaultOptions = Omit<GivenOptions, 'run_at' | 'idempotency_key'>;
+/**
+ * What `addJob` does if another job holds the key.
+ *
+ * - `'keep'`: nothing; the job is not added.
+ * - `'replace'`: the holder gets the new job's payload and options, but for the key and its hold. If it had failed, it is
+ *   pending again, without attempts.
+ * - `'postpone'`: the holder gets the new job's `run_at`; if it waits for its next attempt, it does so until then.
+ * - `'supersede'`: the holder is cancelled, as by `cancelJob`, and the new job is added and holds the key. A holder that
+ *   runs may still do so beside it, until its worker hears of the request and its `cancelGrace` is over.
+ * - `'reject'`: the promise rejects with `DUPLICATE_JOB`, whose `jobId` is the holder's.
+ *
+ * `'replace'` and `'postpone'` keep a holder that runs, or that has settled and still holds its key.
+ */
+type OnConflict = 'keep' | 'replace' | 'postpone' | 'supersede' | 'reject';
+/** What has become of a job that was to be added. */
+interface UpsertedJob {
+  /** The job that holds the key. */
+  id: number;
+  /** What was done: the job was added, or the holder was kept, replaced, postponed or superseded. */
+  outcome: 'added' | 'kept' | 'replaced' | 'postponed' | 'superseded';
+  /** The status of that job; `null`: it is gone, but its key is held for some time. */
+  status: JobStatus | null;
+}
 /** A job to be added, of one type. */
 interface JobOptionsOf<PayloadMap, T extends JobType<PayloadMap>> extends GivenOptions {
   /** The name under which its handler is registered: 1 to 255 characters. */
@@ -198,6 +235,8 @@ interface JobErrorEntry {
 type JobRecord<PayloadMap, T extends JobType<PayloadMap> = JobType<PayloadMap>> = T extends unknown ? JobRow<PayloadMap, T> : never;
 /** A row of `job_queue` of one job type. */
 interface JobRow<PayloadMap, T extends JobType<PayloadMap>> extends KeptOptions {
+  /** How long it holds its key; `null`: `'unsettled'`. `'released'`: another job has superseded it. */
+  idempotency_hold: IdempotencyHold | 'released' | null;
   id: number;
   job_type: T;
   payload: Stored<PayloadMap>[T];
@@ -358,7 +397,7 @@ interface JobQueueConfig<PayloadMap = any> {
 //#endregion
 //#region ts/errors/job-queue-error.d.ts
 /** The code of an error: a string to compare with, which does not change between releases. */
-type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE' | 'NO_HANDLER' | 'CLOSED' | 'ADDON_UNAVAILABLE' | 'DATABASE_ERROR';
+type JobQueueErrorCode = 'INVALID_CONFIG' | 'INVALID_ARGUMENT' | 'INVALID_PAYLOAD' | 'NOT_MIGRATED' | 'CONNECTION_FAILED' | 'JOB_RUNNING' | 'DUPLICATE_JOB' | 'LEASE_LOST' | 'TIMEOUT' | 'CANCELLED' | 'DEADLINE' | 'NO_HANDLER' | 'CLOSED' | 'ADDON_UNAVAILABLE' | 'DATABASE_ERROR';
 /**
  * The class of every error that this package throws or rejects with. An error never holds a payload, a password or a
  * connection string.
@@ -371,8 +410,11 @@ declare class JobQueueError extends Error {
   readonly code: JobQueueErrorCode;
   /** Postgres's five-character `SQLSTATE`, if the server refused a statement. */
   readonly sqlState?: string;
+  /** The job that holds the key, of a `DUPLICATE_JOB`. */
+  readonly jobId?: number;
   constructor(code: JobQueueErrorCode, message: string, details?: {
     sqlState?: string | undefined;
+    jobId?: number | undefined;
     cause?: unknown;
   });
 }
@@ -612,6 +654,16 @@ interface DatabaseOptions {
    */
   db?: DatabaseClient | undefined;
 }
+/** How a job is added. */
+interface AddOptions extends DatabaseOptions {
+  /** What to do if another job holds the key of this one. Default `'keep'`. */
+  onConflict?: OnConflict | undefined;
+  /**
+   * How long after the holder was added `'replace'` and `'postpone'` still move its `run_at`, in milliseconds: 0 to
+   * 3,155,760,000,000. So a job that is put off with each call runs in the end. Absent: without limit.
+   */
+  maxWait?: number | undefined;
+}
 /**
  * A job queue. Every method that talks to the database also takes your own database client as its first argument (see
  * `DatabaseClient`), and then runs on it, in the transaction if one is open.
@@ -624,11 +676,19 @@ interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   /**
    * Adds a job. Resolves to its id when the row is committed; with `db`, when it is inserted. Rejects with
    * `INVALID_PAYLOAD` if Postgres could not store the payload.
+   *
+   * If another job holds the `idempotency_key`, `onConflict` decides, and the id is that of the job that holds the key
+   * afterwards. If a transaction that has added the key, or that changes its holder, is open, the call waits for its end.
    */
-  addJob<T extends JobType<PayloadMap>>(job: JobOptions<PayloadMap, T>, options?: DatabaseOptions): Promise<number>;
+  addJob<T extends JobType<PayloadMap>>(job: JobOptions<PayloadMap, T>, options?: AddOptions): Promise<number>;
   addJob<T extends JobType<PayloadMap>>(db: DatabaseClient, job: JobOptions<PayloadMap, T>): Promise<number>;
+  /** Adds a job that has an `idempotency_key`, as `addJob` does, and resolves to what has become of it. */
+  upsertJob<T extends JobType<PayloadMap>>(job: JobOptions<PayloadMap, T> & {
+    idempotency_key: string;
+  }, options?: AddOptions): Promise<UpsertedJob>;
   /**
-   * Adds all of the jobs, or none. Resolves to their ids, in the order of `jobs`. Each job is checked as `addJob`
+   * Adds all of the jobs, or none, except that a job whose `idempotency_key` another holds is not added: its id is that of
+   * the other. If two of the jobs have the same key, the first is added. Resolves to the ids, in the order of `jobs`. Each job is checked as `addJob`
    * checks it; together, their payloads may have 256 MiB as Postgres writes them. Many jobs are turned into JSON in
    * parts, and the event loop goes on in between: do not change anything inside the payloads until the promise has
    * settled.
@@ -660,7 +720,7 @@ interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   /**
    * Makes the job pending and due now, whatever its status: a completed or cancelled job runs again. A job without
    * attempts left gets one more. Does nothing if no job has that id. Rejects with `JOB_RUNNING` if a worker holds the
-   * job under a live lease.
+   * job under a live lease, and with `DUPLICATE_JOB` if another job holds its key.
    */
   retryJob(id: JobId): Promise<void>;
   retryJob(db: DatabaseClient, id: JobId): Promise<void>;
@@ -827,4 +887,4 @@ declare function createRouteHandler<PayloadMap>(getQueue: () => JobQueue<Payload
   POST: RouteHandler;
 };
 //#endregion
-export { type AnyJobOptions, type CancelFilters, type DatabaseClient, type DatabaseConfig, type DatabaseOptions, type DeadLetter, type DefaultOptions, type FailureReason, type JobContext, type JobDefinition, type JobDefinitions, type JobErrorEntry, type JobHandler, type JobHandlers, type JobId, type JobOptions, type JobQueue, type JobQueueConfig, JobQueueError, type JobQueueErrorCode, type JobRecord, type JobRow, type JobStatus, type JobType, type Processor, type ProcessorOptions, RetryAfter, type RetryPolicy, type RouteHandler, type RouteHandlerOptions, type RouteResult, type SslConfig, Unrecoverable, createRouteHandler, currentJob, initJobQueue };
+export { type AddOptions, type AnyJobOptions, type CancelFilters, type DatabaseClient, type DatabaseConfig, type DatabaseOptions, type DeadLetter, type DefaultOptions, type FailureReason, type IdempotencyHold, type JobContext, type JobDefinition, type JobDefinitions, type JobErrorEntry, type JobHandler, type JobHandlers, type JobId, type JobOptions, type JobQueue, type JobQueueConfig, JobQueueError, type JobQueueErrorCode, type JobRecord, type JobRow, type JobStatus, type JobType, type OnConflict, type Processor, type ProcessorOptions, RetryAfter, type RetryPolicy, type RouteHandler, type RouteHandlerOptions, type RouteResult, type SslConfig, Unrecoverable, type UpsertedJob, createRouteHandler, currentJob, initJobQueue };

@@ -81,6 +81,8 @@ describe('a job that is added', () => {
       retry_factor: null,
       retry_max_delay_ms: null,
       dead_letter_job_type: null,
+      idempotency_key: null,
+      idempotency_hold: null,
       started_at: null,
       completed_at: null,
       failure_reason: null,

@@ -46,7 +46,7 @@ describe('addJob', () => {
 
   test('fills in the defaults', () => {
     const { json, ...rest } = parseJob('addJob', { job_type: 'email', payload: { to: 'x' } });
-    expect(rest).toEqual({ type: 'email', payload: '{"to":"x"}' });
+    expect(rest).toEqual({ type: 'email', payload: '{"to":"x"}', isKeyed: false });
     expect(JSON.parse(json)).toEqual({
       job_type: 'email',
       payload: { to: 'x' },
@@ -116,7 +116,7 @@ describe('addJob', () => {
 
   test('refuses an instance of a class that is no job', () => {
     expect(refusal(() => parseJob('addJob', new URL('http://localhost')))).toBe(
-      'addJob: job must be an object with options (job_type, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, payload), ' +
+      'addJob: job must be an object with options (job_type, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, idempotency_key, idempotency_hold, payload), ' +
         'got an instance of a class that has none of them',
     );
   });

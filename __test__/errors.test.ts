@@ -39,6 +39,11 @@ const mistakes: Record<
     const run = await beginDueJobs(queue);
     await queue.retryJob(id).finally(run.finish);
   },
+  DUPLICATE_JOB: async () => {
+    const keyed = { ...job, idempotency_key: 'one' };
+    await queue.addJob(keyed);
+    await queue.addJob(keyed, { onConflict: 'reject' });
+  },
   CLOSED: async () => {
     const closed = await openQueue(database);
     await closed.close();

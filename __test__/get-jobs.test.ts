@@ -15,7 +15,8 @@ const everyColumn = `
   created_at = '2030-01-02 03:04:05.001Z', updated_at = '2030-01-02 03:04:05.002Z',
   locked_at = '2030-01-02 03:04:05.003Z', locked_by = 'worker-1', attempts = 2, max_attempts = 5,
   next_attempt_at = '2030-01-02 03:04:05.004Z', priority = -7, run_at = '2030-01-02 03:04:05.005Z',
-  pending_reason = 'because', failure_reason = 'timeout', dead_letter_job_type = 'buried', timeout_ms = 2000,
+  pending_reason = 'because', failure_reason = 'timeout', dead_letter_job_type = 'buried', idempotency_key = 'order-1',
+  idempotency_hold = '60000', timeout_ms = 2000,
   snoozes = 6, retry_delay_ms = 3000, retry_factor = 1.5, retry_max_delay_ms = 4000,
   cancel_requested_at = '2030-01-02 03:04:05.006Z',
   error_history = '[{"message": "no", "timestamp": "2030-01-01T00:00:00.000Z", "attempt": 1}]'`;
@@ -39,6 +40,8 @@ describe('a record', () => {
       completed_at: null,
       failure_reason: 'timeout',
       dead_letter_job_type: 'buried',
+      idempotency_key: 'order-1',
+      idempotency_hold: 60_000,
       attempts: 2,
       max_attempts: 5,
       next_attempt_at: at(4),

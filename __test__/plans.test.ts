@@ -42,6 +42,8 @@ const byType = 'job_queue_ready_by_type';
 const byStatus = 'job_queue_by_status';
 const byLease = 'job_queue_leases';
 const pending = 'job_queue_pending';
+const byKey = 'job_queue_keys';
+const windows = 'job_queue_windows_pkey';
 /** The running jobs of the fixture. */
 const running = 310;
 
@@ -108,6 +110,29 @@ const operations: Record<string, Operation> = {
     sorted: 2,
     buffers: 300,
   },
+  'addJob with a key': {
+    run: (queue) => queue.addJob({ job_type: 'ours_a', payload: {}, idempotency_key: 'key' }),
+    indexes: [byKey, windows],
+    // The second time, the first job is found.
+    rows: 1,
+    buffers: 400,
+  },
+  'addJobs with keys, some of them held': {
+    run: async (queue) => {
+      const of = (n: number, hold?: number) => ({
+        job_type: 'ours_a',
+        payload: {},
+        idempotency_key: `key ${n}`,
+        idempotency_hold: hold,
+      });
+      await queue.addJobs([of(1), of(2), of(3)]);
+      await queue.addJobs([of(1), of(2, 60_000), of(3), of(4), of(5, 60_000)]);
+    },
+    indexes: [byKey, windows, 'job_queue_windows_by_end'],
+    rows: 50,
+    sorted: 50,
+    buffers: 2000,
+  },
   getJob: { run: (queue) => queue.getJob(500_000), indexes: [byId], rows: 1, buffers: 10 },
   'getJobsByStatus, of few': {
     run: (queue) => queue.getJobsByStatus('processing', 10),
@@ -138,7 +163,12 @@ const operations: Record<string, Operation> = {
     buffers: 2000,
   },
   cancelJob: { run: (queue) => queue.cancelJob(700_000), indexes: [byId], rows: 1, buffers: 50 },
-  retryJob: { run: (queue) => queue.retryJob(700_000), indexes: [byId], rows: 2, buffers: 80 },
+  retryJob: {
+    run: (queue) => queue.retryJob(700_000),
+    indexes: [byId, byKey],
+    rows: 3,
+    buffers: 80,
+  },
   // All that are processing are looked at: see the fixture.
   reclaimStuckJobs: {
     run: (queue) => queue.reclaimStuckJobs(),

@@ -58,6 +58,10 @@ alter table job_queue
   add column if not exists retry_max_delay_ms integer,
   -- The type of the job that is added when this one has failed for good; null adds none.
   add column if not exists dead_letter_job_type varchar(255),
+  -- Of the unsettled jobs of a type, one holds this key: see job_queue_keys; null holds none.
+  add column if not exists idempotency_key varchar(255),
+  -- How long the job holds its key: 'queued', 'unsettled', 'row', or milliseconds; null is 'unsettled'. 'released': no longer.
+  add column if not exists idempotency_hold text,
   -- Why the last attempt that failed did so; null if none has, or the job is completed.
   add column if not exists failure_reason text,
   -- How often its handler has put the job off; null if it has not.
@@ -109,6 +113,28 @@ create index if not exists job_queue_pending on job_queue (created_at, id)
 -- The lists of all other jobs, newest first, and the clean-up, oldest first.
 create index if not exists job_queue_by_status on job_queue (status, created_at, id)
   where status::text <> 'pending' and status::text <> 'processing';
+-- The jobs that hold their keys, as their hold says: until a worker first claims the job, until it has settled, or as
+-- long as there is a row. A key that is held for some time is in job_queue_windows, and not here. The condition stands
+-- in src/store/key.rs and in job_queue_add too, and is the same there, letter by letter.
+create unique index if not exists job_queue_keys on job_queue (job_type, idempotency_key)
+  where idempotency_key is not null and case coalesce(idempotency_hold, 'unsettled')
+    when 'unsettled' then status::text = 'pending' or status::text = 'processing'
+      or status::text = 'failed' and attempts < max_attempts and next_attempt_at is not null
+    when 'queued' then status::text = 'pending' and attempts = 0 and snoozes is null
+    when 'row' then true
+    else false end;
+
+-- The keys that are held for some time, whatever becomes of the job or its row. What has ended is deleted by those who
+-- add other keys.
+create table if not exists job_queue_windows (
+  job_type varchar(255) not null,
+  idempotency_key varchar(255) not null,
+  job_id bigint not null,
+  held_until timestamptz not null,
+  primary key (job_type, idempotency_key)
+);
+create index if not exists job_queue_windows_by_end on job_queue_windows (held_until)
+  where held_until > '-infinity';
 
 -- The primary key gets three entries for each job: when it is added, claimed and settled. A page that is
 -- filled to a third at first has room for them all. Else the page is searched for dead entries and split, which
@@ -139,6 +165,8 @@ create index if not exists idx_job_queue_next_attempt on job_queue (next_attempt
 create index if not exists idx_job_queue_run_at on job_queue (run_at);
 create index if not exists idx_job_queue_priority on job_queue (priority);
 
+drop table if exists job_queue_windows;
+drop index if exists job_queue_keys;
 drop index if exists job_queue_by_status;
 drop index if exists job_queue_pending;
 drop index if exists job_queue_leases;
@@ -156,6 +184,8 @@ alter table job_queue
   drop column if exists timeout_ms,
   drop column if exists snoozes,
   drop column if exists dead_letter_job_type,
+  drop column if exists idempotency_key,
+  drop column if exists idempotency_hold,
   drop column if exists failure_reason,
   drop column if exists retry_delay_ms,
   drop column if exists retry_factor,

@@ -11,6 +11,7 @@ pub enum Code {
     InvalidArgument,
     InvalidPayload,
     NotMigrated,
+    DuplicateJob,
     ConnectionFailed,
     LeaseLost,
     Timeout,

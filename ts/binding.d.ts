@@ -59,7 +59,10 @@ export declare class NativeQueue {
    * null.
    */
   run(operation: string, limitMs: number | null): Promise<Array<string>>
-  /** Adds jobs (JSON), each for itself; resolves to JSON: of each its id, or its error. */
+  /**
+   * Adds jobs (JSON), each for itself; resolves to JSON: of each its id, its
+   * `Decision` if it has a key, or its error.
+   */
   addEach(jobs: string): Promise<string>
   /** Begins to add this number of jobs, all or none. */
   addMany(count: number): NativeAddMany

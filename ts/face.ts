@@ -8,6 +8,7 @@ export type {
   DeadLetter,
   DefaultOptions,
   FailureReason,
+  IdempotencyHold,
   JobErrorEntry,
   JobId,
   JobOptions,
@@ -15,6 +16,8 @@ export type {
   JobRow,
   JobStatus,
   JobType,
+  OnConflict,
+  UpsertedJob,
 } from './job/types.js';
 export { currentJob } from './processor/current-job.js';
 export type { JobContext } from './processor/job-context.js';
@@ -29,6 +32,6 @@ export type {
   RetryPolicy,
 } from './processor/types.js';
 export { initJobQueue } from './queue/init-job-queue.js';
-export type { CancelFilters, DatabaseOptions, JobQueue } from './queue/types.js';
+export type { AddOptions, CancelFilters, DatabaseOptions, JobQueue } from './queue/types.js';
 export { createRouteHandler } from './route/route-handler.js';
 export type { RouteHandler, RouteHandlerOptions, RouteResult } from './route/types.js';

@@ -17,7 +17,7 @@ export interface Row extends JobRow<Record<string, unknown>, string> {
 /** A database for the tests of a file, its table empty at the start of each. */
 export function useJobs(): Jobs {
   const database = useDatabase();
-  beforeEach(() => database.query('truncate job_queue'));
+  beforeEach(() => database.query('truncate job_queue, job_queue_windows'));
   return new Jobs(database);
 }
 

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 const ROOT = join(__dirname, '../..');
 
 /** Those whose code is checked. */
-const DOCUMENTS = ['README.md', 'docs/retries.md', 'docs/transactions.md'];
+const DOCUMENTS = ['README.md', 'docs/deduplication.md', 'docs/retries.md', 'docs/transactions.md'];
 
 /** What a reader has already, and the snippets take for granted. */
 const READERS_OWN: Record<string, string> = {

@@ -24,7 +24,7 @@ const COLUMNS: &str = "('id', array['integer', 'bigint']),
 ///
 /// dataqueue began with the original's table, and has added columns to it. Its code writes to it in ways of its own.
 pub(super) fn recognise(schema: &Schema) -> String {
-    let table = schema.table("job_queue");
+    let table = schema.qualified("job_queue");
     let advice = "Give the queue a schema of its own, with --schema NAME here and { schema: ''NAME'' } in initJobQueue";
     let name = literal(&table);
     block(&format!(

@@ -282,24 +282,31 @@ impl Migrator {
         self.run(connection, &record_table(&self.schema)).await
     }
 
-    /// Whether the schema's function is the one that the migration makes. Its text names the schema, so that the
-    /// caller's `search_path` does not matter: after the schema was renamed, the text differs.
+    /// Whether the schema's functions are those that the migration makes. Their texts name the schema, so that the
+    /// caller's `search_path` does not matter: after the schema was renamed, the texts differ.
     async fn is_current(
         &self,
         connection: &mut PgConnection,
         migration: &Migration,
     ) -> Result<bool> {
-        let text = migration.file.split("$function$").nth(1);
+        let made = migration.file.split("$function$").skip(1).step_by(2);
+        let texts = made.map(|text| {
+            format!(
+                "pg_catalog.format({}, {}::text)",
+                literal(text),
+                literal(self.schema.name())
+            )
+        });
+        let texts: Vec<_> = texts.collect();
         let sql = format!(
             "select from pg_catalog.pg_proc function
             where function.pronamespace = pg_catalog.to_regnamespace({})::oid
-                and function.proname::text = 'add_job'
-                and function.prosrc = pg_catalog.format({}, {}::text)",
+                and function.proname::text in ('add_job', 'job_queue_add')
+                and function.prosrc in ({})",
             literal(&identifier(self.schema.name())),
-            literal(text.unwrap_or_default()),
-            literal(self.schema.name())
+            texts.join(", ")
         );
-        Ok(!self.fetch(connection, &sql).await?.is_empty())
+        Ok(self.fetch(connection, &sql).await?.len() == texts.len())
     }
 
     /// The migrations that this package has recorded as applied.
@@ -327,7 +334,7 @@ impl Migrator {
         let sql = format!(
             "select name::text, (extract(epoch from {time}) * 1000::numeric)::float8 as applied_at \
              from {table} order by name",
-            table = self.schema.table(table)
+            table = self.schema.qualified(table)
         );
         let read = |row: &PgRow| -> std::result::Result<_, sqlx::Error> {
             Ok(Record {
@@ -352,7 +359,7 @@ impl Migrator {
     async fn forget(&self, connection: &mut PgConnection, migration: &Migration) -> Result<()> {
         for table in [RECORD, NODE_PG_MIGRATE_RECORD] {
             if self.exists(connection, table).await? {
-                let table = self.schema.table(table);
+                let table = self.schema.qualified(table);
                 let name = literal(migration.name);
                 self.run(
                     connection,
@@ -362,7 +369,7 @@ impl Migrator {
             }
         }
         if self.recorded(connection).await?.is_empty() {
-            let table = self.schema.table(RECORD);
+            let table = self.schema.qualified(RECORD);
             self.run(connection, &format!("drop table if exists {table}"))
                 .await?;
         }
@@ -405,7 +412,7 @@ fn search_path(schema: &Schema) -> String {
 /// Only its owner may write to it, even against grants: where each new table is open to all roles by default, as in
 /// Supabase's `public`, another role could make every migration fail.
 fn record_table(schema: &Schema) -> String {
-    let table = schema.table(RECORD);
+    let table = schema.qualified(RECORD);
     block(&format!(
         "begin
   if pg_catalog.to_regclass({}) is null then
@@ -423,7 +430,7 @@ end",
 fn record(schema: &Schema, migration: &Migration) -> String {
     format!(
         "insert into {} (name) values ({}) on conflict do nothing",
-        schema.table(RECORD),
+        schema.qualified(RECORD),
         literal(migration.name)
     )
 }

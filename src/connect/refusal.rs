@@ -22,6 +22,10 @@ pub fn refusal(sql_state: &str, message: &str, whereabouts: Whereabouts<'_>) -> 
             Code::DatabaseError,
             format!("job_queue is not a table ({message}): processors run jobs only from a table"),
         ),
+        "23505" if message.contains("job_queue_keys") => (
+            Code::DuplicateJob,
+            String::from("another job of the same type holds the idempotency key"),
+        ),
         // undefined table, column, schema, function
         "42P01" | "42703" | "3F000" | "42883" => (
             Code::NotMigrated,
@@ -165,7 +169,7 @@ pub fn passed_over() -> Error {
 }
 
 /// An insert whose row was discarded fails with this text: it casts the text to another type.
-const KEPT_OUT: &str = "kept out of job_queue, but for ";
+const KEPT_OUT: &str = "kept out of job_queue";
 
 /// A trigger or a rule has discarded a job without an error, so none was added.
 pub fn kept_out() -> Error {

@@ -199,8 +199,14 @@ impl Making<'_> {
     /// Appends the text for `{word}`; returns whether there is one.
     fn put(&mut self, word: &str) -> bool {
         let schema = self.schema;
-        if word == "jobs" {
-            self.sql += &schema.table("job_queue");
+        let object = match word {
+            "jobs" => Some("job_queue"),
+            "windows" => Some("job_queue_windows"),
+            "job_queue_add" => Some("job_queue_add"),
+            _ => None,
+        };
+        if let Some(object) = object {
+            self.sql += &schema.qualified(object);
         } else if word == "schema" {
             self.sql += &literal(&schema.name);
         } else if let Some((_, part)) = schema.parts.iter().find(|(name, _)| *name == word) {
@@ -236,13 +242,13 @@ impl Schema {
         &self.name
     }
 
-    /// The qualified, quoted name of a table of this schema.
-    pub fn table(&self, table: &str) -> String {
-        format!("{}.{}", identifier(&self.name), identifier(table))
+    /// The qualified, quoted name of a table or a function of this schema.
+    pub fn qualified(&self, object: &str) -> String {
+        format!("{}.{}", identifier(&self.name), identifier(object))
     }
 
-    /// Makes a statement of `template`, in which `{jobs}` stands for the qualified table, `{schema}` for a literal
-    /// of the schema's name, the names of its parts for those, and the names of `values` for a parameter each. Values
+    /// Makes a statement of `template`, in which `{jobs}`, `{windows}` and `{job_queue_add}` stand for the qualified tables
+    /// and the function, `{schema}` for a literal of the schema's name, the names of its parts for those, and the names of `values` for a parameter each. Values
     /// that it does not name are left out.
     pub fn statement(&self, template: &'static str, values: Vec<Named>) -> Statement {
         let mut statements = self
@@ -412,7 +418,7 @@ mod tests {
     fn quotes_difficult_names() {
         assert_eq!(identifier(r#"a"b.c"#), r#""a""b.c""#);
         assert_eq!(
-            Schema::new("my schema").table("job_queue"),
+            Schema::new("my schema").qualified("job_queue"),
             r#""my schema"."job_queue""#
         );
     }

@@ -53,8 +53,8 @@ impl Whereabouts<'_> {
             format!(
                 "To use the queue, the role needs `grant usage on schema {schema} to ROLE`, `grant usage on sequence \
                  {schema}.job_queue_id_seq to ROLE` and `grant select, insert, update, delete on \
-                 {schema}.job_queue to ROLE`. A role that only adds jobs needs `grant insert ({given}), select (id) \
-                 on {schema}.job_queue to ROLE` in place of the last grant. To migrate, a role must own the tables"
+                 {schema}.job_queue, {schema}.job_queue_windows to ROLE`. A role that only adds jobs, without keys, needs \
+                 `grant insert ({given}), select (id) on {schema}.job_queue to ROLE` in place of the last grant. To migrate, a role must own the tables"
             )
         }
     }

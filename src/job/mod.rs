@@ -1,5 +1,7 @@
 //! Jobs, as every room speaks of them.
 
+#[cfg(feature = "database")]
+mod added;
 mod claimed;
 mod names;
 #[cfg(feature = "database")]
@@ -8,6 +10,8 @@ mod outcome;
 
 use crate::error::Error;
 
+#[cfg(feature = "database")]
+pub use added::{Added, Decision};
 pub use claimed::ClaimedJob;
 #[cfg(feature = "database")]
 pub(crate) use claimed::claimed_columns;

@@ -105,6 +105,9 @@ macro_rules! new_job {
         pub struct NewJob {
             $(pub $name: $type,)*
             $(pub $rare: $rare_type,)*
+            /// What to do if another job holds the key; `None` keeps it.
+            pub on_conflict: Option<String>,
+            pub max_wait_ms: Option<i64>,
         }
 
         /// The columns that each new job gives, ...
@@ -136,6 +139,8 @@ new_job! {
         retry_factor: Option<f64>, Real;
         retry_max_delay_ms: Option<i32>, Number;
         dead_letter_job_type: Option<String>, Text;
+        idempotency_key: Option<String>, Text;
+        idempotency_hold: Option<String>, Text;
     }
 }
 
@@ -143,6 +148,22 @@ impl NewJob {
     /// Whether it gives none of the columns in [`OF_SOME`].
     pub fn is_plain(&self) -> bool {
         OF_SOME.iter().all(|column| (column.cell)(self).is_null())
+    }
+
+    pub fn is_keyed(&self) -> bool {
+        self.idempotency_key.is_some()
+    }
+
+    /// Its type and its key: of jobs in which they are equal, one holds the key.
+    pub fn key(&self) -> (&str, Option<&str>) {
+        (&self.job_type, self.idempotency_key.as_deref())
+    }
+
+    /// Whether it has a key that it holds for some time.
+    pub fn has_window(&self) -> bool {
+        let hold = self.idempotency_hold.as_deref();
+        self.is_keyed()
+            && hold.is_some_and(|hold| hold.starts_with(|first: char| first.is_ascii_digit()))
     }
 
     /// Whether it is due already, as far as this process's clock can tell.

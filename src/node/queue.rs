@@ -14,7 +14,7 @@ use super::processor::{NativeProcessor, ProcessorSettings};
 use super::settings::ConnectionSettings;
 use crate::begun::begun;
 use crate::error::Error;
-use crate::job::NewJob;
+use crate::job::{Added, NewJob};
 use crate::queue::Queue;
 
 /// Up to this much text, in bytes, is sent to Postgres from JavaScript's thread, which is sooner; more text would
@@ -77,7 +77,8 @@ impl NativeQueue {
         self.queue.run(operation, limit).await.map_err(to_napi)
     }
 
-    /// Adds jobs (JSON), each for itself; resolves to JSON: of each its id, or its error.
+    /// Adds jobs (JSON), each for itself; resolves to JSON: of each its id, its
+    /// `Decision` if it has a key, or its error.
     #[napi]
     pub fn add_each<'env>(&self, env: &'env Env, jobs: String) -> Result<PromiseRaw<'env, String>> {
         let few = jobs.len() <= FEW;
@@ -127,14 +128,14 @@ impl NativeQueue {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Answer {
-    Added(i64),
+    Added(Added),
     Refused(Error),
 }
 
-impl From<std::result::Result<i64, Error>> for Answer {
-    fn from(result: std::result::Result<i64, Error>) -> Self {
+impl From<std::result::Result<Added, Error>> for Answer {
+    fn from(result: std::result::Result<Added, Error>) -> Self {
         match result {
-            Ok(id) => Self::Added(id),
+            Ok(added) => Self::Added(added),
             Err(error) => Self::Refused(error),
         }
     }

@@ -7,7 +7,12 @@
 //!
 //! Jobs arrive in groups: the jobs that were added in one turn of JavaScript's event loop
 //! (`ts/queue/enqueuer.ts`). A group stays together.
+//!
+//! A job with a key may have to wait for the end of a transaction that has added the same key. So each comes alone, and
+//! travels with others that have keys, as long as none of them has to wait for long.
 
+use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +23,8 @@ use super::announcements::Announcements;
 use crate::begun::begun;
 use crate::connect::{Pool, Schema};
 use crate::error::{Code, Error, Result};
-use crate::job::NewJob;
+use crate::job::{Added, NewJob};
+use crate::parts::apart;
 use crate::store::{announcement, enqueue};
 
 /// The most jobs that travel together, as in `ts/queue/enqueuer.ts`.
@@ -28,8 +34,11 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// An insert that takes longer is held up: the jobs that wait for it go on another connection.
 const STALLED: Duration = Duration::from_millis(20);
 
+/// If a job with a key has to wait longer, those that travel with it are sent apart.
+const BLOCKED: Duration = Duration::from_millis(500);
+
 /// The result of each job of a group, in their order.
-type Answers = Vec<Result<i64>>;
+type Answers = Vec<Result<Added>>;
 
 struct Group {
     ticket: u64,
@@ -38,6 +47,10 @@ struct Group {
 }
 
 impl Group {
+    fn is_keyed(&self) -> bool {
+        self.jobs.iter().any(NewJob::is_keyed)
+    }
+
     fn bytes(&self) -> usize {
         self.jobs.iter().map(|job| job.payload.get().len()).sum()
     }
@@ -75,7 +88,7 @@ impl Enqueuer {
         }
     }
 
-    /// Adds jobs, each for itself, and returns their ids once they are committed.
+    /// Adds jobs, each for itself, and returns what has become of them once they are committed.
     pub async fn add(self: &Arc<Self>, jobs: Vec<NewJob>) -> Answers {
         let count = jobs.len();
         let all_failed = |error: Error| vec![Err(error); count];
@@ -159,9 +172,23 @@ impl Enqueuer {
             bytes += group.bytes();
             jobs <= MAX_JOBS && bytes <= MAX_BYTES
         };
-        let fitting = state.waiting.iter().take_while(|&group| fits(group));
-        let count = fitting.count().max(1);
-        Some(state.waiting.drain(..count).collect())
+        let keyed = state.waiting.first().is_some_and(Group::is_keyed);
+        let (mut sent, mut left) = (Vec::new(), Vec::new());
+        let mut is_full = false;
+        for group in std::mem::take(&mut state.waiting) {
+            if is_full || group.is_keyed() != keyed {
+                left.push(group);
+                continue;
+            }
+            if fits(&group) || sent.is_empty() {
+                sent.push(group);
+            } else {
+                is_full = true;
+                left.push(group);
+            }
+        }
+        state.waiting = left;
+        Some(sent)
     }
 
     async fn announce(&self) {
@@ -184,13 +211,50 @@ impl Enqueuer {
         });
     }
 
+    /// Returns as soon as the next groups may be sent.
     async fn send(self: &Arc<Self>, groups: Vec<Group>) {
-        let jobs: Vec<&NewJob> = groups.iter().flat_map(|group| &group.jobs).collect();
-        let mut answers = self.insert(&jobs, false).await.into_iter();
-        for Group { jobs, added, .. } in groups {
-            // The caller may be gone with its environment.
-            let _ = added.send(answers.by_ref().take(jobs.len()).collect());
+        if groups.iter().any(Group::is_keyed) {
+            self.clone().send_keyed(groups).await;
+            return;
         }
+        let jobs: Vec<&NewJob> = groups.iter().flat_map(|group| &group.jobs).collect();
+        let answers = self.insert(&jobs, false).await;
+        answer(groups, answers);
+    }
+
+    /// Sends jobs with keys. If one has to wait, the others are sent apart from it, and not after it. Jobs with the same
+    /// key stay together: they all have to wait.
+    fn send_keyed(self: Arc<Self>, groups: Vec<Group>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let jobs: Vec<&NewJob> = groups.iter().flat_map(|group| &group.jobs).collect();
+            let mut keys: Vec<_> = jobs.iter().map(|job| job.key()).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            let limit = (keys.len() > 1).then_some(BLOCKED);
+            match self.try_to_insert(&jobs, limit).await {
+                Err(error) if limit.is_some() && error.was_held_up() => {
+                    let mut by_key: BTreeMap<_, Vec<Group>> = BTreeMap::new();
+                    for group in groups {
+                        let key = group.jobs.first().map(|job| {
+                            let (job_type, key) = job.key();
+                            (job_type.to_owned(), key.map(str::to_owned))
+                        });
+                        by_key.entry(key).or_default().push(group);
+                    }
+                    for part in apart(by_key.into_values().collect(), &error) {
+                        tokio::spawn(
+                            self.clone()
+                                .send_keyed(part.into_iter().flatten().collect()),
+                        );
+                    }
+                }
+                Err(error) => {
+                    let answers = self.insert_apart(&jobs, error, false).await;
+                    answer(groups, answers);
+                }
+                Ok(added) => answer(groups, added.into_iter().map(Ok).collect()),
+            }
+        })
     }
 
     /// Whether an insert that was refused was so for a job: of the user's triggers, each can raise anything. What the
@@ -201,41 +265,62 @@ impl Enqueuer {
 
     async fn inserts_nothing(&self) -> Result<()> {
         let none: [&NewJob; 0] = [];
-        let statement = enqueue::jobs(&self.schema, &none, false);
+        let statement = enqueue::jobs(&self.schema, &none, false, None);
         self.pool.fetch(statement).await.map(drop)
     }
 
     /// `known` is whether one of the jobs is known to be at fault.
     async fn insert(self: &Arc<Self>, jobs: &[&NewJob], known: bool) -> Answers {
+        match self.try_to_insert(jobs, None).await {
+            Ok(added) => added.into_iter().map(Ok).collect(),
+            Err(error) => self.insert_apart(jobs, error, known).await,
+        }
+    }
+
+    async fn try_to_insert(
+        self: &Arc<Self>,
+        jobs: &[&NewJob],
+        longest_wait: Option<Duration>,
+    ) -> Result<Vec<Added>> {
         let any_due = jobs.iter().any(|job| job.is_due());
         let told = any_due && self.lock().announcements.goes_along(Instant::now());
-        let statement = enqueue::jobs(&self.schema, jobs, told);
-        let answer = self.pool.fetch(statement).await;
-        match answer.and_then(|rows| enqueue::ids(&rows)) {
-            Ok(ids) => {
-                if any_due && !told {
-                    self.owe_announcement();
-                }
-                ids.into_iter().map(Ok).collect()
-            }
-            // The statement had no effect: the server said so. Each half then finds out whether the
-            // one that it was is in it.
-            Err(error)
-                if jobs.len() > 1
-                    && error.was_refused()
-                    && (known || self.is_fault_of_a_job(&error).await) =>
-            {
-                let (first, second) = jobs.split_at(jobs.len() / 2);
-                let mut answers = Box::pin(self.insert(first, true)).await;
-                answers.append(&mut Box::pin(self.insert(second, true)).await);
-                answers
-            }
-            Err(error) => vec![Err(error); jobs.len()],
+        let statement = enqueue::jobs(&self.schema, jobs, told, longest_wait);
+        let added = enqueue::added(&self.pool.fetch(statement).await?)?;
+        if any_due && !told {
+            self.owe_announcement();
+        }
+        Ok(added)
+    }
+
+    /// After these jobs were refused. The statement had no effect: the server said so. Each half then finds out whether
+    /// the one that it was is in it.
+    async fn insert_apart(
+        self: &Arc<Self>,
+        jobs: &[&NewJob],
+        error: Error,
+        known: bool,
+    ) -> Answers {
+        if jobs.len() > 1 && error.was_refused() && (known || self.is_fault_of_a_job(&error).await)
+        {
+            let (first, second) = jobs.split_at(jobs.len() / 2);
+            let mut answers = Box::pin(self.insert(first, true)).await;
+            answers.append(&mut Box::pin(self.insert(second, true)).await);
+            answers
+        } else {
+            vec![Err(error); jobs.len()]
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn answer(groups: Vec<Group>, answers: Answers) {
+    let mut answers = answers.into_iter();
+    for Group { jobs, added, .. } in groups {
+        // The caller may be gone with its environment.
+        let _ = added.send(answers.by_ref().take(jobs.len()).collect());
     }
 }
 

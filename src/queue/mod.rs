@@ -15,9 +15,9 @@ use crate::connect::{
     AskPassword, Listener, Pool, Schema, Settings, Statement, Whereabouts, refusal,
 };
 use crate::error::{Error, Result};
-use crate::job::NewJob;
+use crate::job::{Added, NewJob};
 use crate::processor as engine;
-use crate::store::{self, AddMany, Added, CHANNEL, Notice, Operation, Table};
+use crate::store::{self, AddMany, AddedMany, CHANNEL, Notice, Operation, Table};
 use engines::Engines;
 use enqueuer::Enqueuer;
 use notices::{hearer, tell};
@@ -81,13 +81,16 @@ impl Queue {
         Ok(results)
     }
 
-    /// Adds jobs, each independently, and returns their ids once they are committed: jobs that come at the same time
-    /// travel together.
-    pub async fn add_each(&self, jobs: Vec<NewJob>) -> Vec<Result<i64>> {
+    /// Adds jobs, each independently, and returns what has become of them once they are committed: jobs that come at the
+    /// same time travel together.
+    pub async fn add_each(&self, jobs: Vec<NewJob>) -> Vec<Result<Added>> {
         let any_due = jobs.iter().any(NewJob::is_due);
         let answers = self.enqueuer.add(jobs).await;
         if any_due && answers.iter().any(Result::is_ok) {
             tell(&self.engines, Notice::Ready);
+        }
+        for id in answers.iter().flatten().filter_map(Added::asked_to_end) {
+            tell(&self.engines, Notice::Cancel(id));
         }
         answers
     }
@@ -102,7 +105,7 @@ impl Queue {
         let adding = AddMany::new(self.pool.clone(), self.schema.clone(), count, parts);
         let engines = self.engines.clone();
         async move {
-            let Added { ids, any_due } = adding.add().await?;
+            let AddedMany { ids, any_due } = adding.add().await?;
             if any_due {
                 tell(&engines, Notice::Ready);
             }

@@ -2,7 +2,7 @@
 //!
 //! They come in parts, and are copied while the next parts are still being made: `COPY` takes Postgres
 //! less time than an insert, and goes on meanwhile. Since no row is visible before the commit, jobs that
-//! stop coming leave nothing behind.
+//! stop coming leave nothing behind. Parts with keys are inserted, in the same transaction.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::connect::{
     CopyIn, CopyText, Pool, Schema, Statement, Transaction, Undone, Value, kept_out,
 };
 use crate::error::{Code, Error, Result};
-use crate::job::NewJob;
+use crate::job::{Added, NewJob};
 
 /// The number of rows that are sent at a time.
 const ROWS: usize = 500;
@@ -50,7 +50,7 @@ pub(super) fn copy(schema: &Schema, given: Given) -> Statement {
 }
 
 /// The jobs that were added.
-pub struct Added {
+pub struct AddedMany {
     /// In the order of the jobs.
     pub ids: Vec<i64>,
     pub any_due: bool,
@@ -80,7 +80,7 @@ impl AddMany {
         }
     }
 
-    pub async fn add(mut self) -> Result<Added> {
+    pub async fn add(mut self) -> Result<AddedMany> {
         // If the first part is at fault already, nothing is sent to the database.
         if self.parts.get(0).await?.is_none() {
             return Err(broken_off());
@@ -94,7 +94,7 @@ impl AddMany {
         }
     }
 
-    async fn add_once(&mut self) -> Result<Added> {
+    async fn add_once(&mut self) -> Result<AddedMany> {
         let mut transaction = self.pool.begin().await?;
         match self.write(&mut transaction).await {
             Ok(added) => transaction.commit().await.map(|()| added),
@@ -105,7 +105,7 @@ impl AddMany {
         }
     }
 
-    async fn write(&mut self, transaction: &mut Transaction) -> Result<Added> {
+    async fn write(&mut self, transaction: &mut Transaction) -> Result<AddedMany> {
         let count = i64::try_from(self.count).unwrap_or(i64::MAX);
         let reserve = self
             .schema
@@ -122,14 +122,25 @@ impl AddMany {
             return self.insert(transaction).await;
         };
         let mut copied = Copied {
-            ids: ids.iter(),
+            reserved: ids.iter(),
             now,
             parts: 0,
+            ids: Vec::with_capacity(self.count),
             any_due: false,
         };
         // The next part, if there is one, gives other columns than the last.
-        let mut rows = 0;
+        let (mut rows, mut inserted) = (0, 0);
         while let Some(part) = self.parts.get(copied.parts).await? {
+            if part.iter().any(NewJob::is_keyed) {
+                // A copy fails if a key is held.
+                copied.any_due = copied.any_due || part.iter().any(NewJob::is_due);
+                let statement = enqueue::jobs(&self.schema, part, false, None);
+                let added = enqueue::added(&transaction.fetch(&statement).await?)?;
+                copied.ids.extend(added.iter().map(Added::id));
+                copied.parts += 1;
+                inserted += part.len() as u64;
+                continue;
+            }
             let given = Given::by(part);
             let statement = copy(&self.schema, given);
             let mut copy = transaction.copy_in(&statement.sql).await?;
@@ -139,17 +150,17 @@ impl AddMany {
             }
             rows += copy.finish().await?;
         }
-        if copied.ids.len() > 0 {
+        if copied.ids.len() != self.count {
             return Err(broken_off());
         }
-        if rows != ids.len() as u64 {
+        if rows + inserted != self.count as u64 {
             return Err(kept_out());
         }
-        let any_due = copied.any_due;
+        let Copied { ids, any_due, .. } = copied;
         if any_due {
             transaction.fetch(&announcement(&self.schema)).await?;
         }
-        Ok(Added { ids, any_due })
+        Ok(AddedMany { ids, any_due })
     }
 
     /// Sends the rows of the next parts that give these columns.
@@ -161,12 +172,13 @@ impl AddMany {
     ) -> Result<()> {
         let mut rows = CopyText::default();
         while let Some(part) = self.parts.get(copied.parts).await? {
-            if Given::by(part) != given {
+            if Given::by(part) != given || part.iter().any(NewJob::is_keyed) {
                 break;
             }
             copied.any_due = copied.any_due || part.iter().any(NewJob::is_due);
             for jobs in part.chunks(ROWS) {
-                for (job, &id) in jobs.iter().zip(copied.ids.by_ref()) {
+                for (job, &id) in jobs.iter().zip(copied.reserved.by_ref()) {
+                    copied.ids.push(id);
                     rows.number(Some(id));
                     columns::copy(job, given, &mut rows, copied.now);
                     rows.end_row();
@@ -179,7 +191,7 @@ impl AddMany {
         Ok(())
     }
 
-    async fn insert(&mut self, transaction: &mut Transaction) -> Result<Added> {
+    async fn insert(&mut self, transaction: &mut Transaction) -> Result<AddedMany> {
         let mut at = 0;
         while self.parts.get(at).await?.is_some() {
             at += 1;
@@ -189,16 +201,19 @@ impl AddMany {
             return Err(broken_off());
         }
         let any_due = jobs.iter().any(|job| job.is_due());
-        let statement = enqueue::jobs(&self.schema, &jobs, any_due);
-        let ids = enqueue::ids(&transaction.fetch(&statement).await?)?;
-        Ok(Added { ids, any_due })
+        let statement = enqueue::jobs(&self.schema, &jobs, any_due, None);
+        let added = enqueue::added(&transaction.fetch(&statement).await?)?;
+        let ids = added.iter().map(Added::id).collect();
+        Ok(AddedMany { ids, any_due })
     }
 }
 
 /// How far the copy has come.
 struct Copied<'a> {
-    /// The ids that are left.
-    ids: std::slice::Iter<'a, i64>,
+    /// The drawn ids that are left, ...
+    reserved: std::slice::Iter<'a, i64>,
+    /// ... and those of the jobs, by their places.
+    ids: Vec<i64>,
     /// In microseconds since the Unix epoch.
     now: i64,
     parts: usize,

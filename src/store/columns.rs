@@ -196,7 +196,7 @@ fn columns_of(given: Given) -> impl Iterator<Item = &'static Column> {
 /// - `{given}`: the columns that each new job gives, `{given_expressions}`: their values, from the row `job`, and the
 ///   source of that row: `{one_job}` or `{several_jobs}`, whose values are [`values_of_one`] and
 ///   [`values_of_several`]; the same for all columns: `{all_given}`, `{all_expressions}`, `{one_whole_job}` and
-///   `{several_whole_jobs}`;
+///   `{several_whole_jobs}`, and as a JSON object without the payload: `{all_but_payload}`;
 /// - `{claimed}`: the columns that a claim reads, `{claimed_answer}`: its answer for them, and in place of that for a
 ///   row without a job: `{claimed_nulls}`, with names and types, or `{nulls}`;
 /// - `{next_attempt}`, `{snoozed_until}`: when a job runs again, see [`super::retry_policy`];
@@ -219,6 +219,7 @@ fn parts() -> Vec<(&'static str, String)> {
         ("all_expressions", given(Given::All, expression)),
         ("one_whole_job", given(Given::All, Column::one)),
         ("several_whole_jobs", given(Given::All, Column::several)),
+        ("all_but_payload", all_but_payload()),
         ("claimed", list(CLAIMED, |(name, _)| format!("job.{name}"))),
         (
             "claimed_answer",
@@ -240,6 +241,13 @@ fn parts() -> Vec<(&'static str, String)> {
             record(&[Shown::Payload, Shown::Long, Shown::List]),
         ),
     ]
+}
+
+/// The columns of `{all_given}` as a JSON object, but for the payload, whose JSON null would be taken for no value.
+fn all_but_payload() -> String {
+    let short = columns_of(Given::All).filter(|column| column.kind != Kind::Json);
+    let members = list(short, |Column { name, .. }| format!("'{name}', {name}"));
+    format!("pg_catalog.jsonb_build_object({members})")
 }
 
 /// The values of `{one_job}`, or of `{one_whole_job}`.

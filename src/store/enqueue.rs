@@ -1,15 +1,17 @@
 //! Adding jobs.
 
 use std::borrow::Borrow;
+use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 
 use super::answers::{results, unreadable};
 use super::columns::{Given, values_of_one, values_of_several};
+use super::key::{decide, holds_key, is_free, keyed_job, keyed_jobs, limited, windows};
 use super::notify::notify;
-use crate::connect::{Schema, Statement, kept_out};
+use crate::connect::{Schema, Statement, Value, kept_out};
 use crate::error::Result;
-use crate::job::NewJob;
+use crate::job::{Added, Decision, NewJob};
 
 /// The names of the parts of [`super::columns`] that a statement is made of.
 macro_rules! part {
@@ -122,8 +124,45 @@ macro_rules! announced {
     };
 }
 
-/// Adds jobs; if `announced`, with a notification that jobs are due. [`ids`] reads the answer.
-pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> Statement {
+/// Adds jobs with keys: one, or several, or some that hold their keys in windows.
+macro_rules! keyed {
+    (one) => {
+        keyed_job!("(values ({one_whole_job}, {on_conflict}::text, {max_wait_ms}::text::bigint))")
+    };
+    (several) => {
+        keyed!(several "", "")
+    };
+    (in_windows) => {
+        keyed!(
+            several
+            windows!(),
+            " and (
+                (idempotency_hold ~ '^[0-9]') is not true or id in (select job_id from windowed)
+            )"
+        )
+    };
+    (several $windows:expr, $is_added:literal) => {
+        keyed_jobs!(
+            "unnest(
+                {several_whole_jobs}, {on_conflicts}::text[], {max_waits_ms}::bigint[], {ranks}::bigint[],
+                {repeats}::bigint[]
+            ) with ordinality",
+            $windows,
+            $is_added
+        )
+    };
+}
+
+/// Adds jobs; if `announced`, with a notification that jobs are due. [`added`] reads the answer.
+///
+/// Jobs with keys may have to wait for other transactions: for each of them for `longest_wait` at the most, if that is
+/// given. Then none is added.
+pub fn jobs(
+    schema: &Schema,
+    jobs: &[impl Borrow<NewJob>],
+    announced: bool,
+    longest_wait: Option<Duration>,
+) -> Statement {
     macro_rules! template {
         ($given:ident) => {
             match (jobs.len(), announced) {
@@ -135,6 +174,9 @@ pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> S
         };
     }
     let jobs: Vec<&NewJob> = jobs.iter().map(Borrow::borrow).collect();
+    if jobs.iter().any(|job| job.is_keyed()) {
+        return keyed_jobs(schema, &jobs, announced, longest_wait);
+    }
     let given = Given::by(jobs.iter().copied());
     let template = match given {
         Given::Plain => template!(plain),
@@ -147,11 +189,83 @@ pub fn jobs(schema: &Schema, jobs: &[impl Borrow<NewJob>], announced: bool) -> S
     schema.statement(template, values)
 }
 
-/// The id of each job, by its place.
-pub fn ids(answer: &[PgRow]) -> Result<Vec<i64>> {
+fn keyed_jobs(
+    schema: &Schema,
+    jobs: &[&NewJob],
+    announced: bool,
+    longest_wait: Option<Duration>,
+) -> Statement {
+    let milliseconds = longest_wait.map(|wait| wait.as_millis().to_string());
+    let limit = ("lock_timeout", Value::Text(milliseconds));
+    macro_rules! template {
+        ($jobs:ident) => {
+            if announced {
+                announced!(keyed!($jobs))
+            } else {
+                keyed!($jobs)
+            }
+        };
+    }
+    let in_windows = jobs.iter().any(|job| job.has_window());
+    if let [job] = jobs
+        && !in_windows
+    {
+        let mut values = values_of_one(job, Given::All);
+        let max_wait = job.max_wait_ms.map(|wait| wait.to_string());
+        values.extend([
+            ("on_conflict", Value::Text(job.on_conflict.clone())),
+            ("max_wait_ms", Value::Text(max_wait)),
+            limit,
+        ]);
+        return schema.statement(template!(one), values);
+    }
+    let mut values = values_of_several(jobs, Given::All);
+    let actions = jobs.iter().map(|job| job.on_conflict.clone()).collect();
+    let max_waits = jobs.iter().map(|job| job.max_wait_ms).collect();
+    let (ranks, repeats) = ranks(jobs);
+    values.extend([
+        ("on_conflicts", Value::Texts(actions)),
+        ("max_waits_ms", Value::OptionalBigInts(max_waits)),
+        ("ranks", Value::BigInts(ranks)),
+        ("repeats", Value::BigInts(repeats)),
+        limit,
+    ]);
+    let template = if in_windows {
+        template!(in_windows)
+    } else {
+        template!(several)
+    };
+    schema.statement(template, values)
+}
+
+/// The rank of each job in the order of the types and keys, and whether a job before it has the same key.
+fn ranks(jobs: &[&NewJob]) -> (Vec<i64>, Vec<i64>) {
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    // Jobs of one key stay in their order.
+    order.sort_by_key(|&at| jobs[at].key());
+    let (mut ranks, mut repeats) = (vec![0; jobs.len()], vec![0; jobs.len()]);
+    for (rank, &at) in order.iter().enumerate() {
+        ranks[at] = rank as i64;
+        let before = rank.checked_sub(1).map(|before| jobs[order[before]].key());
+        repeats[at] = i64::from(before == Some(jobs[at].key()));
+    }
+    (ranks, repeats)
+}
+
+/// What has become of each job, by its place.
+pub fn added(answer: &[PgRow]) -> Result<Vec<Added>> {
     let answer = results(answer)?;
-    let [ids] = &answer[..] else {
+    let [answer] = &answer[..] else {
         return Err(kept_out());
     };
-    serde_json::from_str(ids).map_err(|error| unreadable(sqlx::Error::Decode(Box::new(error))))
+    let read = if answer.starts_with("[[") {
+        serde_json::from_str::<Vec<Decision>>(answer).map(|decisions| {
+            let keyed = |decision| Added::Keyed(Box::new(decision));
+            decisions.into_iter().map(keyed).collect()
+        })
+    } else {
+        serde_json::from_str::<Vec<i64>>(answer)
+            .map(|ids| ids.into_iter().map(Added::Plain).collect())
+    };
+    read.map_err(|error| unreadable(sqlx::Error::Decode(Box::new(error))))
 }

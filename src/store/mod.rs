@@ -32,6 +32,7 @@ mod extend;
 mod fence;
 mod find;
 mod history;
+mod key;
 mod lane;
 mod notify;
 mod operation;
@@ -49,7 +50,7 @@ mod touched;
 mod unreadable;
 mod worker;
 
-pub use add_many::{AddMany, Added};
+pub use add_many::{AddMany, AddedMany};
 pub use columns::schema;
 pub use notify::{CHANNEL, Notice, announcement};
 pub use operation::Operation;

@@ -56,7 +56,9 @@ pub enum Operation {
 impl Operation {
     pub fn statement(&self, schema: &Schema) -> Statement {
         match self {
-            Self::Enqueue { jobs } => enqueue::jobs(schema, jobs, jobs.iter().any(NewJob::is_due)),
+            Self::Enqueue { jobs } => {
+                enqueue::jobs(schema, jobs, jobs.iter().any(NewJob::is_due), None)
+            }
             Self::FindJob { id } => find::job(schema, Of::Record, *id),
             Self::FindJobsByStatus {
                 status,

@@ -1,16 +1,31 @@
 //! Retrying a job.
 
 use super::fence::{is_leased, is_live};
+use super::key::{holds_key, rivals};
 use super::lane::microseconds;
 use super::notify::notify;
 use crate::connect::{Schema, Statement};
 
 /// Makes a job pending and due now; an exhausted job is granted one more attempt. Answers `retried`,
-/// or `running` if a worker holds the job under a live lease, or nothing if no job has this id.
+/// or `running` if a worker holds the job under a live lease, or `duplicate of` the job that holds its key, or nothing if no
+/// job has this id.
 pub fn job(schema: &Schema, id: i64) -> Statement {
     schema.statement(
         concat!(
-            "with retried as (
+            "with rival as (
+            select rival.id from {jobs} job cross join lateral (
+                select rival.id from ",
+            rivals!("job"),
+            "
+                limit 1
+            ) rival
+            where job.id = {id}::text::bigint and job.idempotency_key is not null
+                and case coalesce(job.idempotency_hold, 'unsettled')
+                    when 'unsettled' then true
+                    when 'queued' then job.attempts = 0 and job.snoozes is null
+                    else false end
+        ),
+        retried as (
             update {jobs} job
             set status = 'pending',
                 updated_at = now(),
@@ -37,9 +52,11 @@ pub fn job(schema: &Schema, id: i64) -> Statement {
             is_live!("job"),
             "
                 ) is not true
+                and not exists (select from rival)
             returning job.id
         )
-        select case when exists (select from retried) then 'retried' else 'running' end as result
+        select case when exists (select from retried) then 'retried'
+                else coalesce((select 'duplicate of ' || rival.id::text from rival), 'running') end as result
             from {jobs} job
             cross join (
                 select case when exists (select from retried) then ",

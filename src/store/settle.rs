@@ -2,6 +2,7 @@
 
 use super::fence::{is_leased, owned};
 use super::history::append;
+use super::key::{hold_of_put_back, holds_key, rivals};
 use super::notify::notify;
 use super::touched::{is_over, last_transaction, untouched};
 use crate::connect::{Named, Schema, Statement, Value};
@@ -39,9 +40,9 @@ macro_rules! is_put_back {
 /// The last attempt is counted when its handler begins, the others with the claim (see [`super::claim`]): a run
 /// that is handed back or put off gives a counted attempt back. A job that may not be pending has failed and is `due` again.
 ///
-/// `$returning` are the columns of `settled` besides those of the run.
+/// `$also` are more assignments. `$returning` are the columns of `settled` besides those of the run.
 macro_rules! write_outcomes {
-    ($from:literal, $condition:expr, $returning:expr) => {
+    ($from:literal, $condition:expr, $also:expr, $returning:expr) => {
         concat!(
             "settled as (
                 update {jobs} job
@@ -91,7 +92,9 @@ macro_rules! write_outcomes {
             " then null else job.locked_by end,
                     lease_expires_at = null,
                     claim_token = null,
-                    refusals = null
+                    refusals = null",
+            $also,
+            "
                 from ",
             $from,
             " ended
@@ -166,6 +169,7 @@ macro_rules! settled {
             write_outcomes!(
                 "ended",
                 concat!(owned!("job", "ended"), " and (", untouched!(), ")"),
+                "",
                 ""
             ),
             ",
@@ -383,7 +387,19 @@ macro_rules! each {
                 select * from kept union all select * from gone
             ),
             ",
-            write_outcomes!("free", "true", $returning),
+            write_outcomes!(
+                "free",
+                "true",
+                concat!(
+                    ",
+                    idempotency_hold = case when ",
+                    is_put_back!(),
+                    " then ",
+                    hold_of_put_back!("job"),
+                    " else job.idempotency_hold end"
+                ),
+                $returning
+            ),
             ",
             ",
             written_before!(),
@@ -415,7 +431,7 @@ macro_rules! each {
 /// Settles outcomes, adds the dead letters of the jobs that have failed for good, and answers the fate of each: `written`,
 /// `unburied` if it is written without its dead letter, `passed over` by Postgres though it was free,
 /// `locked` by some transaction, or `lost`, because its run no longer owns the job. Each row's lock is tried, which
-/// takes longer than to write it.
+/// takes longer than to write it. A job that cannot take its key again, since another holds it, is put back without it.
 pub fn each(schema: &Schema, outcomes: Vec<Outcome>, ways: Ways) -> Statement {
     let template = if ways.buries && outcomes.iter().any(Outcome::may_bury) {
         each!(

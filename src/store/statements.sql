@@ -2360,7 +2360,18 @@ with ended as (
                     locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_by end,
                     lease_expires_at = null,
                     claim_token = null,
-                    refusals = null
+                    refusals = null,
+                    idempotency_hold = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then case when job.idempotency_hold = 'queued' and (
+                select true from "public"."job_queue" rival
+            where rival.job_type::text = job.job_type::text and rival.idempotency_key::text = job.idempotency_key::text
+                and rival.id <> job.id and rival.idempotency_key is not null and case coalesce(rival.idempotency_hold, 'unsettled')
+                when 'unsettled' then rival.status::text = 'pending' or rival.status::text = 'processing'
+                  or rival.status::text = 'failed' and rival.attempts < rival.max_attempts and rival.next_attempt_at is not null
+                when 'queued' then rival.status::text = 'pending' and rival.attempts = 0 and rival.snoozes is null
+                when 'row' then true
+                else false end
+                limit 1
+            ) then 'released' else job.idempotency_hold end else job.idempotency_hold end
                 from free ended
                 where ended.outcome <> 'removed'
                     and job.id = any (array[ended.id]) and true
@@ -2511,7 +2522,18 @@ with ended as (
                     locked_by = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then null else job.locked_by end,
                     lease_expires_at = null,
                     claim_token = null,
-                    refusals = null
+                    refusals = null,
+                    idempotency_hold = case when ended.outcome in ('pending', 'behind', 'unfinished', 'due', 'snoozed', 'snoozed as failed') then case when job.idempotency_hold = 'queued' and (
+                select true from "public"."job_queue" rival
+            where rival.job_type::text = job.job_type::text and rival.idempotency_key::text = job.idempotency_key::text
+                and rival.id <> job.id and rival.idempotency_key is not null and case coalesce(rival.idempotency_hold, 'unsettled')
+                when 'unsettled' then rival.status::text = 'pending' or rival.status::text = 'processing'
+                  or rival.status::text = 'failed' and rival.attempts < rival.max_attempts and rival.next_attempt_at is not null
+                when 'queued' then rival.status::text = 'pending' and rival.attempts = 0 and rival.snoozes is null
+                when 'row' then true
+                else false end
+                limit 1
+            ) then 'released' else job.idempotency_hold end else job.idempotency_hold end
                 from free ended
                 where ended.outcome <> 'removed'
                     and job.id = any (array[ended.id]) and true
@@ -2709,6 +2731,7 @@ with ended as (
                     else 'failed' end,
                 updated_at = now(),
                 failure_reason = 'worker_lost',
+                idempotency_hold = case when job.idempotency_hold = 'queued' then 'released' else job.idempotency_hold end,
                 run_no = job.run_no + 1::bigint,
                 locked_at = null,
                 locked_by = null,
@@ -2809,6 +2832,7 @@ with ended as (
                     else 'failed' end,
                 updated_at = now(),
                 failure_reason = 'worker_lost',
+                idempotency_hold = case when job.idempotency_hold = 'queued' then 'released' else job.idempotency_hold end,
                 run_no = job.run_no + 1::bigint,
                 locked_at = null,
                 locked_by = null,
@@ -2863,6 +2887,7 @@ with ended as (
                     else 'failed' end,
                 updated_at = now(),
                 failure_reason = 'worker_lost',
+                idempotency_hold = case when job.idempotency_hold = 'queued' then 'released' else job.idempotency_hold end,
                 run_no = job.run_no + 1::bigint,
                 locked_at = null,
                 locked_by = null,
@@ -3068,6 +3093,274 @@ with added as (insert into "public"."job_queue" (job_type, payload, max_attempts
                 end as result from added)
             select result from answer cross join (select pg_catalog.pg_notify('pg_bg_job_queue', pg_catalog.json_build_object('schema', E'public', 'ready', true)::text)) announced;
 
+-- add one job with a key
+-- $1 job_type
+-- $2 payload
+-- $3 max_attempts
+-- $4 priority
+-- $5 run_at
+-- $6 timeout_ms
+-- $7 retry_delay_ms
+-- $8 retry_factor
+-- $9 retry_max_delay_ms
+-- $10 dead_letter_job_type
+-- $11 idempotency_key
+-- $12 idempotency_hold
+-- $13 on_conflict
+-- $14 max_wait_ms
+-- $15 lock_timeout
+with given (on_conflict, max_wait_ms, job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, idempotency_key, idempotency_hold) as materialized (
+            select job.on_conflict, job.max_wait_ms, job.job_type, job.payload::jsonb, job.max_attempts, job.priority, coalesce(
+                    timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
+                ), job.timeout_ms, job.retry_delay_ms, job.retry_factor::float8, job.retry_max_delay_ms, job.dead_letter_job_type, job.idempotency_key, job.idempotency_hold
+            from (values ($1::text, $2::text, $3::text::bigint, $4::text::bigint, $5::text::bigint, $6::text::bigint, $7::text::bigint, $8::text, $9::text::bigint, $10::text, $11::text, $12::text, $13::text, $14::text::bigint)) as job (job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, idempotency_key, idempotency_hold, on_conflict, max_wait_ms)
+            cross join (select pg_catalog.set_config('lock_timeout', coalesce(
+                $15::text, pg_catalog.current_setting('lock_timeout')
+            ), true)) limited
+        ),
+        added as (
+            insert into "public"."job_queue" (job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, idempotency_key, idempotency_hold)
+            select job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, idempotency_key, idempotency_hold from given
+            where (
+                    select true from "public"."job_queue" holder
+                    where holder.job_type::text = given.job_type and holder.idempotency_key::text = given.idempotency_key
+                        and holder.idempotency_key is not null and case coalesce(holder.idempotency_hold, 'unsettled')
+                when 'unsettled' then holder.status::text = 'pending' or holder.status::text = 'processing'
+                  or holder.status::text = 'failed' and holder.attempts < holder.max_attempts and holder.next_attempt_at is not null
+                when 'queued' then holder.status::text = 'pending' and holder.attempts = 0 and holder.snoozes is null
+                when 'row' then true
+                else false end
+                    limit 1
+                ) is not true
+                and (
+                    select true from "public"."job_queue_windows" held
+                    where held.job_type::text = given.job_type and held.idempotency_key::text = given.idempotency_key
+                        and held.held_until > now()
+                    limit 1
+                ) is not true
+            on conflict (job_type, idempotency_key) where idempotency_key is not null and case coalesce(idempotency_hold, 'unsettled')
+                when 'unsettled' then status::text = 'pending' or status::text = 'processing'
+                  or status::text = 'failed' and attempts < max_attempts and next_attempt_at is not null
+                when 'queued' then status::text = 'pending' and attempts = 0 and snoozes is null
+                when 'row' then true
+                else false end do nothing
+            returning id
+        )
+        select '[' || coalesce(
+            (select '[' || added.id::text || ',"added","pending",null]' from added),
+            "public"."job_queue_add"(
+                    pg_catalog.jsonb_populate_record(
+                        null::"public"."job_queue", pg_catalog.jsonb_build_object('job_type', job_type, 'max_attempts', max_attempts, 'priority', priority, 'run_at', run_at, 'timeout_ms', timeout_ms, 'retry_delay_ms', retry_delay_ms, 'retry_factor', retry_factor, 'retry_max_delay_ms', retry_max_delay_ms, 'dead_letter_job_type', dead_letter_job_type, 'idempotency_key', idempotency_key, 'idempotency_hold', idempotency_hold) || pg_catalog.jsonb_build_object('id', null)
+                    ), given.payload, coalesce(given.on_conflict, 'keep'), given.max_wait_ms
+                )::text
+        ) || ']' as result
+        from given;
+
+-- add jobs with keys
+-- $1 lock_timeout
+-- $2 job_type
+-- $3 payload
+-- $4 max_attempts
+-- $5 priority
+-- $6 run_at
+-- $7 timeout_ms
+-- $8 retry_delay_ms
+-- $9 retry_factor
+-- $10 retry_max_delay_ms
+-- $11 dead_letter_job_type
+-- $12 idempotency_key
+-- $13 idempotency_hold
+-- $14 on_conflicts
+-- $15 max_waits_ms
+-- $16 ranks
+-- $17 repeats
+with sequence as materialized (
+            select case when pg_catalog.has_column_privilege(name::regclass, 'id', 'insert')
+                then pg_catalog.pg_get_serial_sequence(name, 'id')::regclass end as name
+            from (select pg_catalog.format('%I.job_queue', E'public') as name) named
+            cross join (select pg_catalog.set_config('lock_timeout', coalesce(
+                $1::text, pg_catalog.current_setting('lock_timeout')
+            ), true)) limited
+        ),
+        given (on_conflict, max_wait_ms, rank, repeats, place, job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, idempotency_key, idempotency_hold) as materialized (
+            select job.on_conflict, job.max_wait_ms, job.rank, job.repeats, job.place, job.job_type, job.payload::jsonb, job.max_attempts, job.priority, coalesce(
+                    timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
+                ), job.timeout_ms, job.retry_delay_ms, job.retry_factor::float8, job.retry_max_delay_ms, job.dead_letter_job_type, job.idempotency_key, job.idempotency_hold
+            from unnest(
+                $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::bigint[],
+                $17::bigint[]
+            ) with ordinality as job (job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, idempotency_key, idempotency_hold, on_conflict, max_wait_ms, rank, repeats, place)
+        ),
+        drawn as materialized (
+            select given.*, case
+                when given.idempotency_key is null or given.repeats = 0::bigint and (
+                    select true from "public"."job_queue" holder
+                    where holder.job_type::text = given.job_type and holder.idempotency_key::text = given.idempotency_key
+                        and holder.idempotency_key is not null and case coalesce(holder.idempotency_hold, 'unsettled')
+                when 'unsettled' then holder.status::text = 'pending' or holder.status::text = 'processing'
+                  or holder.status::text = 'failed' and holder.attempts < holder.max_attempts and holder.next_attempt_at is not null
+                when 'queued' then holder.status::text = 'pending' and holder.attempts = 0 and holder.snoozes is null
+                when 'row' then true
+                else false end
+                    limit 1
+                ) is not true
+                and (
+                    select true from "public"."job_queue_windows" held
+                    where held.job_type::text = given.job_type and held.idempotency_key::text = given.idempotency_key
+                        and held.held_until > now()
+                    limit 1
+                ) is not true
+                then pg_catalog.nextval(sequence.name) end as id
+            from sequence cross join given
+        ),
+        added as (
+            insert into "public"."job_queue" (id, job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, idempotency_key, idempotency_hold)
+            select id, job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, idempotency_key, idempotency_hold from drawn
+            where id is not null
+            order by rank
+            on conflict (job_type, idempotency_key) where idempotency_key is not null and case coalesce(idempotency_hold, 'unsettled')
+                when 'unsettled' then status::text = 'pending' or status::text = 'processing'
+                  or status::text = 'failed' and attempts < max_attempts and next_attempt_at is not null
+                when 'queued' then status::text = 'pending' and attempts = 0 and snoozes is null
+                when 'row' then true
+                else false end do nothing
+            returning id
+        ),
+        met as materialized (
+            -- Looked up in a hash, which the sessions of workers do not have for a join.
+            select drawn.*, drawn.id is not null and drawn.id in (select added.id::bigint from added) as is_added
+            from drawn
+            order by rank
+        ),
+        decided as materialized (
+            select place, case when is_added then '[' || id::text || ',"added","pending",null]'
+                -- The count has all rows inserted before.
+                when (select pg_catalog.count(*) from added) >= 0::bigint then "public"."job_queue_add"(
+                    pg_catalog.jsonb_populate_record(
+                        null::"public"."job_queue", pg_catalog.jsonb_build_object('job_type', job_type, 'max_attempts', max_attempts, 'priority', priority, 'run_at', run_at, 'timeout_ms', timeout_ms, 'retry_delay_ms', retry_delay_ms, 'retry_factor', retry_factor, 'retry_max_delay_ms', retry_max_delay_ms, 'dead_letter_job_type', dead_letter_job_type, 'idempotency_key', idempotency_key, 'idempotency_hold', idempotency_hold) || pg_catalog.jsonb_build_object('id', id)
+                    ), met.payload, coalesce(met.on_conflict, 'keep'), met.max_wait_ms
+                )::text end as decision
+            from met
+        )
+        select '[' || coalesce(pg_catalog.string_agg(decision, ',' order by place), '') || ']' as result
+        from decided;
+
+-- add jobs with keys that are held for some time
+-- $1 lock_timeout
+-- $2 job_type
+-- $3 payload
+-- $4 max_attempts
+-- $5 priority
+-- $6 run_at
+-- $7 timeout_ms
+-- $8 retry_delay_ms
+-- $9 retry_factor
+-- $10 retry_max_delay_ms
+-- $11 dead_letter_job_type
+-- $12 idempotency_key
+-- $13 idempotency_hold
+-- $14 on_conflicts
+-- $15 max_waits_ms
+-- $16 ranks
+-- $17 repeats
+with sequence as materialized (
+            select case when pg_catalog.has_column_privilege(name::regclass, 'id', 'insert')
+                then pg_catalog.pg_get_serial_sequence(name, 'id')::regclass end as name
+            from (select pg_catalog.format('%I.job_queue', E'public') as name) named
+            cross join (select pg_catalog.set_config('lock_timeout', coalesce(
+                $1::text, pg_catalog.current_setting('lock_timeout')
+            ), true)) limited
+        ),
+        given (on_conflict, max_wait_ms, rank, repeats, place, job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, idempotency_key, idempotency_hold) as materialized (
+            select job.on_conflict, job.max_wait_ms, job.rank, job.repeats, job.place, job.job_type, job.payload::jsonb, job.max_attempts, job.priority, coalesce(
+                    timestamptz 'epoch' + job.run_at::float8 * interval '1 millisecond', pg_catalog.now()
+                ), job.timeout_ms, job.retry_delay_ms, job.retry_factor::float8, job.retry_max_delay_ms, job.dead_letter_job_type, job.idempotency_key, job.idempotency_hold
+            from unnest(
+                $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::bigint[],
+                $17::bigint[]
+            ) with ordinality as job (job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, idempotency_key, idempotency_hold, on_conflict, max_wait_ms, rank, repeats, place)
+        ),
+        drawn as materialized (
+            select given.*, case
+                when given.idempotency_key is null or given.repeats = 0::bigint and (
+                    select true from "public"."job_queue" holder
+                    where holder.job_type::text = given.job_type and holder.idempotency_key::text = given.idempotency_key
+                        and holder.idempotency_key is not null and case coalesce(holder.idempotency_hold, 'unsettled')
+                when 'unsettled' then holder.status::text = 'pending' or holder.status::text = 'processing'
+                  or holder.status::text = 'failed' and holder.attempts < holder.max_attempts and holder.next_attempt_at is not null
+                when 'queued' then holder.status::text = 'pending' and holder.attempts = 0 and holder.snoozes is null
+                when 'row' then true
+                else false end
+                    limit 1
+                ) is not true
+                and (
+                    select true from "public"."job_queue_windows" held
+                    where held.job_type::text = given.job_type and held.idempotency_key::text = given.idempotency_key
+                        and held.held_until > now()
+                    limit 1
+                ) is not true
+                then pg_catalog.nextval(sequence.name) end as id
+            from sequence cross join given
+        ),
+        windowed as (
+            insert into "public"."job_queue_windows" as held (job_type, idempotency_key, job_id, held_until)
+            select job_type, idempotency_key, id,
+                now() + idempotency_hold::double precision * interval '1 millisecond'
+            from drawn
+            where id is not null and idempotency_hold ~ '^[0-9]'
+            order by rank
+            on conflict (job_type, idempotency_key) do update
+            set job_id = excluded.job_id, held_until = excluded.held_until
+            where held.held_until <= now()
+            returning job_id
+        ),
+        past as (
+            delete from "public"."job_queue_windows" past
+            where past.ctid = any (array(
+                select ended.ctid from "public"."job_queue_windows" ended
+                where ended.held_until > '-infinity' and ended.held_until <= now()
+                    and (ended.job_type::text, ended.idempotency_key::text) not in (
+                        select job_type, idempotency_key from drawn where idempotency_key is not null
+                    )
+                order by ended.held_until
+                limit 4::bigint + 2::bigint * (select pg_catalog.count(*) from drawn)
+                for update skip locked
+            ))
+        ),
+        added as (
+            insert into "public"."job_queue" (id, job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, idempotency_key, idempotency_hold)
+            select id, job_type, payload, max_attempts, priority, run_at, timeout_ms, retry_delay_ms, retry_factor, retry_max_delay_ms, dead_letter_job_type, idempotency_key, idempotency_hold from drawn
+            where id is not null and (
+                (idempotency_hold ~ '^[0-9]') is not true or id in (select job_id from windowed)
+            )
+            order by rank
+            on conflict (job_type, idempotency_key) where idempotency_key is not null and case coalesce(idempotency_hold, 'unsettled')
+                when 'unsettled' then status::text = 'pending' or status::text = 'processing'
+                  or status::text = 'failed' and attempts < max_attempts and next_attempt_at is not null
+                when 'queued' then status::text = 'pending' and attempts = 0 and snoozes is null
+                when 'row' then true
+                else false end do nothing
+            returning id
+        ),
+        met as materialized (
+            -- Looked up in a hash, which the sessions of workers do not have for a join.
+            select drawn.*, drawn.id is not null and drawn.id in (select added.id::bigint from added) as is_added
+            from drawn
+            order by rank
+        ),
+        decided as materialized (
+            select place, case when is_added then '[' || id::text || ',"added","pending",null]'
+                -- The count has all rows inserted before.
+                when (select pg_catalog.count(*) from added) >= 0::bigint then "public"."job_queue_add"(
+                    pg_catalog.jsonb_populate_record(
+                        null::"public"."job_queue", pg_catalog.jsonb_build_object('job_type', job_type, 'max_attempts', max_attempts, 'priority', priority, 'run_at', run_at, 'timeout_ms', timeout_ms, 'retry_delay_ms', retry_delay_ms, 'retry_factor', retry_factor, 'retry_max_delay_ms', retry_max_delay_ms, 'dead_letter_job_type', dead_letter_job_type, 'idempotency_key', idempotency_key, 'idempotency_hold', idempotency_hold) || pg_catalog.jsonb_build_object('id', id)
+                    ), met.payload, coalesce(met.on_conflict, 'keep'), met.max_wait_ms
+                )::text end as decision
+            from met
+        )
+        select '[' || coalesce(pg_catalog.string_agg(decision, ',' order by place), '') || ']' as result
+        from decided;
+
 -- draw the ids of many jobs
 -- $1 count
 with named as (
@@ -3105,6 +3398,8 @@ select pg_catalog.json_build_object(
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
                 'dead_letter_job_type', job.dead_letter_job_type,
+                'idempotency_key', job.idempotency_key,
+                'idempotency_hold', job.idempotency_hold,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -3137,6 +3432,8 @@ select pg_catalog.json_build_object(
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
                 'dead_letter_job_type', job.dead_letter_job_type,
+                'idempotency_key', job.idempotency_key,
+                'idempotency_hold', job.idempotency_hold,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -3175,6 +3472,8 @@ select pg_catalog.json_build_object(
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
                 'dead_letter_job_type', job.dead_letter_job_type,
+                'idempotency_key', job.idempotency_key,
+                'idempotency_hold', job.idempotency_hold,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -3213,6 +3512,8 @@ select pg_catalog.json_build_object(
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
                 'dead_letter_job_type', job.dead_letter_job_type,
+                'idempotency_key', job.idempotency_key,
+                'idempotency_hold', job.idempotency_hold,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -3265,6 +3566,8 @@ with recursive status (name) as (
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
                 'dead_letter_job_type', job.dead_letter_job_type,
+                'idempotency_key', job.idempotency_key,
+                'idempotency_hold', job.idempotency_hold,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -3397,6 +3700,8 @@ select pg_catalog.json_build_object(
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
                 'dead_letter_job_type', job.dead_letter_job_type,
+                'idempotency_key', job.idempotency_key,
+                'idempotency_hold', job.idempotency_hold,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -3431,6 +3736,8 @@ select pg_catalog.json_build_object(
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
                 'dead_letter_job_type', job.dead_letter_job_type,
+                'idempotency_key', job.idempotency_key,
+                'idempotency_hold', job.idempotency_hold,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -3465,6 +3772,8 @@ select pg_catalog.json_build_object(
                 'retry_factor', job.retry_factor,
                 'retry_max_delay_ms', job.retry_max_delay_ms,
                 'dead_letter_job_type', job.dead_letter_job_type,
+                'idempotency_key', job.idempotency_key,
+                'idempotency_hold', job.idempotency_hold,
                 'status', job.status,
                 'attempts', job.attempts,
                 'created_at', pg_catalog.floor(extract(epoch from job.created_at) * 1000::numeric),
@@ -3543,7 +3852,25 @@ with recursive lane (priority, began_at, step) as (
 
 -- retry
 -- $1 id
-with retried as (
+with rival as (
+            select rival.id from "public"."job_queue" job cross join lateral (
+                select rival.id from "public"."job_queue" rival
+            where rival.job_type::text = job.job_type::text and rival.idempotency_key::text = job.idempotency_key::text
+                and rival.id <> job.id and rival.idempotency_key is not null and case coalesce(rival.idempotency_hold, 'unsettled')
+                when 'unsettled' then rival.status::text = 'pending' or rival.status::text = 'processing'
+                  or rival.status::text = 'failed' and rival.attempts < rival.max_attempts and rival.next_attempt_at is not null
+                when 'queued' then rival.status::text = 'pending' and rival.attempts = 0 and rival.snoozes is null
+                when 'row' then true
+                else false end
+                limit 1
+            ) rival
+            where job.id = $1::text::bigint and job.idempotency_key is not null
+                and case coalesce(job.idempotency_hold, 'unsettled')
+                    when 'unsettled' then true
+                    when 'queued' then job.attempts = 0 and job.snoozes is null
+                    else false end
+        ),
+        retried as (
             update "public"."job_queue" job
             set status = 'pending',
                 updated_at = now(),
@@ -3566,9 +3893,11 @@ with retried as (
                     job.status::text = 'processing'
                     and job.lease_expires_at > job.locked_at and job.lease_expires_at > now()
                 ) is not true
+                and not exists (select from rival)
             returning job.id
         )
-        select case when exists (select from retried) then 'retried' else 'running' end as result
+        select case when exists (select from retried) then 'retried'
+                else coalesce((select 'duplicate of ' || rival.id::text from rival), 'running') end as result
             from "public"."job_queue" job
             cross join (
                 select case when exists (select from retried) then pg_catalog.pg_notify('pg_bg_job_queue', pg_catalog.json_build_object('schema', E'public', 'ready', true)::text) end
@@ -3670,6 +3999,7 @@ with stuck as (
                     else 'failed' end,
                 updated_at = now(),
                 failure_reason = 'worker_lost',
+                idempotency_hold = case when job.idempotency_hold = 'queued' then 'released' else job.idempotency_hold end,
                 run_no = job.run_no + 1::bigint,
                 locked_at = null,
                 locked_by = null,
@@ -3712,6 +4042,7 @@ with stuck as (
                     else 'failed' end,
                 updated_at = now(),
                 failure_reason = 'worker_lost',
+                idempotency_hold = case when job.idempotency_hold = 'queued' then 'released' else job.idempotency_hold end,
                 run_no = job.run_no + 1::bigint,
                 locked_at = null,
                 locked_by = null,

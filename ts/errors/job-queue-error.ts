@@ -8,6 +8,7 @@ export type JobQueueErrorCode =
   | 'NOT_MIGRATED'
   | 'CONNECTION_FAILED'
   | 'JOB_RUNNING'
+  | 'DUPLICATE_JOB'
   | 'LEASE_LOST'
   | 'TIMEOUT'
   | 'CANCELLED'
@@ -34,14 +35,18 @@ export class JobQueueError extends Error {
   /** Postgres's five-character `SQLSTATE`, if the server refused a statement. */
   declare readonly sqlState?: string;
 
+  /** The job that holds the key, of a `DUPLICATE_JOB`. */
+  declare readonly jobId?: number;
+
   constructor(
     code: JobQueueErrorCode,
     message: string,
-    details: { sqlState?: string | undefined; cause?: unknown } = {},
+    details: { sqlState?: string | undefined; jobId?: number | undefined; cause?: unknown } = {},
   ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     if (details.sqlState !== undefined) this.sqlState = details.sqlState;
+    if (details.jobId !== undefined) this.jobId = details.jobId;
     Object.defineProperty(this, brand, { value: true });
   }
 }

@@ -16,6 +16,7 @@ const OWN = Object.keys({
   job_type: true,
   payload: true,
   run_at: true,
+  idempotency_key: true,
 } satisfies Record<Exclude<(typeof NAMES)[number], keyof DefaultOptions>, true>);
 const DEFAULTED = NAMES.filter((option) => !OWN.includes(option));
 

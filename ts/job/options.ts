@@ -1,7 +1,7 @@
 /** The options of a job: how each is checked, and how it stands in the job's JSON text. */
 
 import { INT4_MAX, INT4_MIN, integer, name, time } from '../checks/checks.js';
-import type { Given } from '../checks/given.js';
+import { type Given, numberOrKind, refuseValue } from '../checks/given.js';
 import { placesOf } from '../checks/options.js';
 import { delay, factor } from '../checks/retry.js';
 import { stringifyPayload } from '../payload/stringify.js';
@@ -37,6 +37,8 @@ const OPTIONS: Record<OptionName, Option> = {
     otherwise: 'none',
     toJson: orNull((given) => JSON.stringify(name(given))),
   },
+  idempotency_key: { otherwise: 'none', toJson: orNull((given) => JSON.stringify(name(given))) },
+  idempotency_hold: { otherwise: 'none', toJson: orNull((given) => JSON.stringify(hold(given))) },
   payload: { otherwise: undefined, toJson: ({ value, method }) => stringifyPayload(value, method) },
 };
 
@@ -58,6 +60,22 @@ export const ENTRIES: readonly Entry[] = NAMES.map((option, at) => {
   const absent = otherwise === 'none' ? '' : `${key}${otherwise}`;
   return { option, key, toJson, absent: otherwise === undefined ? null : absent };
 });
+
+const HOLDS: readonly unknown[] = ['queued', 'unsettled', 'row'];
+
+/** A hundred years, in milliseconds. */
+export const MAX_WINDOW = 3_155_760_000_000;
+
+/** Checks how long a key is held, and gives the text that the column has. */
+function hold(given: Given): string {
+  const { value } = given;
+  if (HOLDS.includes(value)) return String(value);
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MAX_WINDOW) {
+    return String(value);
+  }
+  const rule = `${HOLDS.map((word) => `'${word}'`).join(', ')}, or 1 to ${MAX_WINDOW} milliseconds`;
+  refuseValue(given, rule, numberOrKind(value));
+}
 
 function orNull(toJson: Option['toJson']): Option['toJson'] {
   return (given) => (given.value === null ? 'null' : toJson(given));

@@ -26,6 +26,11 @@ export function toDate(time: RawTime): Date {
 
 const toDateOrNull = (time: RawTime | null): Date | null => (time === null ? null : toDate(time));
 
+/** The column has a window's milliseconds as digits. */
+function toHold(hold: Row['idempotency_hold']): Row['idempotency_hold'] {
+  return hold !== null && /^\d+$/.test(String(hold)) ? Number(hold) : hold;
+}
+
 /** Reads a record. */
 export function readRecord(json: string): Row {
   const raw = JSON.parse(json) as RawRecord;
@@ -39,6 +44,7 @@ export function readRecord(json: string): Row {
     next_attempt_at: toDateOrNull(raw.next_attempt_at),
     run_at: toDateOrNull(raw.run_at),
     cancel_requested_at: toDateOrNull(raw.cancel_requested_at),
+    idempotency_hold: toHold(raw.idempotency_hold),
     // An update by hand may have written any JSON here.
     error_history: Array.isArray(raw.error_history) ? raw.error_history : [],
   };

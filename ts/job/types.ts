@@ -44,7 +44,20 @@ interface KeptOptions {
    * dead letter of its own. `null` or absent: none is added.
    */
   dead_letter_job_type: string | null;
+  /**
+   * Of the jobs of this type, one at a time holds this key: 1 to 255 characters. To add another is to find the one that
+   * is there: see `onConflict`. `null` or absent: the job is always added.
+   */
+  idempotency_key: string | null;
 }
+
+/**
+ * How long a job holds its key: `'queued'` until a worker first claims it (a job that is handed back before its handler
+ * began takes the key again, if it is free), `'unsettled'` until it is completed, cancelled or failed for good, `'row'` as
+ * long as its row exists, or this number of milliseconds from when it was added, whatever becomes of the job and its row:
+ * 1 to 3,155,760,000,000.
+ */
+export type IdempotencyHold = 'queued' | 'unsettled' | 'row' | number;
 
 /** The payload of the job that `dead_letter_job_type` adds. The names are those of dataqueue. */
 export interface DeadLetter<Payload = unknown> {
@@ -71,10 +84,38 @@ export interface DeadLetter<Payload = unknown> {
 export type FailureReason = 'error' | 'timeout' | 'worker_lost' | 'no_handler' | 'refused';
 
 /** The same, as `addJob` takes them: each may be left out. */
-type GivenOptions = { [Option in keyof KeptOptions]?: KeptOptions[Option] | undefined };
+type GivenOptions = { [Option in keyof KeptOptions]?: KeptOptions[Option] | undefined } & {
+  /** `null` or absent: `'unsettled'`. Without a key it has no meaning. */
+  idempotency_hold?: IdempotencyHold | null | undefined;
+};
 
 /** What `addJob` leaves out, for all jobs of a type. */
-export type DefaultOptions = Omit<GivenOptions, 'run_at'>;
+export type DefaultOptions = Omit<GivenOptions, 'run_at' | 'idempotency_key'>;
+
+/**
+ * What `addJob` does if another job holds the key.
+ *
+ * - `'keep'`: nothing; the job is not added.
+ * - `'replace'`: the holder gets the new job's payload and options, but for the key and its hold. If it had failed, it is
+ *   pending again, without attempts.
+ * - `'postpone'`: the holder gets the new job's `run_at`; if it waits for its next attempt, it does so until then.
+ * - `'supersede'`: the holder is cancelled, as by `cancelJob`, and the new job is added and holds the key. A holder that
+ *   runs may still do so beside it, until its worker hears of the request and its `cancelGrace` is over.
+ * - `'reject'`: the promise rejects with `DUPLICATE_JOB`, whose `jobId` is the holder's.
+ *
+ * `'replace'` and `'postpone'` keep a holder that runs, or that has settled and still holds its key.
+ */
+export type OnConflict = 'keep' | 'replace' | 'postpone' | 'supersede' | 'reject';
+
+/** What has become of a job that was to be added. */
+export interface UpsertedJob {
+  /** The job that holds the key. */
+  id: number;
+  /** What was done: the job was added, or the holder was kept, replaced, postponed or superseded. */
+  outcome: 'added' | 'kept' | 'replaced' | 'postponed' | 'superseded';
+  /** The status of that job; `null`: it is gone, but its key is held for some time. */
+  status: JobStatus | null;
+}
 
 /** A job to be added, of one type. */
 export interface JobOptionsOf<PayloadMap, T extends JobType<PayloadMap>> extends GivenOptions {
@@ -117,6 +158,8 @@ export type JobRecord<
 
 /** A row of `job_queue` of one job type. */
 export interface JobRow<PayloadMap, T extends JobType<PayloadMap>> extends KeptOptions {
+  /** How long it holds its key; `null`: `'unsettled'`. `'released'`: another job has superseded it. */
+  idempotency_hold: IdempotencyHold | 'released' | null;
   id: number;
   job_type: T;
   payload: Stored<PayloadMap>[T];

@@ -6,11 +6,13 @@
 import { days, INT4_MAX, INT4_MIN, integer, name, number, oneOf, time } from '../checks/checks.js';
 import { argument, refuseArgument, refuseValue } from '../checks/given.js';
 import { kindOf } from '../checks/kind.js';
-import { options } from '../checks/options.js';
+import { type Options, options } from '../checks/options.js';
 import type { Client } from '../clients/client.js';
 import { CLIENTS, recognise } from '../clients/recognise.js';
-import type { JobStatus } from '../job/types.js';
-import type { CancelFilters } from './types.js';
+import { type ParsedJob, withConflict } from '../job/new-job.js';
+import { MAX_WINDOW } from '../job/options.js';
+import type { JobStatus, OnConflict } from '../job/types.js';
+import type { AddOptions, CancelFilters } from './types.js';
 
 /** Which jobs to cancel; `null` does not restrict. */
 export interface ParsedFilters {
@@ -84,13 +86,58 @@ export function splitArguments(
   );
 }
 
-/** Checks `{ db }`. `null` is refused: the caller meant a transaction that is missing. */
+/** Checks `{ db }`. */
 export function parseDatabaseOptions(method: string, given: unknown): Client | null {
   if (given === undefined) return null;
+  return parseDatabase(method, optionsOf(method, given, ['db']).db);
+}
+
+const ON_CONFLICT = Object.keys({
+  keep: true,
+  replace: true,
+  postpone: true,
+  supersede: true,
+  reject: true,
+} satisfies Record<OnConflict, true>) as OnConflict[];
+const ADD_OPTIONS = Object.keys({
+  db: true,
+  onConflict: true,
+  maxWait: true,
+} satisfies Record<keyof AddOptions, true>);
+
+/** Checks the options of a job that is added, and gives the job with them. */
+export function parseAddOptions(
+  method: string,
+  given: unknown,
+  job: ParsedJob,
+): { client: Client | null; job: ParsedJob } {
+  if (given === undefined) return { client: null, job };
+  const { db, onConflict, maxWait } = optionsOf(method, given, ADD_OPTIONS);
+  const client = parseDatabase(method, db);
+  if (onConflict === undefined && maxWait === undefined) return { client, job };
+  const action =
+    onConflict === undefined
+      ? 'keep'
+      : oneOf(argument(method, 'onConflict', onConflict), ON_CONFLICT);
+  if (maxWait !== undefined) {
+    integer(argument(method, 'maxWait', maxWait), 0, MAX_WINDOW);
+    if (action !== 'replace' && action !== 'postpone') {
+      refuseArgument(method, "maxWait needs onConflict: 'replace' or 'postpone'");
+    }
+  }
+  if (!job.isKeyed) refuseArgument(method, 'onConflict needs a job with an idempotency_key');
+  return { client, job: withConflict(job, action, (maxWait as number | undefined) ?? null) };
+}
+
+function optionsOf(method: string, given: unknown, names: readonly string[]): Options {
   if (recognise(given) !== null) {
     refuseArgument(method, 'a database client must be the first argument, or be given as { db }');
   }
-  const { db } = options(argument(method, 'options', given), ['db']);
+  return options(argument(method, 'options', given), names);
+}
+
+/** `null` is refused: the caller meant a transaction that is missing. */
+function parseDatabase(method: string, db: unknown): Client | null {
   if (db === undefined) return null;
   return recognise(db) ?? refuseValue(argument(method, 'db', db), CLIENTS);
 }

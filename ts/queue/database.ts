@@ -14,14 +14,14 @@ import { JobQueueError } from '../errors/job-queue-error.js';
 import type { ParsedJob } from '../job/new-job.js';
 import type { ParsedJobs } from '../job/new-jobs.js';
 import { addMany, eachPart, MAX_INSERT } from './add-many.js';
-import { Enqueuer } from './enqueuer.js';
+import { type Added, Enqueuer } from './enqueuer.js';
 import { type Operation, toMessage } from './operation.js';
 
 export interface Database {
   /** Runs an operation and resolves to the result of each row. */
   run(operation: Operation): Promise<string[]>;
-  /** Adds a job and resolves to its id. */
-  addJob(job: ParsedJob): Promise<number>;
+  /** Adds a job and resolves to what has become of it. */
+  addJob(job: ParsedJob): Promise<Added>;
   /** Adds all jobs or none, and resolves to their ids. */
   addJobs(jobs: ParsedJobs): Promise<number[]>;
 }
@@ -53,7 +53,7 @@ export class OwnDatabase implements Database {
     return this.watch(this.ask(this.queue.run(toMessage(operation), limitMs)));
   }
 
-  addJob(job: ParsedJob): Promise<number> {
+  addJob(job: ParsedJob): Promise<Added> {
     return this.watch(this.enqueuer.add(job));
   }
 
@@ -62,8 +62,8 @@ export class OwnDatabase implements Database {
     const jobs = await allOf(given);
     const [job] = jobs;
     // One job is always all or none.
-    if (job !== undefined && jobs.length === 1) return [await this.addJob(job)];
-    return idsOf(await this.run({ verb: 'enqueue', jobs }));
+    if (job !== undefined && jobs.length === 1) return [idOf(await this.addJob(job))];
+    return addedOf(await this.run({ verb: 'enqueue', jobs })).map(idOf);
   }
 
   private readonly ask: Ask = (answer) => call(this.untilClosed(answer));
@@ -127,21 +127,24 @@ export class ClientDatabase implements Database {
     return texts(answer);
   }
 
-  async addJob(job: ParsedJob): Promise<number> {
-    const [id] = idsOf(await this.run({ verb: 'enqueue', jobs: [job] }));
-    return id as number;
+  async addJob(job: ParsedJob): Promise<Added> {
+    const [added] = addedOf(await this.run({ verb: 'enqueue', jobs: [job] }));
+    return added as Added;
   }
 
   async addJobs(given: ParsedJobs): Promise<number[]> {
-    return idsOf(await this.run({ verb: 'enqueue', jobs: await allOf(given) }));
+    return addedOf(await this.run({ verb: 'enqueue', jobs: await allOf(given) })).map(idOf);
   }
 }
 
-/** The id of each job, by its place, out of the answer of `enqueue`: see `src/store/enqueue.rs`. */
-function idsOf([ids]: string[]): number[] {
-  if (ids === undefined) throw keptOut();
-  return JSON.parse(ids) as number[];
+/** What has become of each job, by its place, out of the answer of `enqueue`: see `src/store/enqueue.rs`. */
+function addedOf([added]: string[]): Added[] {
+  if (added === undefined) throw keptOut();
+  return JSON.parse(added) as Added[];
 }
+
+/** The id of a job that was added, or of the one that holds its key. */
+export const idOf = (added: Added): number => (typeof added === 'number' ? added : added[0]);
 
 /**
  * The error of `src/connect/refusal.rs` for an insert without a row: a trigger returned null, or a rule replaced it.

@@ -5,13 +5,14 @@ import { bindMethods } from '../basics/bound.js';
 import { type Log, openLog } from '../basics/log.js';
 import { inLine } from '../basics/text.js';
 import { within } from '../basics/within.js';
+import { refuseArgument } from '../checks/given.js';
 import type { Client } from '../clients/client.js';
 import type { ResolvedConfig } from '../config/config.js';
 import { JobQueueError } from '../errors/job-queue-error.js';
 import { parseJob } from '../job/new-job.js';
 import { parseJobs } from '../job/new-jobs.js';
 import { readRecord } from '../job/record.js';
-import type { JobRow } from '../job/types.js';
+import type { JobRow, UpsertedJob } from '../job/types.js';
 import {
   type ParsedProcessorOptions,
   parseHandlers,
@@ -23,6 +24,7 @@ import { printError } from '../processor/report.js';
 import type { Processor } from '../processor/types.js';
 import {
   DEFAULT_DAYS,
+  parseAddOptions,
   parseDatabaseOptions,
   parseDays,
   parseFilters,
@@ -91,12 +93,37 @@ export class PostgresJobQueue {
   }
 
   async addJob(...args: Arguments): Promise<number> {
-    const { database, rest } = this.split('addJob', args, 2);
-    const job = parseJob('addJob', rest[0], this.#config.defaults);
-    const db = parseDatabaseOptions('addJob', rest[1]);
-    const id = await this.on(db, database).addJob(job);
-    this.log?.(`added job ${id} (${inLine(job.type)})`);
-    return id;
+    const added = await this.add('addJob', args, 2);
+    return typeof added === 'number' ? added : added.id;
+  }
+
+  async upsertJob(...args: Arguments): Promise<UpsertedJob> {
+    return (await this.add('upsertJob', args, 2)) as UpsertedJob;
+  }
+
+  /** Gives the job's id, or, if it has a key, what was decided. */
+  private async add(method: string, args: Arguments, most: number): Promise<number | UpsertedJob> {
+    const { database, rest } = this.split(method, args, most);
+    const parsed = parseJob(method, rest[0], this.#config.defaults);
+    if (method === 'upsertJob' && !parsed.isKeyed) {
+      refuseArgument(method, 'the job must have an idempotency_key');
+    }
+    const { client, job } = parseAddOptions(method, rest[1], parsed);
+    const added = await this.on(client, database).addJob(job);
+    if (typeof added === 'number') {
+      this.log?.(`added job ${added} (${inLine(job.type)})`);
+      return added;
+    }
+    const [id, outcome, status] = added;
+    if (outcome === 'rejected') {
+      throw new JobQueueError(
+        'DUPLICATE_JOB',
+        `${method}: job ${id} holds the key: the job was not added`,
+        { jobId: id },
+      );
+    }
+    this.log?.(`${outcome} job ${id} (${inLine(job.type)})`);
+    return { id, outcome, status };
   }
 
   async addJobs(...args: Arguments): Promise<number[]> {
@@ -139,6 +166,14 @@ export class PostgresJobQueue {
       throw new JobQueueError(
         'JOB_RUNNING',
         `retryJob: job ${id} is running, under a lease that has not ended: wait, or cancel it first`,
+      );
+    }
+    if (fate?.startsWith('duplicate of ')) {
+      const jobId = Number(fate.slice('duplicate of '.length));
+      throw new JobQueueError(
+        'DUPLICATE_JOB',
+        `retryJob: job ${jobId} holds the key of job ${id}, which stays as it is`,
+        { jobId },
       );
     }
     this.log?.(`retried job ${id}`);

@@ -9,6 +9,8 @@ import type {
   JobRecord,
   JobStatus,
   JobType,
+  OnConflict,
+  UpsertedJob,
 } from '../job/types.js';
 import type { JobDefinitions, Processor, ProcessorOptions } from '../processor/types.js';
 
@@ -31,6 +33,17 @@ export interface DatabaseOptions {
   db?: DatabaseClient | undefined;
 }
 
+/** How a job is added. */
+export interface AddOptions extends DatabaseOptions {
+  /** What to do if another job holds the key of this one. Default `'keep'`. */
+  onConflict?: OnConflict | undefined;
+  /**
+   * How long after the holder was added `'replace'` and `'postpone'` still move its `run_at`, in milliseconds: 0 to
+   * 3,155,760,000,000. So a job that is put off with each call runs in the end. Absent: without limit.
+   */
+  maxWait?: number | undefined;
+}
+
 /**
  * A job queue. Every method that talks to the database also takes your own database client as its first argument (see
  * `DatabaseClient`), and then runs on it, in the transaction if one is open.
@@ -44,18 +57,28 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   /**
    * Adds a job. Resolves to its id when the row is committed; with `db`, when it is inserted. Rejects with
    * `INVALID_PAYLOAD` if Postgres could not store the payload.
+   *
+   * If another job holds the `idempotency_key`, `onConflict` decides, and the id is that of the job that holds the key
+   * afterwards. If a transaction that has added the key, or that changes its holder, is open, the call waits for its end.
    */
   addJob<T extends JobType<PayloadMap>>(
     job: JobOptions<PayloadMap, T>,
-    options?: DatabaseOptions,
+    options?: AddOptions,
   ): Promise<number>;
   addJob<T extends JobType<PayloadMap>>(
     db: DatabaseClient,
     job: JobOptions<PayloadMap, T>,
   ): Promise<number>;
 
+  /** Adds a job that has an `idempotency_key`, as `addJob` does, and resolves to what has become of it. */
+  upsertJob<T extends JobType<PayloadMap>>(
+    job: JobOptions<PayloadMap, T> & { idempotency_key: string },
+    options?: AddOptions,
+  ): Promise<UpsertedJob>;
+
   /**
-   * Adds all of the jobs, or none. Resolves to their ids, in the order of `jobs`. Each job is checked as `addJob`
+   * Adds all of the jobs, or none, except that a job whose `idempotency_key` another holds is not added: its id is that of
+   * the other. If two of the jobs have the same key, the first is added. Resolves to the ids, in the order of `jobs`. Each job is checked as `addJob`
    * checks it; together, their payloads may have 256 MiB as Postgres writes them. Many jobs are turned into JSON in
    * parts, and the event loop goes on in between: do not change anything inside the payloads until the promise has
    * settled.
@@ -112,7 +135,7 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   /**
    * Makes the job pending and due now, whatever its status: a completed or cancelled job runs again. A job without
    * attempts left gets one more. Does nothing if no job has that id. Rejects with `JOB_RUNNING` if a worker holds the
-   * job under a live lease.
+   * job under a live lease, and with `DUPLICATE_JOB` if another job holds its key.
    */
   retryJob(id: JobId): Promise<void>;
   retryJob(db: DatabaseClient, id: JobId): Promise<void>;

@@ -124,12 +124,36 @@ fn all() -> Vec<(String, Statement)> {
     });
     let job: NewJob = serde_json::from_value(job).unwrap();
     for (how, announced) in [("", false), (", announced", true)] {
-        let one = enqueue::jobs(schema, std::slice::from_ref(&job), announced);
+        let one = enqueue::jobs(schema, std::slice::from_ref(&job), announced, None);
         add(&format!("add one job{how}"), one);
         let jobs = [job.clone(), job.clone()];
         add(
             &format!("add jobs{how}"),
-            enqueue::jobs(schema, &jobs, announced),
+            enqueue::jobs(schema, &jobs, announced, None),
+        );
+    }
+    let keyed = NewJob {
+        idempotency_key: Some("key".into()),
+        ..job
+    };
+    add(
+        "add one job with a key",
+        enqueue::jobs(schema, std::slice::from_ref(&keyed), false, None),
+    );
+    let in_window = NewJob {
+        idempotency_hold: Some("1000".into()),
+        ..keyed.clone()
+    };
+    for (how, jobs) in [
+        ("", [keyed.clone(), keyed]),
+        (
+            " that are held for some time",
+            [in_window.clone(), in_window],
+        ),
+    ] {
+        add(
+            &format!("add jobs with keys{how}"),
+            enqueue::jobs(schema, &jobs, false, None),
         );
     }
     add(
