@@ -4,6 +4,7 @@ import { auditTables } from './crash/audit.js';
 import { check } from './crash/check.js';
 import {
   add,
+  addKeyed,
   begun,
   bury,
   claim,
@@ -54,6 +55,13 @@ async function runThird(): Promise<void> {
   await pool.query(begun(3, 'worker-1'));
 }
 
+/** Has worker-1 run a job and complete it. */
+async function runAndComplete(id: number): Promise<void> {
+  await by('worker-1', claim(id, 'worker-1'));
+  await by('worker-1', effect(id, 'worker-1', 'ended'));
+  await by('worker-1', settle(id));
+}
+
 async function addWithAttempts(id: number, attempts: number): Promise<void> {
   await pool.query([add(id, 'quick'), told(id)].join(';'));
   await pool.query(`update job_queue set max_attempts = ${attempts} where id = ${id}`);
@@ -96,6 +104,15 @@ describe('the checker passes over', () => {
         await by('worker-1', effect(4, 'worker-1', 'begun'));
         await by('worker-1', effect(4, 'worker-1', 'ended'));
         await by('worker-1', settle(4));
+      },
+    ],
+    [
+      'a key that is taken once its job has settled',
+      async () => {
+        await pool.query(addKeyed(3, 'unsettled-1'));
+        await runAndComplete(3);
+        await pool.query(addKeyed(4, 'unsettled-1'));
+        await runAndComplete(4);
       },
     ],
     [
@@ -198,6 +215,18 @@ describe('the checker finds', () => {
     ['no job is there that nobody added', () => pool.query(add(9, 'quick'))],
     ['no job is in limbo', runThird],
     ['no dead letter is in limbo', () => pool.query(bury(9, 1, 'pending'))],
+    [
+      'a key that is held until its job has settled is held by one job at a time',
+      () => pool.query(`${addKeyed(3, 'unsettled-1')}; ${addKeyed(4, 'unsettled-1')}`),
+    ],
+    [
+      'a key that is held for ever has been held by one job',
+      async () => {
+        await pool.query(addKeyed(3, 'once-1'));
+        await runAndComplete(3);
+        await pool.query(addKeyed(4, 'once-1'));
+      },
+    ],
     [
       'a job leaves a dead letter each time that it fails for good, and at no other time',
       () => pool.query(bury(9, 1, 'completed')),

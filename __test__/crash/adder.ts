@@ -22,6 +22,8 @@ export type FromAdder = {
   added: [key: string, id: number][];
   /** Keys of those that may have been added or not. */
   unsure: string[];
+  /** How many were not added, since another job holds their `idempotency_key`. */
+  kept: number;
   done: boolean;
 };
 
@@ -46,6 +48,22 @@ async function main(): Promise<void> {
   });
   process.on('disconnect', () => process.exit(1));
 
+  async function addOne(job: ReturnType<typeof newJob>, report: FromAdder): Promise<void> {
+    const { key } = job.payload;
+    const { idempotency_key } = job;
+    try {
+      if (idempotency_key) {
+        const { id, outcome } = await queue.upsertJob({ ...job, idempotency_key });
+        if (outcome === 'added') report.added.push([key, id]);
+        else report.kept++;
+      } else {
+        report.added.push([key, await queue.addJob(job)]);
+      }
+    } catch {
+      report.unsure.push(key);
+    }
+  }
+
   let keys = 0;
   let added = 0;
   const newJob = () => randomJob(random, `${name}-${++keys}`, mixture);
@@ -58,26 +76,23 @@ async function main(): Promise<void> {
       await delay(10);
       continue;
     }
-    const report: FromAdder = { added: [], unsure: [], done: false };
+    const report: FromAdder = { added: [], unsure: [], kept: 0, done: false };
     const batch = Array.from({ length: count }, newJob);
     if (random.chance(0.1)) {
       const keysOfBatch = keysOf(batch);
       await queue.addJobs(batch).then(
         (ids) => {
-          report.added = ids.map((id, at) => [keysOfBatch[at] as string, id]);
+          for (const [at, { payload, idempotency_key }] of batch.entries()) {
+            if (idempotency_key) report.unsure.push(payload.key);
+            else report.added.push([payload.key, ids[at] as number]);
+          }
         },
         () => {
           report.unsure = keysOfBatch;
         },
       );
     } else {
-      const adding = batch.map((job) =>
-        queue.addJob(job).then(
-          (id) => void report.added.push([job.payload.key, id]),
-          () => void report.unsure.push(job.payload.key),
-        ),
-      );
-      await Promise.all(adding);
+      await Promise.all(batch.map((job) => addOne(job, report)));
     }
     added += report.added.length;
     process.send?.(report);
@@ -85,7 +100,9 @@ async function main(): Promise<void> {
     if (report.unsure.length > 0) await delay(100);
   }
   await queue.close();
-  process.send?.({ added: [], unsure: [], done: true } satisfies FromAdder, () => process.exit());
+  process.send?.({ added: [], unsure: [], kept: 0, done: true } satisfies FromAdder, () =>
+    process.exit(),
+  );
 }
 
 void main();

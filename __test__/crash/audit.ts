@@ -86,14 +86,16 @@ export const auditTables = `
     job_id bigint primary key,
     key text not null,
     job_type text not null,
-    at timestamptz not null default machine_time()
+    at timestamptz not null default machine_time(),
+    idempotency_key text
   );
   create function note_job() returns trigger language plpgsql as $$
   begin
     if new.job_type = '${BURIED}' then
       insert into letter values ((new.payload -> 'originalJob' ->> 'id')::bigint);
     else
-      insert into ledger (job_id, key, job_type) values (new.id, new.payload ->> 'key', new.job_type);
+      insert into ledger (job_id, key, job_type, idempotency_key)
+      values (new.id, new.payload ->> 'key', new.job_type, new.idempotency_key);
     end if;
     return null;
   end

@@ -62,6 +62,25 @@ const promises: Record<string, string> = {
     from (select job_id, count(*) from audit where buried group by job_id) failures
     full join (select job_id, count(*) from letter group by job_id) letters using (job_id)
     where failures.count is distinct from letters.count`,
+  // The next holder's insert waits for the commit of what releases the key: so the records have that order.
+  'a key that is held until its job has settled is held by one job at a time': `
+    select * from (
+      select *, sum(change) over (partition by job_type, idempotency_key order by at, change) as holders
+      from (
+        select job_id, at, 1 as change from ledger
+        union all
+        select job_id, at, -1 from audit where (status is null or ${isOver('')}) and not ${isOver('old_')}
+        union all
+        select job_id, at, 1 from audit where ${isOver('old_')} and not ${isOver('')}
+      ) change
+      join (select job_id, job_type, idempotency_key from ledger) job using (job_id)
+      where idempotency_key like 'unsettled-%'
+    ) held
+    where holders > 1`,
+  'a key that is held for ever has been held by one job': `
+    select job_type, idempotency_key, array_agg(job_id) as ids from ledger
+    where idempotency_key like 'once-%'
+    group by job_type, idempotency_key having count(*) > 1`,
   'a job is deleted by a worker that completes it and removes what is completed, and by nothing else': `
     select * from audit
     where status is null and not (

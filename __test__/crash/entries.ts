@@ -2,6 +2,11 @@
 
 export const add = (id: number, type: string, key = `key-${id}`) => `
   insert into job_queue (id, job_type, payload) values (${id}, '${type}', '{"key": "${key}"}')`;
+/** With a key. */
+export const addKeyed = (id: number, idempotencyKey: string) => `
+  ${add(id, 'quick')};
+  update ledger set idempotency_key = '${idempotencyKey}' where job_id = ${id};
+  ${told(id)}`;
 export const told = (id: number) => `insert into told values ('key-${id}', ${id})`;
 export const claim = (id: number, worker: string, attempts = 'attempts + 1') => `
   update job_queue

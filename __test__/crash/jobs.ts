@@ -1,5 +1,5 @@
 /** The jobs of the crash test: what they are asked to do, and in what proportions. */
-import type { AnyJobOptions } from '../../index.js';
+import type { AnyJobOptions, IdempotencyHold } from '../../index.js';
 import { BURIED } from './audit.js';
 import type { Random } from './random.js';
 
@@ -48,7 +48,26 @@ export interface Mixture {
   without: (keyof Payloads)[];
 }
 
-export function randomJob(
+/** Keys that are held until their jobs have settled, or until they are claimed, or, so to say, for ever. */
+const HOLDS: Record<string, [hold: IdempotencyHold, keys: number]> = {
+  unsettled: ['unsettled', 8],
+  queued: ['queued', 8],
+  once: [3_155_760_000_000, 50],
+};
+
+/** The key of the few jobs that are to be added only once, and how long it is held. */
+function randomHold(random: Random) {
+  if (!random.chance(0.1)) return {};
+  const name = random.pick(Object.keys(HOLDS));
+  const [idempotency_hold, keys] = HOLDS[name] as [IdempotencyHold, number];
+  return { idempotency_key: `${name}-${random.between(1, keys)}`, idempotency_hold };
+}
+
+export function randomJob(random: Random, key: string, mixture: Mixture): AnyJobOptions<Payloads> {
+  return { ...randomTask(random, key, mixture), ...randomHold(random) };
+}
+
+function randomTask(
   random: Random,
   key: string,
   { names, without }: Mixture,

@@ -145,6 +145,11 @@ export async function runCrashTest(options: CrashTestOptions): Promise<CrashTest
   const { faults, touched, asked } = chaos;
   await keepBooks(pool, { told, begun, stalls, ownStalls, faults, touched, asked });
   const violations = await check(pool);
+  const stuck = await keysThatAreStuck();
+  if (stuck.length > 0) {
+    const promise = 'a key that is held until its job has settled, or is claimed, can be had again';
+    violations.push({ promise, count: stuck.length, examples: stuck.slice(0, 3) });
+  }
   if (crew.deaths.length > 0) {
     const promise = 'no worker ends by itself';
     violations.push({ promise, count: crew.deaths.length, examples: crew.deaths.slice(0, 3) });
@@ -169,6 +174,21 @@ export async function runCrashTest(options: CrashTestOptions): Promise<CrashTest
     secondsToDrain,
     violations,
   };
+
+  /** All is over: so each of the keys is free, but for those that are held for ever. */
+  async function keysThatAreStuck(): Promise<unknown[]> {
+    const { rows } = await pool.query<{ job_type: 'quick'; idempotency_key: string }>(
+      `select distinct job_type, idempotency_key from ledger
+      where idempotency_key like 'unsettled-%' or idempotency_key like 'queued-%'`,
+    );
+    const stuck: unknown[] = [];
+    for (const { job_type, idempotency_key } of rows) {
+      const payload = { key: `again: ${job_type} ${idempotency_key}` };
+      const again = await queue.upsertJob({ job_type, payload, idempotency_key });
+      if (again.outcome !== 'added') stuck.push({ job_type, idempotency_key, ...again });
+    }
+    return stuck;
+  }
 
   async function startAdders() {
     const proxies: TestProxy[] = [];

@@ -63,6 +63,17 @@ pub struct Row {
     pub has_refused: bool,
     /// How often it has failed for good without a dead letter, which was given up.
     pub unburied: usize,
+    pub key: Option<i64>,
+    pub hold: Hold,
+    pub has_snoozed: bool,
+}
+
+/// How long a job holds its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    Unsettled,
+    Queued,
+    Released,
 }
 
 /// The type of dead letters.
@@ -91,7 +102,26 @@ impl Row {
             dead_letter: false,
             has_refused: false,
             unburied: 0,
+            key: None,
+            hold: Hold::Unsettled,
+            has_snoozed: false,
         }
+    }
+
+    /// Whether it holds the key of another.
+    pub fn rivals(&self, other: &Self) -> bool {
+        self.holds_key() && self.key == other.key && self.job_type == other.job_type
+    }
+
+    pub fn holds_key(&self) -> bool {
+        self.key.is_some()
+            && match self.hold {
+                Hold::Unsettled => self.is_processing() || self.ready_at().is_some(),
+                Hold::Queued => {
+                    self.status == Status::Pending && self.attempts == 0 && !self.has_snoozed
+                }
+                Hold::Released => false,
+            }
     }
 
     /// From when it may be claimed, if ever.
@@ -147,6 +177,9 @@ impl Row {
         self.token = 0;
         self.uncounted = false;
         self.next_attempt_at = None;
+        if self.hold == Hold::Queued {
+            self.hold = Hold::Released;
+        }
         self.status = match () {
             () if self.cancel_requested => Status::Cancelled,
             () if self.attempts < self.max_attempts || self.dead_letter => {
@@ -177,6 +210,7 @@ impl Row {
             End::Refused { .. } => self.attempts = attempts.max(self.max_attempts),
             _ => {}
         }
+        self.has_snoozed |= matches!(end, End::Snoozed { .. });
         if self.cancel_requested && *end != End::Completed {
             self.status = Status::Cancelled;
             return;
@@ -256,6 +290,22 @@ pub fn refused() -> Error {
     let mut error = Error::new(Code::DatabaseError, "refused");
     error.sql_state = Some("23514".into());
     error
+}
+
+/// Postgres's error if another job holds a key.
+fn duplicate() -> Error {
+    let mut error = Error::new(Code::DuplicateJob, "duplicate");
+    error.sql_state = Some("23505".into());
+    error
+}
+
+/// Another job that holds the key of this one.
+fn rival(rows: &BTreeMap<i64, Row>, id: i64) -> Option<i64> {
+    let row = &rows[&id];
+    let rival = rows
+        .iter()
+        .find(|&(&other, rival)| other != id && rival.rivals(row));
+    rival.map(|(&other, _)| other)
 }
 
 /// Postgres's error if a trigger outlasts its limit.
@@ -368,6 +418,16 @@ impl MemoryStore {
 
     /// The effect of an exchange that reaches the table.
     pub fn settle_and_claim(&self, outcomes: &[Outcome], wanted: &Wanted) -> Result<Exchanged> {
+        self.settle_in_a_way(outcomes, wanted, false)
+    }
+
+    /// `each`: a job that cannot take its key again comes back without it.
+    fn settle_in_a_way(
+        &self,
+        outcomes: &[Outcome],
+        wanted: &Wanted,
+        each: bool,
+    ) -> Result<Exchanged> {
         // Postgres's error for text that the database's encoding lacks.
         let unstorable = |outcome: &Outcome| matches!(&outcome.end, End::Failed { entry, .. } if !entry.is_ascii());
         if outcomes.iter().any(unstorable) {
@@ -400,6 +460,8 @@ impl MemoryStore {
         due.sort();
         due.truncate(wanted.limit);
 
+        // The statement is done as a whole, or not.
+        let before = rows.clone();
         let mut exchanged = Exchanged::default();
         let sent_before = outcomes.iter().any(|outcome| outcome.sent_before);
         let mut letters = Vec::new();
@@ -409,6 +471,11 @@ impl MemoryStore {
             };
             if row.is_owned_by(outcome.run) && !row.locked {
                 row.settle(&outcome.end, now);
+                let puts_back = row.hold == Hold::Queued && row.ready_at().is_some();
+                if puts_back && each && rival(&before, outcome.run.id).is_some() {
+                    row.hold = Hold::Released;
+                }
+                let takes_key = row.hold == Hold::Queued && row.holds_key();
                 if row.dead_letter && row.has_failed_for_good() {
                     if outcome.may_bury() {
                         letters.push(Row {
@@ -422,6 +489,10 @@ impl MemoryStore {
                     }
                 }
                 exchanged.settled.push(outcome.run);
+                if takes_key && rival(&rows, outcome.run.id).is_some() {
+                    *rows = before;
+                    return Err(duplicate());
+                }
             } else if sent_before && row.has(outcome) {
                 exchanged.settled.push(outcome.run);
             }
@@ -498,7 +569,7 @@ impl MemoryStore {
             token: 0,
             only: None,
         };
-        match self.settle_and_claim(outcomes, &all_none) {
+        match self.settle_in_a_way(outcomes, &all_none, true) {
             Ok(_) => Ok(SettledEach::Fates(fates)),
             Err(error) if error.suspects_rows() => Ok(SettledEach::Refused(error)),
             Err(error) => Err(error),
@@ -585,12 +656,21 @@ impl MemoryStore {
     }
 
     /// `retryJob`.
-    pub fn retry(&self, id: i64) -> Option<&'static str> {
+    pub fn retry(&self, id: i64) -> Option<String> {
         let now = Instant::now();
         let mut rows = self.rows.lock().unwrap();
+        let rival = rival(&rows, id);
         let row = rows.get_mut(&id)?;
+        let takes_key = match row.hold {
+            Hold::Unsettled => true,
+            Hold::Queued => row.attempts == 0 && !row.has_snoozed,
+            Hold::Released => false,
+        };
+        if let Some(rival) = rival.filter(|_| takes_key) {
+            return Some(format!("duplicate of {rival}"));
+        }
         if matches!(row.status, Status::Processing { lease_until } if lease_until > now) {
-            return Some("running");
+            return Some("running".into());
         }
         row.status = Status::Pending;
         row.run_no += 1;
@@ -601,7 +681,7 @@ impl MemoryStore {
         row.next_attempt_at = Some(now);
         row.locked_at = None;
         row.cancel_requested = false;
-        Some("retried")
+        Some("retried".into())
     }
 
     /// `reclaimStuckJobs`.

@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use super::{KEPT, connect};
 use crate::connect::{Schema, Statement};
 use crate::job::{Outcome, Run};
-use crate::processor::tests::memory_store::{LEASE, LETTER};
+use crate::processor::tests::memory_store::{Hold, LEASE, LETTER};
 use crate::processor::tests::model::trace::{Answer, Asked, Command, RowState};
 use crate::processor::tests::model::{stories, tell};
 use crate::processor::{Extended, SettledEach};
@@ -22,6 +22,7 @@ use crate::store::answers::{read_exchanged, read_extended, read_fates, read_runs
 use crate::store::claim::{self, Claim};
 use crate::store::columns;
 use crate::store::cursor::Look;
+use crate::store::key::holds_key;
 use crate::store::{begin, cancel, extend, reclaim, recover, retry, settle};
 
 /// How many stories are told.
@@ -116,6 +117,8 @@ impl Server {
                 id,
                 job_type,
                 dead_letter,
+                key,
+                hold,
                 priority,
                 max_attempts,
                 run_at,
@@ -124,9 +127,11 @@ impl Server {
                 let delay = (*run_at - asked.at).as_micros().to_string();
                 let timeout = timeout.map(|timeout| timeout.as_millis().to_string());
                 schema.statement(
-                    "insert into {jobs} (id, job_type, payload, priority, max_attempts, run_at, timeout_ms, dead_letter_job_type)
+                    "insert into {jobs} (id, job_type, payload, priority, max_attempts, run_at, timeout_ms, dead_letter_job_type,
+                        idempotency_key, idempotency_hold)
                     values ({id}::text::bigint, {job_type}::text, 'null', {priority}::text::int, {max_attempts}::text::int,
-                        now() + {delay}::text::bigint * interval '1 microsecond', {timeout_ms}::text::int, {letter}::text)
+                        now() + {delay}::text::bigint * interval '1 microsecond', {timeout_ms}::text::int, {letter}::text,
+                        {key}::text, {hold}::text)
                     -- A dead letter gets the next id.
                     returning setval(pg_get_serial_sequence('job_queue', 'id'), id)",
                     vec![
@@ -136,6 +141,17 @@ impl Server {
                         ("max_attempts", max_attempts.to_string().into()),
                         ("delay", delay.into()),
                         ("timeout_ms", crate::connect::Value::Text(timeout)),
+                        (
+                            "key",
+                            crate::connect::Value::Text(key.map(|key| key.to_string())),
+                        ),
+                        (
+                            "hold",
+                            match hold {
+                                Hold::Queued => "queued".into(),
+                                Hold::Unsettled | Hold::Released => "unsettled".into(),
+                            },
+                        ),
                         (
                             "letter",
                             crate::connect::Value::Text(dead_letter.then(|| LETTER.into())),
@@ -187,11 +203,15 @@ impl Server {
     }
 
     async fn table(&mut self) -> sqlx::Result<Vec<RowState>> {
-        let sql = "select id::bigint, status::text, run_no, attempts, max_attempts,
+        let sql = concat!(
+            "select id::bigint, status::text, run_no, attempts, max_attempts,
                 cancel_requested_at is not null as cancel_requested,
-                coalesce(claim_token < 0, false) as uncounted,
+                coalesce(claim_token < 0, false) as uncounted, (",
+            holds_key!(""),
+            ") as holds_key,
                 (extract(epoch from ready_at - clock) * 1000000)::bigint + microseconds as ready_at
-            from job_queue cross join story order by id";
+            from job_queue cross join story order by id"
+        );
         let rows = sqlx::query(sql).fetch_all(&mut self.connection).await?;
         rows.iter()
             .map(|row| {
@@ -203,6 +223,7 @@ impl Server {
                     max_attempts: row.try_get("max_attempts")?,
                     cancel_requested: row.try_get("cancel_requested")?,
                     uncounted: row.try_get("uncounted")?,
+                    holds_key: row.try_get("holds_key")?,
                     ready_at: row.try_get("ready_at")?,
                 })
             })

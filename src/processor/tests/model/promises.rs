@@ -108,6 +108,15 @@ impl Promises {
                 }
             }
         }
+        for (id, row) in now.iter().filter(|(_, row)| row.holds_key()) {
+            let rival = now
+                .iter()
+                .find(|(other, rival)| *other > id && rival.rivals(row));
+            if let Some((other, _)) = rival {
+                self.broken
+                    .push(format!("a key has one holder: jobs {id} and {other}"));
+            }
+        }
         let fails = |(id, row): &(&i64, &Row)| {
             let before = self.before.get(id);
             row.dead_letter

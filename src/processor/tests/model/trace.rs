@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::job::{ExhaustedJob, Outcome, Run};
-use crate::processor::tests::memory_store::{Row, Status};
+use crate::processor::tests::memory_store::{Hold, Row, Status};
 use crate::processor::{Exchanged, Extended, Fate, Recovered, SettledEach, Wanted};
 
 /// In the order in which the questions reached the store.
@@ -25,6 +25,8 @@ pub enum Command {
         id: i64,
         job_type: &'static str,
         dead_letter: bool,
+        key: Option<i64>,
+        hold: Hold,
         priority: i32,
         max_attempts: i32,
         run_at: Duration,
@@ -173,6 +175,7 @@ pub struct RowState {
     pub max_attempts: i32,
     pub cancel_requested: bool,
     pub uncounted: bool,
+    pub holds_key: bool,
     /// In microseconds since the story began.
     pub ready_at: Option<i64>,
 }
@@ -195,6 +198,7 @@ impl RowState {
             max_attempts: row.max_attempts,
             cancel_requested: row.cancel_requested,
             uncounted: row.uncounted,
+            holds_key: row.holds_key(),
             ready_at: row.ready_at().and_then(|at| microseconds(at).ok()),
         }
     }

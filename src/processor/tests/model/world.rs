@@ -17,7 +17,7 @@ use super::step::Step;
 use super::trace::{Answer, Asked, Command, RowState, Trace};
 use crate::error::{Code, Error, Result};
 use crate::job::{ClaimedJob, End, FailureReason, Outcome, Run};
-use crate::processor::tests::memory_store::{LEASE, LETTER, MemoryStore, ROUND_TRIP, Row};
+use crate::processor::tests::memory_store::{Hold, LEASE, LETTER, MemoryStore, ROUND_TRIP, Row};
 use crate::processor::{
     Counted, Engine, Exchanged, Extended, Handle, Handlers, Mode, OfType, Recovered, Settings,
     Settled, SettledEach, Store, Wanted,
@@ -443,7 +443,7 @@ impl World {
             Step::Retry { job } => {
                 if let Some(id) = self.free_job(job) {
                     let said = self.store.memory.retry(id);
-                    self.note(Command::Retry(id), said);
+                    self.note(Command::Retry(id), said.as_deref());
                 }
             }
             Step::Reclaim { older_than } => {
@@ -483,12 +483,26 @@ impl World {
             run_at: Instant::now() + delay,
             job_type: if id % 4 == 3 { "new" } else { "job" },
             dead_letter: id % 5 < 2,
+            key: (id % 3 < 2).then_some(id % 2),
+            hold: if id % 4 < 2 {
+                Hold::Unsettled
+            } else {
+                Hold::Queued
+            },
             ..Row::new(max_attempts)
+        };
+        // A job whose key is held is added without one: so the next has its chance.
+        let is_held = rows.values().any(|other| other.rivals(&row));
+        let row = Row {
+            key: row.key.filter(|_| !is_held),
+            ..row
         };
         let command = Command::Insert {
             id,
             job_type: row.job_type,
             dead_letter: row.dead_letter,
+            key: row.key,
+            hold: row.hold,
             priority,
             max_attempts,
             run_at: row.run_at - self.store.began,
