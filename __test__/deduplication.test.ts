@@ -210,6 +210,58 @@ describe('a key that an open transaction has added', () => {
   });
 });
 
+describe('the only connection', () => {
+  test('is not kept by calls that wait for a key: what they wait for may need it', async () => {
+    const queue = await jobs.openQueue({ databaseConfig: { max: 1 } });
+    const client = await openTransaction();
+    await queue.addJob(keyed(), { db: client });
+    await queue.addJob(keyed({ idempotency_key: 'other' }), { db: client });
+    const blocked = [
+      queue.addJob(keyed()),
+      queue.addJob(keyed({ idempotency_key: 'other' })),
+      queue.addJobs([keyed(), keyed({ idempotency_key: 'third' })]),
+      queue.addJobs(Array.from({ length: 1_001 }, () => keyed())),
+    ];
+    await untilBlocked();
+    const ran = new Journal();
+    const processor = queue.createProcessor(
+      { unkeyed: async (payload) => ran.note(payload) },
+      { pollInterval: 20 },
+    );
+    processor.startInBackground();
+    for (let n = 1; n <= 3; n++) {
+      const id = await queue.addJob({ job_type: 'unkeyed', payload: n });
+      await ran.reaches(n);
+      await jobs.untilStatus(id, 'completed');
+    }
+    await client.query('commit');
+    await Promise.all(blocked);
+    await processor.stopAndDrain();
+    expect(await jobs.rows(`job_type = 'job'`)).toHaveLength(3);
+  }, 60_000);
+});
+
+describe.each(['repeatable read', 'serializable'])('in a transaction that is %s', (level) => {
+  test.each<[string, Options]>([
+    ['', {}],
+    ['for some time', { idempotency_hold: 60_000 }],
+  ])('a key that was held %s when it looked first is not taken for held', async (_, options) => {
+    const queue = await jobs.openQueue();
+    const id = await queue.addJob(keyed(options));
+    for (const onConflict of ['keep', 'reject'] as const) {
+      const client = await jobs.database.pool.connect();
+      await client.query(`begin isolation level ${level}`);
+      await client.query('select count(*) from job_queue');
+      if (onConflict === 'keep') await queue.cancelJob(id);
+      else await queue.retryJob(id);
+      const adding = queue.addJob(keyed(options), { onConflict, db: client });
+      expect(await rejection(adding, 'DATABASE_ERROR')).toMatchObject({ sqlState: '40001' });
+      await client.query('rollback');
+      client.release();
+    }
+  });
+});
+
 describe('a key is held', () => {
   const isHeld = async (hold?: IdempotencyHold | null) => {
     const queue = await jobs.openQueue();
@@ -727,6 +779,22 @@ test('upsertJob needs a key', async () => {
     /must have an idempotency_key/,
   );
 });
+
+test.each<OnConflict>(['replace', 'postpone', 'supersede'])(
+  "a trigger that discards what '%s' changes is told as such",
+  async (onConflict) => {
+    const queue = await jobs.openQueue();
+    const id = await queue.addJob(keyed({ idempotency_hold: 60_000 }));
+    await jobs.database.query(`
+      create function discard() returns trigger language plpgsql as 'begin return null; end';
+      create trigger discard before update on job_queue for each row execute function discard()`);
+    onTestFinished(async () => {
+      await jobs.database.query('drop trigger discard on job_queue; drop function discard()');
+    });
+    await rejection(queue.addJob(keyed(), { onConflict }), 'DATABASE_ERROR', /discarded/);
+    expect(await queue.addJob(keyed())).toBe(id);
+  },
+);
 
 test('a trigger that discards the job is told as such', async () => {
   const queue = await jobs.openQueue();

@@ -46,11 +46,12 @@ begin
       is_there boolean := false;
       is_lost boolean;
       moved timestamptz;
+      unexplained integer := 0;
       outcome text := 'added';
       added_id bigint;
       asked_to_end bigint;
     begin
-      for attempt in 1 .. 100 loop
+      loop
         if is_keyed then
           select * into held from %1$I.job_queue_windows held
           where held.job_type::text = given.job_type::text
@@ -74,7 +75,18 @@ begin
         end if;
 
         if is_there or is_in_window then
+          unexplained := 0;
           holder.id := coalesce(holder.id, held.job_id);
+          if on_conflict in ('keep', 'reject')
+            and pg_catalog.current_setting('transaction_isolation') in ('repeatable read', 'serializable')
+          then
+            -- Refused (40001) if it has changed since the transaction looked first: else what ended long ago would be kept.
+            perform from %1$I.job_queue_windows held_now
+            where is_in_window and held_now.job_type::text = held.job_type::text
+              and held_now.idempotency_key::text = held.idempotency_key::text
+            for share;
+            perform from %1$I.job_queue job where is_there and job.id = holder.id for share;
+          end if;
           if on_conflict = 'reject' then
             return pg_catalog.jsonb_build_array(holder.id, 'rejected', holder.status, null);
           elsif on_conflict = 'keep' or on_conflict <> 'supersede' and (
@@ -133,6 +145,8 @@ begin
                 failure_reason = null,
                 pending_reason = null
             where job.id = holder.id;
+            -- A trigger may keep it as it is.
+            exit when not found;
             return pg_catalog.jsonb_build_array(holder.id, 'replaced', 'pending', null);
           elsif on_conflict = 'postpone' and holder.ready_at is null then
             return pg_catalog.jsonb_build_array(holder.id, 'kept', holder.status, null);
@@ -143,6 +157,7 @@ begin
                 next_attempt_at = case when job.status::text = 'failed'
                   then greatest(job.next_attempt_at, moved) else job.next_attempt_at end
             where job.id = holder.id;
+            exit when not found;
             return pg_catalog.jsonb_build_array(holder.id, 'postponed', holder.status, null);
           end if;
 
@@ -162,6 +177,7 @@ begin
                 idempotency_hold = 'released',
                 updated_at = pg_catalog.now()
             where job.id = holder.id;
+            exit when not found;
             if holder.status::text = 'processing' and is_lost is not true then
               asked_to_end := holder.id;
               perform pg_catalog.pg_notify(
@@ -219,7 +235,8 @@ begin
           return pg_catalog.jsonb_build_array(added_id, outcome, 'pending', asked_to_end);
         end if;
         -- Somebody has added the key meanwhile, or a trigger keeps the job out.
-        exit when not is_keyed or window_ms is not null;
+        unexplained := unexplained + 1;
+        exit when not is_keyed or window_ms is not null or unexplained > 5;
       end loop;
       raise 'kept out of job_queue' using errcode = '02000';
     end

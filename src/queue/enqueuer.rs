@@ -25,7 +25,8 @@ use crate::connect::{Pool, Schema};
 use crate::error::{Code, Error, Result};
 use crate::job::{Added, NewJob};
 use crate::parts::apart;
-use crate::store::{announcement, enqueue};
+use crate::store::announcement;
+use crate::store::enqueue::{self, BLOCKED};
 
 /// The most jobs that travel together, as in `ts/queue/enqueuer.ts`.
 const MAX_JOBS: usize = 5_000;
@@ -33,9 +34,6 @@ const MAX_JOBS: usize = 5_000;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// An insert that takes longer is held up: the jobs that wait for it go on another connection.
 const STALLED: Duration = Duration::from_millis(20);
-
-/// If a job with a key has to wait longer, those that travel with it are sent apart.
-const BLOCKED: Duration = Duration::from_millis(500);
 
 /// The result of each job of a group, in their order.
 type Answers = Vec<Result<Added>>;
@@ -54,6 +52,15 @@ impl Group {
     fn bytes(&self) -> usize {
         self.jobs.iter().map(|job| job.payload.get().len()).sum()
     }
+}
+
+/// How jobs wait for transactions that have added their keys.
+#[derive(Debug, Clone, Copy)]
+enum Waits {
+    /// They have no keys.
+    Never,
+    Briefly,
+    Patiently,
 }
 
 #[derive(Default)]
@@ -227,34 +234,45 @@ impl Enqueuer {
     fn send_keyed(self: Arc<Self>, groups: Vec<Group>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
             let jobs: Vec<&NewJob> = groups.iter().flat_map(|group| &group.jobs).collect();
-            let mut keys: Vec<_> = jobs.iter().map(|job| job.key()).collect();
-            keys.sort_unstable();
-            keys.dedup();
-            let limit = (keys.len() > 1).then_some(BLOCKED);
-            match self.try_to_insert(&jobs, limit).await {
-                Err(error) if limit.is_some() && error.was_held_up() => {
-                    let mut by_key: BTreeMap<_, Vec<Group>> = BTreeMap::new();
-                    for group in groups {
-                        let key = group.jobs.first().map(|job| {
-                            let (job_type, key) = job.key();
-                            (job_type.to_owned(), key.map(str::to_owned))
-                        });
-                        by_key.entry(key).or_default().push(group);
-                    }
-                    for part in apart(by_key.into_values().collect(), &error) {
-                        tokio::spawn(
-                            self.clone()
-                                .send_keyed(part.into_iter().flatten().collect()),
-                        );
-                    }
-                }
+            match self.try_to_insert(&jobs, Waits::Briefly).await {
+                Ok(added) => answer(groups, added.into_iter().map(Ok).collect()),
+                Err(error) if error.was_held_up() => self.send_by_key(groups, &error),
                 Err(error) => {
                     let answers = self.insert_apart(&jobs, error, false).await;
                     answer(groups, answers);
                 }
-                Ok(added) => answer(groups, added.into_iter().map(Ok).collect()),
             }
         })
+    }
+
+    fn send_by_key(self: &Arc<Self>, groups: Vec<Group>, error: &Error) {
+        let mut by_key: BTreeMap<_, Vec<Group>> = BTreeMap::new();
+        for group in groups {
+            let key = group.jobs.first().map(|job| {
+                let (job_type, key) = job.key();
+                (job_type.to_owned(), key.map(str::to_owned))
+            });
+            by_key.entry(key).or_default().push(group);
+        }
+        let parts: Vec<_> = by_key.into_values().collect();
+        if let [_] = parts[..] {
+            let (enqueuer, groups) = (self.clone(), parts.into_iter().flatten().collect());
+            tokio::spawn(async move { enqueuer.wait_for_key(groups).await });
+            return;
+        }
+        for part in apart(parts, error) {
+            let groups = part.into_iter().flatten().collect();
+            tokio::spawn(self.clone().send_keyed(groups));
+        }
+    }
+
+    async fn wait_for_key(self: &Arc<Self>, groups: Vec<Group>) {
+        let jobs: Vec<&NewJob> = groups.iter().flat_map(|group| &group.jobs).collect();
+        let answers = match self.try_to_insert(&jobs, Waits::Patiently).await {
+            Ok(added) => added.into_iter().map(Ok).collect(),
+            Err(error) => self.insert_apart(&jobs, error, false).await,
+        };
+        answer(groups, answers);
     }
 
     /// Whether an insert that was refused was so for a job: of the user's triggers, each can raise anything. What the
@@ -271,21 +289,32 @@ impl Enqueuer {
 
     /// `known` is whether one of the jobs is known to be at fault.
     async fn insert(self: &Arc<Self>, jobs: &[&NewJob], known: bool) -> Answers {
-        match self.try_to_insert(jobs, None).await {
+        let waits = if jobs.iter().any(|job| job.is_keyed()) {
+            Waits::Patiently
+        } else {
+            Waits::Never
+        };
+        match self.try_to_insert(jobs, waits).await {
             Ok(added) => added.into_iter().map(Ok).collect(),
             Err(error) => self.insert_apart(jobs, error, known).await,
         }
     }
 
-    async fn try_to_insert(
-        self: &Arc<Self>,
-        jobs: &[&NewJob],
-        longest_wait: Option<Duration>,
-    ) -> Result<Vec<Added>> {
+    async fn try_to_insert(self: &Arc<Self>, jobs: &[&NewJob], waits: Waits) -> Result<Vec<Added>> {
         let any_due = jobs.iter().any(|job| job.is_due());
         let told = any_due && self.lock().announcements.goes_along(Instant::now());
-        let statement = enqueue::jobs(&self.schema, jobs, told, longest_wait);
-        let added = enqueue::added(&self.pool.fetch(statement).await?)?;
+        let (pool, schema) = (&self.pool, &self.schema);
+        let rows = match waits {
+            Waits::Never => pool.fetch(enqueue::jobs(schema, jobs, told, None)).await,
+            Waits::Briefly => {
+                let statement = enqueue::jobs(schema, jobs, told, Some(BLOCKED));
+                pool.fetch(statement).await
+            }
+            Waits::Patiently => {
+                enqueue::patiently(pool, schema, jobs, told, true, pool.query_timeout()).await
+            }
+        };
+        let added = enqueue::added(&rows?)?;
         if any_due && !told {
             self.owe_announcement();
         }

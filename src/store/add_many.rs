@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use sqlx::Row;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, sleep};
 
 use super::answers::unreadable;
 use super::columns::{self, Given};
-use super::enqueue;
+use super::enqueue::{self, BLOCKED};
 use super::notify::announcement;
 use crate::connect::{
     CopyIn, CopyText, Pool, Schema, Statement, Transaction, Undone, Value, kept_out,
@@ -85,9 +86,19 @@ impl AddMany {
         if self.parts.get(0).await?.is_none() {
             return Err(broken_off());
         }
+        let asked = Instant::now();
         let mut undone = Undone::default();
         loop {
             let answer = self.add_once().await;
+            if let Err(error) = &answer
+                && error.was_held_up()
+                && self.parts.any_keyed()
+                && (self.pool.query_timeout()).is_none_or(|limit| asked.elapsed() < limit)
+            {
+                // A transaction that has added one of the keys is open. It may need the connection to end.
+                sleep(BLOCKED * 4).await;
+                continue;
+            }
             if !undone.go_again(&answer).await {
                 return answer;
             }
@@ -134,7 +145,7 @@ impl AddMany {
             if part.iter().any(NewJob::is_keyed) {
                 // A copy fails if a key is held.
                 copied.any_due = copied.any_due || part.iter().any(NewJob::is_due);
-                let statement = enqueue::jobs(&self.schema, part, false, None);
+                let statement = enqueue::jobs(&self.schema, part, false, Some(BLOCKED));
                 let added = enqueue::added(&transaction.fetch(&statement).await?)?;
                 copied.ids.extend(added.iter().map(Added::id));
                 copied.parts += 1;
@@ -228,6 +239,11 @@ struct Parts {
 }
 
 impl Parts {
+    /// Whether one of those that have come has a key.
+    fn any_keyed(&self) -> bool {
+        self.come.iter().flatten().any(NewJob::is_keyed)
+    }
+
     /// This part, or `None` when all have come.
     async fn get(&mut self, at: usize) -> Result<Option<&[NewJob]>> {
         if at == self.come.len() {

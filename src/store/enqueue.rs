@@ -4,12 +4,13 @@ use std::borrow::Borrow;
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
+use tokio::time::{Instant, sleep};
 
 use super::answers::{results, unreadable};
 use super::columns::{Given, values_of_one, values_of_several};
 use super::key::{decide, holds_key, is_free, keyed_job, keyed_jobs, limited, windows};
 use super::notify::notify;
-use crate::connect::{Schema, Statement, Value, kept_out};
+use crate::connect::{Pool, Schema, Statement, Value, kept_out};
 use crate::error::Result;
 use crate::job::{Added, Decision, NewJob};
 
@@ -250,6 +251,40 @@ fn ranks(jobs: &[&NewJob]) -> (Vec<i64>, Vec<i64>) {
         repeats[at] = i64::from(before == Some(jobs[at].key()));
     }
     (ranks, repeats)
+}
+
+/// How long a statement waits for a transaction that has added the same key, ...
+pub const BLOCKED: Duration = Duration::from_millis(250);
+/// ... how long it does so once it has waited, ...
+const GLANCE: Duration = Duration::from_millis(20);
+/// ... and how long the connection is left to others in between.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Adds jobs with keys, and leaves the connection to others again and again while it waits for a transaction: that
+/// transaction's own end may need it. `waited` is whether they have waited already.
+pub async fn patiently(
+    pool: &Pool,
+    schema: &Schema,
+    jobs: &[impl Borrow<NewJob>],
+    announced: bool,
+    waited: bool,
+    limit: Option<Duration>,
+) -> Result<Vec<PgRow>> {
+    let asked = Instant::now();
+    let mut wait = if waited { GLANCE } else { BLOCKED };
+    loop {
+        let statement = self::jobs(schema, jobs, announced, Some(wait));
+        let left = limit.map(|limit| limit.saturating_sub(asked.elapsed()));
+        let answer = pool.fetch_within(left, &statement).await;
+        match answer {
+            Err(error)
+                if error.was_held_up()
+                    && limit.is_none_or(|limit| asked.elapsed() + PAUSE < limit) => {}
+            answer => return answer,
+        }
+        sleep(PAUSE).await;
+        wait = GLANCE;
+    }
 }
 
 /// What has become of each job, by its place.

@@ -145,7 +145,7 @@ macro_rules! keyed_job {
 ///
 /// Two statements that add the same keys must not wait for each other: so each inserts in the order of the keys, which is
 /// `rank`. The ids are drawn before that, in the order of the jobs, which is the order in which jobs of the same time run.
-/// Where the ids cannot be given, the function inserts all. `repeats` is whether a job before it has the same key.
+/// Where the ids come from another sequence, the function inserts all. `repeats` is whether a job before it has the same key.
 ///
 /// `$windows` is [`windows!`] where jobs may hold their keys for some time, else nothing, and `$is_added` the condition that
 /// it gives.
@@ -155,8 +155,7 @@ macro_rules! keyed_jobs {
     ($jobs:literal, $windows:expr, $is_added:literal) => {
         concat!(
             "with sequence as materialized (
-            select case when pg_catalog.has_column_privilege(name::regclass, 'id', 'insert')
-                then pg_catalog.pg_get_serial_sequence(name, 'id')::regclass end as name
+            select pg_catalog.pg_get_serial_sequence(name, 'id')::regclass as name
             from (select pg_catalog.format('%I.job_queue', {schema}) as name) named
             cross join (",
             limited!(),

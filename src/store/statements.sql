@@ -3175,8 +3175,7 @@ with given (on_conflict, max_wait_ms, job_type, payload, max_attempts, priority,
 -- $16 ranks
 -- $17 repeats
 with sequence as materialized (
-            select case when pg_catalog.has_column_privilege(name::regclass, 'id', 'insert')
-                then pg_catalog.pg_get_serial_sequence(name, 'id')::regclass end as name
+            select pg_catalog.pg_get_serial_sequence(name, 'id')::regclass as name
             from (select pg_catalog.format('%I.job_queue', E'public') as name) named
             cross join (select pg_catalog.set_config('lock_timeout', coalesce(
                 $1::text, pg_catalog.current_setting('lock_timeout')
@@ -3264,8 +3263,7 @@ with sequence as materialized (
 -- $16 ranks
 -- $17 repeats
 with sequence as materialized (
-            select case when pg_catalog.has_column_privilege(name::regclass, 'id', 'insert')
-                then pg_catalog.pg_get_serial_sequence(name, 'id')::regclass end as name
+            select pg_catalog.pg_get_serial_sequence(name, 'id')::regclass as name
             from (select pg_catalog.format('%I.job_queue', E'public') as name) named
             cross join (select pg_catalog.set_config('lock_timeout', coalesce(
                 $1::text, pg_catalog.current_setting('lock_timeout')

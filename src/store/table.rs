@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::answers::results;
 use super::bulk::Bulk;
+use super::enqueue;
 use super::operation::Operation;
 use super::unreadable;
 use crate::connect::{Pool, Schema};
 use crate::error::Result;
+use crate::job::NewJob;
 
 #[derive(Clone)]
 pub struct Table {
@@ -26,6 +28,13 @@ impl Table {
     /// let be changed, does not stop the operation for the others.
     pub async fn run(&self, operation: Operation, limit: Option<Duration>) -> Result<Vec<String>> {
         let limit = limit.or(self.pool.query_timeout());
+        if let Operation::Enqueue { jobs } = &operation
+            && jobs.iter().any(NewJob::is_keyed)
+        {
+            let announced = jobs.iter().any(NewJob::is_due);
+            let added = enqueue::patiently(&self.pool, &self.schema, jobs, announced, false, limit);
+            return results(&added.await?);
+        }
         let statement = operation.statement(&self.schema);
         let answer = self.pool.fetch_within(limit, &statement).await;
         if let Some(ids) = operation.ids(&self.schema) {

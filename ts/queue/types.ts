@@ -59,7 +59,7 @@ export interface JobQueue<PayloadMap = any> extends AsyncDisposable {
    * `INVALID_PAYLOAD` if Postgres could not store the payload.
    *
    * If another job holds the `idempotency_key`, `onConflict` decides, and the id is that of the job that holds the key
-   * afterwards. If a transaction that has added the key, or that changes its holder, is open, the call waits for its end.
+   * afterwards. If a transaction that has added the key is open, the call waits for its end.
    */
   addJob<T extends JobType<PayloadMap>>(
     job: JobOptions<PayloadMap, T>,
