@@ -127,7 +127,10 @@ describeWith('chromium', 'the Next.js example', (chromium) => {
         `insert into job_queue (job_type, payload, priority)
         select 'generate_report', '{"reportId": "r", "userId": "u"}', 1 from generate_series(1, 3)`,
       );
-      const id = await visitor.add('Generate a report', { Report: 'sales', 'For user': 'ada' });
+      const report = { Report: 'sales', 'For user': 'ada' };
+      const id = await visitor.add('Generate a report', report);
+      // Asked for twice, it is one job.
+      expect(await visitor.add('Generate a report', report)).toBe(id);
       const processed = processJobs();
       await visitor.sees(id, 'processing');
       await visitor.screenshot('processing');

@@ -110,7 +110,7 @@ mod tests {
         );
         let table = JOBS.grants("permission denied for table job_queue");
         assert!(
-            table.contains("delete on jobs.job_queue to ROLE`"),
+            table.contains("delete on jobs.job_queue, jobs.job_queue_windows to ROLE`"),
             "{table}"
         );
     }

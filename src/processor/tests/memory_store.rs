@@ -53,6 +53,8 @@ pub struct Row {
     pub locked: bool,
     /// A transaction held it since its lease was last extended.
     pub was_locked: bool,
+    /// A transaction held it at some time.
+    pub has_been_locked: bool,
     /// Every change of it is refused.
     pub refuses: bool,
     /// The commit of a write of it takes longer than any client waits.
@@ -97,6 +99,7 @@ impl Row {
             uncounted: false,
             locked: false,
             was_locked: false,
+            has_been_locked: false,
             refuses: false,
             stalls: false,
             dead_letter: false,
@@ -140,6 +143,7 @@ impl Row {
 
     pub fn lock(&mut self, locked: bool) {
         self.was_locked |= self.locked && !locked;
+        self.has_been_locked |= locked;
         self.locked = locked;
     }
 

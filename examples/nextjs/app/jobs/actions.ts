@@ -64,13 +64,17 @@ export async function addReport(_: FormState, form: FormData): Promise<FormState
   if (!success) return refused(error, values);
   const { priority, delay, ...payload } = data;
   return answering(async (queue) => {
-    const jobId = await queue.addJob({
+    const { id, outcome } = await queue.upsertJob({
       job_type: 'generate_report',
       payload,
       priority,
       run_at: inSeconds(delay),
+      // Whoever presses the button twice gets one report: until it is ready, no other is added.
+      idempotency_key: `${payload.reportId} for ${payload.userId}`,
     });
-    return { jobId, message: 'Report added as' };
+    const message =
+      outcome === 'added' ? 'Report added as' : 'This report is on its way already, as';
+    return { jobId: id, message };
   }, values);
 }
 
