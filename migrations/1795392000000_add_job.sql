@@ -24,7 +24,8 @@ do $migration$
 begin
   execute pg_catalog.format($statement$
     create or replace function %1$I.job_queue_add(
-      given %1$I.job_queue,
+      -- By their columns, and not a row: the table could not be dropped while a function took its rows.
+      options jsonb,
       payload jsonb,
       on_conflict text,
       max_wait_ms bigint
@@ -38,6 +39,7 @@ begin
     as $function$
     #variable_conflict use_column
     declare
+      given %1$I.job_queue := pg_catalog.jsonb_populate_record(null::%1$I.job_queue, options);
       is_keyed boolean := given.idempotency_key is not null;
       window_ms double precision := case when given.idempotency_hold ~ '^[0-9]+$' then given.idempotency_hold end;
       held %1$I.job_queue_windows;
@@ -276,7 +278,6 @@ begin
     as $function$
     declare
       payload_bytes integer;
-      given %1$I.job_queue;
       answer jsonb;
       holder_id bigint;
     begin
@@ -362,13 +363,22 @@ begin
         )
         returning id into holder_id;
       else
-        select add_job.job_type, add_job.max_attempts, add_job.priority, coalesce(add_job.run_at, pg_catalog.now()),
-          add_job.timeout_ms, add_job.retry_delay_ms, add_job.retry_factor, add_job.retry_max_delay_ms,
-          add_job.dead_letter_job_type, add_job.idempotency_key, add_job.idempotency_hold
-        into given.job_type, given.max_attempts, given.priority, given.run_at,
-          given.timeout_ms, given.retry_delay_ms, given.retry_factor, given.retry_max_delay_ms,
-          given.dead_letter_job_type, given.idempotency_key, given.idempotency_hold;
-        answer := %1$I.job_queue_add(given, add_job.payload, add_job.on_conflict, add_job.max_wait_ms);
+        answer := %1$I.job_queue_add(
+          pg_catalog.jsonb_build_object(
+            'job_type', add_job.job_type,
+            'max_attempts', add_job.max_attempts,
+            'priority', add_job.priority,
+            'run_at', coalesce(add_job.run_at, pg_catalog.now()),
+            'timeout_ms', add_job.timeout_ms,
+            'retry_delay_ms', add_job.retry_delay_ms,
+            'retry_factor', add_job.retry_factor,
+            'retry_max_delay_ms', add_job.retry_max_delay_ms,
+            'dead_letter_job_type', add_job.dead_letter_job_type,
+            'idempotency_key', add_job.idempotency_key,
+            'idempotency_hold', add_job.idempotency_hold
+          ),
+          add_job.payload, add_job.on_conflict, add_job.max_wait_ms
+        );
         holder_id := answer ->> 0;
         if answer ->> 1 = 'rejected' then
           raise 'add_job: job %% holds the key', holder_id using errcode = 'unique_violation';
@@ -395,7 +405,7 @@ begin
       )::oid
       and (
         function.proname::text = 'add_job' and function.proargnames[1] = 'job_type'
-        or function.proname::text = 'job_queue_add' and function.proargnames[1] = 'given'
+        or function.proname::text = 'job_queue_add' and function.proargnames[1] = 'options'
       )
       and function.xmin::text <> (pg_catalog.txid_current() & 4294967295)::text
   loop
@@ -416,7 +426,7 @@ begin
       )::oid
       and (
         function.proname::text = 'add_job' and function.proargnames[1] = 'job_type'
-        or function.proname::text = 'job_queue_add' and function.proargnames[1] = 'given'
+        or function.proname::text = 'job_queue_add' and function.proargnames[1] = 'options'
       )
   loop
     execute 'drop function ' || applied::text;

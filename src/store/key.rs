@@ -79,11 +79,9 @@ macro_rules! decide {
     ($row:literal, $id:literal) => {
         concat!(
             "{job_queue_add}(
-                    pg_catalog.jsonb_populate_record(
-                        null::{jobs}, {all_but_payload} || pg_catalog.jsonb_build_object('id', ",
+                    {all_but_payload} || pg_catalog.jsonb_build_object('id', ",
             $id,
-            ")
-                    ), ",
+            "), ",
             $row,
             ".payload, coalesce(",
             $row,

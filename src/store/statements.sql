@@ -3149,9 +3149,7 @@ with given (on_conflict, max_wait_ms, job_type, payload, max_attempts, priority,
         select '[' || coalesce(
             (select '[' || added.id::text || ',"added","pending",null]' from added),
             "public"."job_queue_add"(
-                    pg_catalog.jsonb_populate_record(
-                        null::"public"."job_queue", pg_catalog.jsonb_build_object('job_type', job_type, 'max_attempts', max_attempts, 'priority', priority, 'run_at', run_at, 'timeout_ms', timeout_ms, 'retry_delay_ms', retry_delay_ms, 'retry_factor', retry_factor, 'retry_max_delay_ms', retry_max_delay_ms, 'dead_letter_job_type', dead_letter_job_type, 'idempotency_key', idempotency_key, 'idempotency_hold', idempotency_hold) || pg_catalog.jsonb_build_object('id', null)
-                    ), given.payload, coalesce(given.on_conflict, 'keep'), given.max_wait_ms
+                    pg_catalog.jsonb_build_object('job_type', job_type, 'max_attempts', max_attempts, 'priority', priority, 'run_at', run_at, 'timeout_ms', timeout_ms, 'retry_delay_ms', retry_delay_ms, 'retry_factor', retry_factor, 'retry_max_delay_ms', retry_max_delay_ms, 'dead_letter_job_type', dead_letter_job_type, 'idempotency_key', idempotency_key, 'idempotency_hold', idempotency_hold) || pg_catalog.jsonb_build_object('id', null), given.payload, coalesce(given.on_conflict, 'keep'), given.max_wait_ms
                 )::text
         ) || ']' as result
         from given;
@@ -3235,9 +3233,7 @@ with sequence as materialized (
             select place, case when is_added then '[' || id::text || ',"added","pending",null]'
                 -- The count has all rows inserted before.
                 when (select pg_catalog.count(*) from added) >= 0::bigint then "public"."job_queue_add"(
-                    pg_catalog.jsonb_populate_record(
-                        null::"public"."job_queue", pg_catalog.jsonb_build_object('job_type', job_type, 'max_attempts', max_attempts, 'priority', priority, 'run_at', run_at, 'timeout_ms', timeout_ms, 'retry_delay_ms', retry_delay_ms, 'retry_factor', retry_factor, 'retry_max_delay_ms', retry_max_delay_ms, 'dead_letter_job_type', dead_letter_job_type, 'idempotency_key', idempotency_key, 'idempotency_hold', idempotency_hold) || pg_catalog.jsonb_build_object('id', id)
-                    ), met.payload, coalesce(met.on_conflict, 'keep'), met.max_wait_ms
+                    pg_catalog.jsonb_build_object('job_type', job_type, 'max_attempts', max_attempts, 'priority', priority, 'run_at', run_at, 'timeout_ms', timeout_ms, 'retry_delay_ms', retry_delay_ms, 'retry_factor', retry_factor, 'retry_max_delay_ms', retry_max_delay_ms, 'dead_letter_job_type', dead_letter_job_type, 'idempotency_key', idempotency_key, 'idempotency_hold', idempotency_hold) || pg_catalog.jsonb_build_object('id', id), met.payload, coalesce(met.on_conflict, 'keep'), met.max_wait_ms
                 )::text end as decision
             from met
         )
@@ -3350,9 +3346,7 @@ with sequence as materialized (
             select place, case when is_added then '[' || id::text || ',"added","pending",null]'
                 -- The count has all rows inserted before.
                 when (select pg_catalog.count(*) from added) >= 0::bigint then "public"."job_queue_add"(
-                    pg_catalog.jsonb_populate_record(
-                        null::"public"."job_queue", pg_catalog.jsonb_build_object('job_type', job_type, 'max_attempts', max_attempts, 'priority', priority, 'run_at', run_at, 'timeout_ms', timeout_ms, 'retry_delay_ms', retry_delay_ms, 'retry_factor', retry_factor, 'retry_max_delay_ms', retry_max_delay_ms, 'dead_letter_job_type', dead_letter_job_type, 'idempotency_key', idempotency_key, 'idempotency_hold', idempotency_hold) || pg_catalog.jsonb_build_object('id', id)
-                    ), met.payload, coalesce(met.on_conflict, 'keep'), met.max_wait_ms
+                    pg_catalog.jsonb_build_object('job_type', job_type, 'max_attempts', max_attempts, 'priority', priority, 'run_at', run_at, 'timeout_ms', timeout_ms, 'retry_delay_ms', retry_delay_ms, 'retry_factor', retry_factor, 'retry_max_delay_ms', retry_max_delay_ms, 'dead_letter_job_type', dead_letter_job_type, 'idempotency_key', idempotency_key, 'idempotency_hold', idempotency_hold) || pg_catalog.jsonb_build_object('id', id), met.payload, coalesce(met.on_conflict, 'keep'), met.max_wait_ms
                 )::text end as decision
             from met
         )
