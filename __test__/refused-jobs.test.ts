@@ -269,7 +269,8 @@ describe('a claim', () => {
       priority: '1',
     });
     // Each time that it is read, it takes the server seconds to find out that it cannot be: on a slow machine more than
-    // a statement has, which is told, and then it is tried again.
+    // a statement has, which is told, and then it is tried again. Such a statement goes on for a while at the server, and
+    // takes the next one's time.
     const first = await runAll();
     const ran = [...first.ran];
     const told = [...first.told];
@@ -282,7 +283,7 @@ describe('a claim', () => {
         told.push(...next.told);
         return false;
       },
-      { timeoutMs: 80_000 },
+      { timeoutMs: 200_000 },
     );
     expect(ran).toHaveLength(3);
     const [row] = await jobs.database.query(
@@ -299,7 +300,7 @@ describe('a claim', () => {
     );
     expect(why).toMatchObject([{ code: 'INVALID_PAYLOAD', sqlState: '54000' }]);
     expect(why[0]?.message).toMatch(`job ${id}`);
-  }, 90_000);
+  }, 220_000);
 });
 
 /** SQLSTATEs by which Postgres tells of itself, and which a trigger over one job can raise too. */
