@@ -39,6 +39,7 @@ const withOwnConnections = [
   'serverless.test.ts',
   'store.test.ts',
   'tls.test.ts',
+  'unwritable-payload.test.ts',
 ];
 
 /** By default each queue connects as it likes. The other modes are those of `__test__/helpers/modes.ts`. */

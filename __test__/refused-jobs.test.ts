@@ -261,46 +261,6 @@ describe('a claim', () => {
     expect((await jobs.row(large)).error_history).toEqual([]);
     await processor.stopAndDrain();
   }, 90_000);
-
-  test('ends a job whose payload cannot be read, and no other', async () => {
-    await jobs.insert(3);
-    const [id = 0] = await jobs.insert(1, {
-      payload: `('[' || repeat('1e131071,', 10000) || '1]')::jsonb`,
-      priority: '1',
-    });
-    // Each time that it is read, it takes the server seconds to find out that it cannot be: on a slow machine more than
-    // a statement has, which is told, and then it is tried again. Such a statement goes on for a while at the server, and
-    // takes the next one's time.
-    const first = await runAll();
-    const ran = [...first.ran];
-    const told = [...first.told];
-    await until(
-      async () => {
-        const [now] = await jobs.database.query(`select status from job_queue where id = ${id}`);
-        if (now?.status === 'failed') return true;
-        const next = await runAll();
-        ran.push(...next.ran);
-        told.push(...next.told);
-        return false;
-      },
-      { timeoutMs: 200_000 },
-    );
-    expect(ran).toHaveLength(3);
-    const [row] = await jobs.database.query(
-      `select status, attempts, next_attempt_at, error_history -> -1 ->> 'message' as why
-      from job_queue where id = ${id}`,
-    );
-    expect(row).toMatchObject({ status: 'failed', attempts: 3, next_attempt_at: null });
-    expect(row?.why).toMatch('54000');
-    const [why, slow] = [true, false].map((is) =>
-      told.filter(({ code }) => (code === 'INVALID_PAYLOAD') === is),
-    ) as [JobQueueError[], JobQueueError[]];
-    expect(slow.map(({ message }) => /has not answered within/.test(message))).toEqual(
-      slow.map(() => true),
-    );
-    expect(why).toMatchObject([{ code: 'INVALID_PAYLOAD', sqlState: '54000' }]);
-    expect(why[0]?.message).toMatch(`job ${id}`);
-  }, 220_000);
 });
 
 /** SQLSTATEs by which Postgres tells of itself, and which a trigger over one job can raise too. */
