@@ -688,8 +688,8 @@ interface JobQueue<PayloadMap = any> extends AsyncDisposable {
   }, options?: AddOptions): Promise<UpsertedJob>;
   /**
    * Adds all of the jobs, or none, except that a job whose `idempotency_key` another holds is not added: its id is that of
-   * the other. If two of the jobs have the same key, the first is added. Resolves to the ids, in the order of `jobs`. Each job is checked as `addJob`
-   * checks it; together, their payloads may have 256 MiB as Postgres writes them. Many jobs are turned into JSON in
+   * the other. If two of the jobs have the same key, the first is added. Resolves to the ids, in the order of `jobs`.
+   * Each job is checked as `addJob` checks it; together, their payloads may have 256 MiB as Postgres writes them. Many jobs are turned into JSON in
    * parts, and the event loop goes on in between: do not change anything inside the payloads until the promise has
    * settled.
    */

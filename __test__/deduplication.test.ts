@@ -800,6 +800,25 @@ test.each<OnConflict>(['replace', 'postpone', 'supersede'])(
   },
 );
 
+test('a trigger that is cancelled for being slow is told at once, and harms no other key', async () => {
+  const queue = await jobs.openQueue();
+  await jobs.database.query(`
+    create function slow() returns trigger language plpgsql as $$
+    begin raise 'slow' using errcode = '57014'; end $$;
+    create trigger slow before insert on job_queue for each row
+    when (new.idempotency_key = 'key') execute function slow()`);
+  onTestFinished(async () => {
+    await jobs.database.query('drop trigger slow on job_queue; drop function slow()');
+  });
+  const others = Array.from({ length: 20 }, (_, n) =>
+    queue.addJob(keyed({ idempotency_key: `other ${n}` })),
+  );
+  const error = await rejection(queue.addJob(keyed()), 'DATABASE_ERROR');
+  expect(error).toMatchObject({ sqlState: '57014' });
+  await rejection(queue.addJobs([keyed(), keyed()]), 'DATABASE_ERROR');
+  expect(new Set(await Promise.all(others)).size).toBe(20);
+});
+
 test('a trigger that discards the job is told as such', async () => {
   const queue = await jobs.openQueue();
   await jobs.database.query(`

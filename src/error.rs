@@ -107,7 +107,12 @@ impl Error {
         self.is_of_class(&["55P03", "57014"])
     }
 
-    /// The same, or another server or a disk may be there again in a while: classes 08 (a connection), 40 (a conflict),
+    /// Whether a lock has outlasted a limit.
+    pub fn was_locked_out(&self) -> bool {
+        self.is_of_class(&["55P03"])
+    }
+
+    /// Whether something has held the statement up, or another server or a disk may be there again in a while: classes 08 (a connection), 40 (a conflict),
     /// 53 (resources), 57 (an operator) and 58 (the system), and what a standby refuses. It says nothing of the job.
     pub fn may_pass(&self) -> bool {
         self.was_held_up() || self.is_of_class(&["08", "25006", "40", "53", "57", "58"])

@@ -168,7 +168,7 @@ pub fn passed_over() -> Error {
     error
 }
 
-/// An insert whose row was discarded fails with this text: it casts the text to another type.
+/// An insert whose row was discarded fails with this text: it casts the text to another type, or raises it.
 const KEPT_OUT: &str = "kept out of job_queue";
 
 /// A trigger or a rule has discarded a job without an error, so none was added.

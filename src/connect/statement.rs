@@ -248,8 +248,8 @@ impl Schema {
     }
 
     /// Makes a statement of `template`, in which `{jobs}`, `{windows}` and `{job_queue_add}` stand for the qualified tables
-    /// and the function, `{schema}` for a literal of the schema's name, the names of its parts for those, and the names of `values` for a parameter each. Values
-    /// that it does not name are left out.
+    /// and the function, `{schema}` for a literal of the schema's name, the names of its parts for those, and the names of
+    /// `values` for a parameter each. Values that it does not name are left out.
     pub fn statement(&self, template: &'static str, values: Vec<Named>) -> Statement {
         let mut statements = self
             .statements

@@ -237,10 +237,7 @@ impl Enqueuer {
             match self.try_to_insert(&jobs, Waits::Briefly).await {
                 Ok(added) => answer(groups, added.into_iter().map(Ok).collect()),
                 Err(error) if error.was_held_up() => self.send_by_key(groups, &error),
-                Err(error) => {
-                    let answers = self.insert_apart(&jobs, error, false).await;
-                    answer(groups, answers);
-                }
+                Err(error) => self.send_apart(groups, error).await,
             }
         })
     }
@@ -268,11 +265,22 @@ impl Enqueuer {
 
     async fn wait_for_key(self: &Arc<Self>, groups: Vec<Group>) {
         let jobs: Vec<&NewJob> = groups.iter().flat_map(|group| &group.jobs).collect();
-        let answers = match self.try_to_insert(&jobs, Waits::Patiently).await {
-            Ok(added) => added.into_iter().map(Ok).collect(),
-            Err(error) => self.insert_apart(&jobs, error, false).await,
-        };
-        answer(groups, answers);
+        match self.try_to_insert(&jobs, Waits::Patiently).await {
+            Ok(added) => answer(groups, added.into_iter().map(Ok).collect()),
+            Err(error) => self.send_apart(groups, error).await,
+        }
+    }
+
+    /// After jobs with keys were refused: in parts, none of which waits for another.
+    async fn send_apart(self: &Arc<Self>, groups: Vec<Group>, error: Error) {
+        if groups.len() > 1 && error.was_refused() && self.is_fault_of_a_job(&error).await {
+            for part in apart(groups, &error) {
+                tokio::spawn(self.clone().send_keyed(part));
+            }
+        } else {
+            let count = groups.iter().map(|group| group.jobs.len()).sum();
+            answer(groups, vec![Err(error); count]);
+        }
     }
 
     /// Whether an insert that was refused was so for a job: of the user's triggers, each can raise anything. What the
@@ -289,12 +297,7 @@ impl Enqueuer {
 
     /// `known` is whether one of the jobs is known to be at fault.
     async fn insert(self: &Arc<Self>, jobs: &[&NewJob], known: bool) -> Answers {
-        let waits = if jobs.iter().any(|job| job.is_keyed()) {
-            Waits::Patiently
-        } else {
-            Waits::Never
-        };
-        match self.try_to_insert(jobs, waits).await {
+        match self.try_to_insert(jobs, Waits::Never).await {
             Ok(added) => added.into_iter().map(Ok).collect(),
             Err(error) => self.insert_apart(jobs, error, known).await,
         }

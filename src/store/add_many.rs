@@ -91,7 +91,7 @@ impl AddMany {
         loop {
             let answer = self.add_once().await;
             if let Err(error) = &answer
-                && error.was_held_up()
+                && error.was_locked_out()
                 && self.parts.any_keyed()
                 && (self.pool.query_timeout()).is_none_or(|limit| asked.elapsed() < limit)
             {

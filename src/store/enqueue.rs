@@ -278,7 +278,7 @@ pub async fn patiently(
         let answer = pool.fetch_within(left, &statement).await;
         match answer {
             Err(error)
-                if error.was_held_up()
+                if error.was_locked_out()
                     && limit.is_none_or(|limit| asked.elapsed() + PAUSE < limit) => {}
             answer => return answer,
         }

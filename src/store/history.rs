@@ -75,7 +75,8 @@ macro_rules! comes_back {
 
 /// Sets the columns of the row `$row`, whose worker was lost: it is pending, from `$due` on if that is not
 /// null, or it has ended, because no attempts are left or it is to be cancelled. Its old run can
-/// write nothing more. It does not take a key again that it held until it was claimed. `$pending` is its status in place of `pending`.
+/// write nothing more. It does not take a key again that it held until it was claimed. `$pending` is its status in place
+/// of `pending`.
 macro_rules! put_back {
     ($row:literal, $due:expr, $pending:literal) => {
         concat!(

@@ -280,3 +280,17 @@ macro_rules! hold_of_put_back {
 pub(super) use {
     decide, hold_of_put_back, holds_key, is_free, keyed_job, keyed_jobs, limited, rivals, windows,
 };
+
+#[cfg(test)]
+mod tests {
+    /// The migrations say the rule in SQL, where they cannot ask for it.
+    #[test]
+    fn the_rule_is_the_same_in_the_migrations() {
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let index = words(include_str!("../../migrations/1795305600000_leases.sql"));
+        let function = words(include_str!("../../migrations/1795392000000_add_job.sql"));
+        assert_eq!(index.matches(&words(holds_key!(""))).count(), 1);
+        assert_eq!(function.matches(&words(holds_key!(""))).count(), 1);
+        assert_eq!(function.matches(&words(holds_key!("job."))).count(), 2);
+    }
+}

@@ -93,17 +93,17 @@ export class PostgresJobQueue {
   }
 
   async addJob(...args: Arguments): Promise<number> {
-    const added = await this.add('addJob', args, 2);
+    const added = await this.add('addJob', args);
     return typeof added === 'number' ? added : added.id;
   }
 
   async upsertJob(...args: Arguments): Promise<UpsertedJob> {
-    return (await this.add('upsertJob', args, 2)) as UpsertedJob;
+    return (await this.add('upsertJob', args)) as UpsertedJob;
   }
 
   /** Gives the job's id, or, if it has a key, what was decided. */
-  private async add(method: string, args: Arguments, most: number): Promise<number | UpsertedJob> {
-    const { database, rest } = this.split(method, args, most);
+  private async add(method: string, args: Arguments): Promise<number | UpsertedJob> {
+    const { database, rest } = this.split(method, args, 2);
     const parsed = parseJob(method, rest[0], this.#config.defaults);
     if (method === 'upsertJob' && !parsed.isKeyed) {
       refuseArgument(method, 'the job must have an idempotency_key');

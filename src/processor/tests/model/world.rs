@@ -1,5 +1,6 @@
 //! The processes of a story, the store that they share, and the faults between them.
 
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::AtomicBool;
@@ -385,6 +386,8 @@ pub struct World {
     /// Those that claim come first; the others are stopping.
     processes: Vec<Process>,
     started: usize,
+    /// Since when runs have lost their jobs and were not told.
+    untold: Mutex<HashMap<Run, Instant>>,
 }
 
 impl World {
@@ -402,6 +405,7 @@ impl World {
             store,
             processes,
             started: PROCESSES,
+            untold: Mutex::default(),
         }
     }
 
@@ -579,13 +583,21 @@ impl World {
             return Err(TestCaseError::fail(broken.clone()));
         }
         let rows = self.store.memory.rows();
+        let mut before = self.untold.lock().unwrap();
+        let mut untold = HashMap::new();
         for process in self.processes.iter().filter(|process| !process.is_frozen()) {
             for believed in process.control.running.lock().unwrap().iter() {
                 let row = &rows[&believed.run.id];
                 let owned = row.is_processing() && row.run_no == believed.run.run_no;
+                if believed.told || owned {
+                    continue;
+                }
                 // While a job is locked, its owner keeps it beyond the end of its lease. If a user's call takes the job as soon
                 // as it is free, the owner is told when it next asks.
-                if !believed.told && !owned && !row.has_been_locked {
+                let now = Instant::now();
+                let since = *before.get(&believed.run).unwrap_or(&now);
+                untold.insert(believed.run, since);
+                if !row.has_been_locked || now - since > LEASE / 8 {
                     return Err(TestCaseError::fail(format!(
                         "a run that has lost its job is told: {:?}, {row:?}",
                         believed.run
@@ -593,6 +605,7 @@ impl World {
                 }
             }
         }
+        *before = untold;
         Ok(())
     }
 
